@@ -1,0 +1,56 @@
+# `make` lists what there is. Everything runs on this machine; no account, no network but for packages.
+
+PYTHON ?= python3
+UV := uv==0.13.8
+VENV := .venv
+BIN := $(VENV)/bin
+
+# More for pytest: make test ARGS="-k merge -x"
+ARGS ?=
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo test lint format bench emulator lock clean
+
+help: ## list the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+setup: $(VENV)/synced ## make .venv with what local runs and tests need
+
+$(VENV)/synced: requirements-dev.txt
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
+		|| { echo 'Python 3.11 or newer is needed as $(PYTHON); name another one: make PYTHON=python3.12' >&2; exit 1; }
+	@$(PYTHON) -m venv $(VENV) \
+		|| { echo 'The module venv is missing; on Debian and Ubuntu: apt install python3-venv' >&2; exit 1; }
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UV)
+	$(BIN)/uv pip sync --quiet --python $(BIN)/python requirements-dev.txt
+	@touch $@
+
+demo: setup ## sync a sample Matomo into a file of DuckDB and show the tables
+	$(BIN)/python -m matomo_fn.sample.demo
+
+test: setup emulator lint ## everything that CI runs
+	$(BIN)/python -m pytest $(ARGS)
+
+lint: setup ## style, types, and the arrows between the modules
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports
+
+format: setup ## put the code into shape
+	$(BIN)/ruff check --fix .
+	$(BIN)/ruff format .
+
+bench: setup ## measure, and print a table
+	$(BIN)/python -W error -m benchmarks
+
+emulator: setup ## build the BigQuery emulator, once
+	@$(BIN)/python tools/build_emulator.py
+
+lock: setup ## pin anew what requirements*.in ask for
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 requirements.in -o requirements.txt
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 requirements-dev.in -o requirements-dev.txt
+
+clean: ## remove what was made here (the emulator stays in the cache)
+	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
