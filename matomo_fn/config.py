@@ -1,0 +1,122 @@
+"""A connector: one Matomo instance and one dataset, as the user describes them in JSON."""
+
+import re
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+
+from matomo_fn.catalogue import PREBUILT
+from matomo_fn.validation import read_model, read_object, suggestion
+
+CONNECTOR_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
+_DATASET_NAME = re.compile(r"[A-Za-z0-9_]{1,1024}")
+_SITE_ID = re.compile(r"[1-9][0-9]{0,9}")
+_LOCATION = re.compile(r"[A-Za-z]+(-[a-z]+[0-9]+)?")
+
+
+def site_list(value: Any) -> Any:
+    """Return site ids as strings without leading zeros or repetition; numbers and strings are both taken."""
+    if not isinstance(value, list):
+        raise ValueError('has to be a list of site ids, such as ["1", "2"]')
+    if not value:
+        raise ValueError("names no site: list at least one, or leave it out")
+    sites = []
+    for item in value:
+        text = str(item) if isinstance(item, str | int) and not isinstance(item, bool) else ""
+        if not _SITE_ID.fullmatch(text):
+            raise ValueError(f"{item!r} is not a site id: it has to be a whole number such as 1")
+        sites.append(text)
+    return tuple(dict.fromkeys(sites))
+
+
+def table_list(value: Any) -> Any:
+    """Return table names without repetition, all of them known."""
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ValueError("has to be a list of table names")
+    if not value:
+        raise ValueError("names no table: list at least one, or leave it out")
+    for name in value:
+        if name not in PREBUILT:
+            raise ValueError(f"there is no table {name!r}: {suggestion(name, PREBUILT)}")
+    return tuple(dict.fromkeys(value))
+
+
+def _sites(value: Any) -> Any:
+    if isinstance(value, str):
+        if value != "all":
+            raise ValueError(f'{value!r} is neither "all" nor a list of site ids, such as ["1", "2"]')
+        return value
+    return site_list(value)
+
+
+def _reports(value: Any) -> Any:
+    return tuple(PREBUILT) if value == "prebuilt" else table_list(value)
+
+
+class ConnectorConfig(BaseModel):
+    """The configuration of a connector; only ``matomo_url`` and ``sites`` have to be given."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    matomo_url: str
+    sites: Annotated[Literal["all"] | tuple[str, ...], BeforeValidator(_sites)]
+    dataset: str = ""
+    location: str = "EU"
+    reports: Annotated[tuple[str, ...], BeforeValidator(_reports)] = tuple(PREBUILT)
+    partition_by: Literal["day", "month"] = "day"
+    backfill_days: int = Field(default=365, ge=1, le=36_600)
+    trailing_days: int = Field(default=3, ge=1, le=365)
+    concurrency: int = Field(default=4, ge=1, le=32)
+    requests_per_minute: int = Field(default=300, ge=1, le=60_000)
+    timeout_seconds: int = Field(default=120, ge=1, le=1_800)
+    page_rows: int | None = Field(default=None, ge=1, le=1_000_000)
+
+    @field_validator("matomo_url")
+    @classmethod
+    def _matomo_url(cls, value: str) -> str:
+        parts = urlsplit(value.strip())
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"{value!r} is not a URL such as https://matomo.example.com")
+        if parts.username or parts.password:
+            raise ValueError("has a user name or password in it; the token belongs in the secret and nowhere else")
+        if parts.query or parts.fragment:
+            raise ValueError(f"give the address of Matomo without what follows {'?' if parts.query else '#'}")
+        try:
+            _ = parts.port
+        except ValueError:
+            raise ValueError(f"{value!r} has a port that is not a number from 0 to 65535") from None
+        path = parts.path.removesuffix("index.php").rstrip("/")
+        return urlunsplit((parts.scheme, parts.netloc, f"{path}/", "", ""))
+
+    @field_validator("dataset")
+    @classmethod
+    def _dataset(cls, value: str) -> str:
+        if value and not _DATASET_NAME.fullmatch(value):
+            raise ValueError(f"{value!r} is not a dataset name: letters, digits and underscores only")
+        return value
+
+    @field_validator("location")
+    @classmethod
+    def _location(cls, value: str) -> str:
+        if not _LOCATION.fullmatch(value):
+            raise ValueError(f"{value!r} is not a BigQuery location such as EU or europe-west1")
+        return value
+
+
+class Connector(ConnectorConfig):
+    """A connector: its configuration, and its name, which is that of its secrets."""
+
+    name: str
+
+    @property
+    def dataset_name(self) -> str:
+        """The dataset that the tables stand in: the configured one, or one named by the connector."""
+        return self.dataset or f"matomo_{self.name.replace('-', '_')}"
+
+
+def read_connector(name: str, text: str) -> Connector:
+    """Return the connector that a configuration describes; every problem of it is in the InputError."""
+    what = f"configuration of connector {name!r}"
+    config = read_model(ConnectorConfig, read_object(text, what), what)
+    return Connector.model_construct(name=name, **dict(config))

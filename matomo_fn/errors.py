@@ -1,0 +1,82 @@
+"""The one tree of errors, cut by what the caller must do.
+
+::
+
+    MatomoFnError
+    ├── InputError                 the user mends the request, configuration, settings or secret (400, exit 2)
+    │   └── SecretMissing          a secret or its file is not there, or may not be read
+    ├── SecretsUnavailable         Secret Manager did not answer; the same request may succeed later (503)
+    ├── MatomoError                Matomo failed (502)
+    │   ├── MatomoFatal            no further call to this Matomo can succeed: the run ends
+    │   │   └── TokenRefused       never tried again: 21 refusals block the address for an hour
+    │   ├── MatomoUnavailable      down, slow or over its limits, also after retries; later may do
+    │   ├── ReportRefused          Matomo understood the call and refused it (API error in the body)
+    │   └── AnswerError            the answer is not what this report answers; nothing of it is written
+    └── WarehouseError             the warehouse failed (500)
+        ├── TableClash             a table exists with other columns; it stays untouched
+        └── WarehouseUnavailable   later may do (503)
+
+No message carries a secret: the transport, which alone knows the token, cleans what it passes on.
+"""
+
+from collections.abc import Sequence
+
+
+class MatomoFnError(Exception):
+    """Anything foreseeable that this program reports to its user as a sentence."""
+
+
+class InputError(MatomoFnError):
+    """What the user gave cannot work; ``problems`` has a sentence for each reason."""
+
+    def __init__(self, problems: Sequence[str] | str) -> None:
+        self.problems: tuple[str, ...] = (problems,) if isinstance(problems, str) else tuple(problems)
+        super().__init__("; ".join(self.problems))
+
+
+class SecretMissing(InputError):
+    """A secret does not exist or may not be read."""
+
+
+class SecretsUnavailable(MatomoFnError):
+    """Secret Manager could not be reached in time."""
+
+
+class MatomoError(MatomoFnError):
+    """Matomo did not do what it was asked."""
+
+
+class MatomoFatal(MatomoError):
+    """No further call to this Matomo can succeed in this run."""
+
+
+class TokenRefused(MatomoFatal):
+    """Matomo refused the token; asking again would bring the address nearer to being blocked."""
+
+
+class MatomoUnavailable(MatomoError):
+    """Matomo is down, too slow or over its limits; ``retry_after`` are the seconds that it asked to wait."""
+
+    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
+        self.retry_after = retry_after
+        super().__init__(message)
+
+
+class ReportRefused(MatomoError):
+    """Matomo answered the call with an error of its API."""
+
+
+class AnswerError(MatomoError):
+    """The answer has another shape or other types than this report has."""
+
+
+class WarehouseError(MatomoFnError):
+    """The warehouse did not do what it was asked."""
+
+
+class TableClash(WarehouseError):
+    """A table of that name exists and cannot take the rows."""
+
+
+class WarehouseUnavailable(WarehouseError):
+    """The warehouse did not answer in time, or asked to come back later."""

@@ -1,0 +1,82 @@
+"""Reading what users write: every problem at once, each a sentence that names the key and says what to do."""
+
+import difflib
+import json
+from collections.abc import Iterable, Mapping
+from typing import Any, TypeVar
+
+from pydantic import BaseModel, ValidationError
+
+from matomo_fn.errors import InputError
+
+Model = TypeVar("Model", bound=BaseModel)
+
+
+def read_object(text: str | bytes, what: str) -> dict[str, Any]:
+    """Return the JSON object that a text holds; ``what`` names the text in the errors."""
+    try:
+        value = json.loads(text)
+    except UnicodeDecodeError:
+        raise InputError(f"{what} is not UTF-8 text") from None
+    except json.JSONDecodeError as error:
+        raise InputError(f"{what} is not valid JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
+    if not isinstance(value, dict):
+        raise InputError(f"{what} has to be a JSON object, not {_json_type(value)}")
+    return value
+
+
+def read_model(model: type[Model], values: Mapping[str, Any], what: str) -> Model:
+    """Return the model that the values describe, or raise an InputError with every problem."""
+    try:
+        return model.model_validate(dict(values))
+    except ValidationError as error:
+        raise InputError([_sentence(problem, what, list(model.model_fields)) for problem in error.errors()]) from None
+
+
+def suggestion(name: str, known: Iterable[str]) -> str:
+    """Return a hint at the known name that an unknown one most resembles, or at all of them."""
+    names = sorted(known)
+    close = difflib.get_close_matches(name, names, n=1)
+    return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(names)}"
+
+
+_TYPES = {
+    "int_type": "a whole number",
+    "int_parsing": "a whole number",
+    "int_from_float": "a whole number",
+    "bool_type": "true or false",
+    "string_type": "a string",
+}
+
+
+def _sentence(problem: Any, what: str, known: list[str]) -> str:
+    path = ".".join(str(part) for part in problem["loc"])
+    kind, context = problem["type"], problem.get("ctx", {})
+    given = problem["input"]
+    match kind:
+        case "missing":
+            return f"{what}: {path} is missing"
+        case "extra_forbidden":
+            return f"{what}: unknown key {path!r}: {suggestion(path, known)}"
+        case "value_error":
+            return f"{what}: {path}: {context['error']}" if path else f"{what}: {context['error']}"
+        case "literal_error":
+            return f"{what}: {path} has to be {context['expected']}, not {_shown(given)}"
+        case "greater_than_equal":
+            return f"{what}: {path} has to be {context['ge']} or more, not {_shown(given)}"
+        case "less_than_equal":
+            return f"{what}: {path} has to be {context['le']} or less, not {_shown(given)}"
+        case _ if kind in _TYPES:
+            return f"{what}: {path} has to be {_TYPES[kind]}, not {_shown(given)}"
+        case _:
+            return f"{what}: {path}: {problem['msg'].removeprefix('Input ').strip()}, not {_shown(given)}"
+
+
+def _shown(value: Any) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 60 else f"{text[:57]}..."
+
+
+def _json_type(value: object) -> str:
+    names = {list: "a list", str: "a string", bool: "true or false", int: "a number", float: "a number"}
+    return names.get(type(value), "null")
