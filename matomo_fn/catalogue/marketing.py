@@ -1,0 +1,163 @@
+"""The marketing tables: names and keys as QUANTI's published connector has them, so that its users can move over."""
+
+from matomo_fn.catalogue.columns import amount, average, count, number, text
+from matomo_fn.catalogue.model import Source, Table
+
+ENGAGEMENT = (
+    count("visits", "nb_visits", "Visits."),
+    count("users", "nb_uniq_visitors", "Unique visitors of the day; never to be summed over days."),
+    count("actions", "nb_actions", "Actions: page views, downloads, outlinks, searches and events."),
+    count("bounces", "bounce_count", "Visits with a single action."),
+    count("conversions", "nb_conversions", "Conversions of all goals, orders included."),
+    count("converted_visits", "nb_visits_converted", "Visits with at least one conversion."),
+    count("total_visit_length", "sum_visit_length", "Length of all visits together, in seconds."),
+    amount("revenue", "revenue", "Revenue of goals and orders, in the site's currency."),
+)
+
+# The labels of Referrers.getReferrerType under language=en, which is how the program always asks.
+_DIRECT = "Direct Entry"
+
+VISITOR_COUNTRY = Table(
+    "visitor_country",
+    "Visits by the visitor's country; one row a day, site and country.",
+    (Source("UserCountry.getCountry"),),
+    ENGAGEMENT,
+    (
+        text("country", "label", "The country's English name.", required=True),
+        text("country_code", "code", "The country's two-letter code (ISO 3166), in lower case."),
+    ),
+)
+VISITOR_DEVICE_TYPE = Table(
+    "visitor_device_type",
+    "Visits by kind of device; one row a day, site and kind.",
+    (Source("DevicesDetection.getType"),),
+    ENGAGEMENT,
+    (
+        text(
+            "device_type",
+            "label",
+            "The kind of device: Desktop, Smartphone, Tablet and so on.",
+            required=True,
+        ),
+    ),
+)
+VISITOR_LANGUAGE = Table(
+    "visitor_language",
+    "Visits by the language of the browser; one row a day, site and language.",
+    (Source("UserLanguage.getLanguage"),),
+    ENGAGEMENT,
+    (text("language", "label", "The language's English name.", required=True),),
+)
+BEHAVIOUR_PAGE = Table(
+    "behaviour_page",
+    "Page views by URL; one row a day, site and page.",
+    # The goals of each page are half of the bytes of the answer and no column takes them.
+    (Source("Actions.getPageUrls", (("flat", "1"), ("hideColumns", "goals"))),),
+    (
+        count("pageviews", "nb_hits", "Page views."),
+        count("unique_pageviews", "nb_visits", "Visits in which the page was viewed at least once."),
+        count("entrances", "entry_nb_visits", "Visits that began on the page."),
+        count("entry_actions", "entry_nb_actions", "Actions of the visits that began on the page."),
+        count("entry_bounces", "entry_bounce_count", "Visits that began on the page and had no other action."),
+        count("exits", "exit_nb_visits", "Visits that ended on the page."),
+        count("total_time_spent", "sum_time_spent", "Time spent on the page by all visits together, in seconds."),
+        count(
+            "visits_following_search",
+            "nb_hits_following_search",
+            "Views of the page right after a search on the site.",
+        ),
+    ),
+    (
+        text("page_url", "url", "The page's URL (at most 1,024 characters).", fallback="label", required=True),
+        text(
+            "page_title",
+            "",
+            "The title seen most under the URL that day, from the visits log; NULL where visits are not synced.",
+        ),
+    ),
+)
+BEHAVIOUR_EVENT = Table(
+    "behaviour_event",
+    "Events by category; one row a day, site and category.",
+    (Source("Events.getCategory"),),
+    (
+        count("events", "nb_events", "Events."),
+        count("unique_events", "nb_visits", "Visits with at least one event of the category."),
+        count("events_with_value", "nb_events_with_value", "Events that carried a value."),
+        amount("event_value_sum", "sum_event_value", "Sum of the events' values."),
+        average("event_value_avg", "avg_event_value", "Average value of the events that carried one."),
+    ),
+    (text("event_category", "label", "The event's category.", required=True),),
+)
+ACQUISITION_CAMPAIGN = Table(
+    "acquisition_campaign",
+    "Visits that came by a campaign; one row a day, site and campaign.",
+    (Source("Referrers.getCampaigns"),),
+    ENGAGEMENT,
+    (text("campaign_name", "label", "The campaign's name, in lower case as Matomo keeps it.", required=True),),
+)
+ACQUISITION_CHANNEL_TYPE = Table(
+    "acquisition_channel_type",
+    "Visits by channel; one row a day, site and channel.",
+    (Source("Referrers.getReferrerType"),),
+    ENGAGEMENT,
+    (
+        text(
+            "channel_type",
+            "label",
+            "The channel: Direct Entry, Search Engines, Websites and so on.",
+            required=True,
+        ),
+        number("channel_type_id", "referrer_type", "The channel's number, which no translation changes."),
+    ),
+)
+
+
+def _channel(method: str, label: str, since: tuple[int, int] = (0, 0)) -> Source:
+    return Source(method, constants=(("referrer_type", label),), since=since)
+
+
+ACQUISITION_REFERRER = Table(
+    "acquisition_referrer",
+    "Visits by referrer; one row a day, site, channel and referrer.",
+    (
+        Source(
+            "Referrers.getReferrerType",
+            only=("referrer_type", 1),
+            constants=(("referrer_type", _DIRECT),),
+        ),
+        _channel("Referrers.getSearchEngines", "Search Engines"),
+        _channel("Referrers.getWebsites", "Websites"),
+        _channel("Referrers.getSocials", "Social Networks"),
+        _channel("Referrers.getCampaigns", "Campaigns"),
+        _channel("Referrers.getAIAssistants", "AI Assistants", since=(5, 5)),
+    ),
+    ENGAGEMENT,
+    (
+        text(
+            "referrer",
+            "label",
+            "The search engine, website, social network, campaign or AI assistant.",
+            required=True,
+        ),
+        text(
+            "referrer_type",
+            "",
+            "The channel that the referrer belongs to, as in acquisition_channel_type.",
+            required=True,
+        ),
+        text("referrer_url", "url", "The referrer's URL, where Matomo knows one."),
+    ),
+    key_dimensions=2,
+)
+
+MARKETING = (
+    VISITOR_COUNTRY,
+    VISITOR_DEVICE_TYPE,
+    VISITOR_LANGUAGE,
+    BEHAVIOUR_PAGE,
+    BEHAVIOUR_EVENT,
+    ACQUISITION_CAMPAIGN,
+    ACQUISITION_CHANNEL_TYPE,
+    ACQUISITION_REFERRER,
+)

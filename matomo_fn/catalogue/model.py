@@ -1,0 +1,145 @@
+"""What a table is: its columns and the Matomo reports that fill them."""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+
+class Kind(StrEnum):
+    """The column types in use, by their GoogleSQL names."""
+
+    STRING = "STRING"
+    INT64 = "INT64"
+    FLOAT64 = "FLOAT64"
+    BOOL = "BOOL"
+    DATE = "DATE"
+    TIMESTAMP = "TIMESTAMP"
+    JSON = "JSON"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """One column of a table.
+
+    ``source`` is Matomo's field, ``fallback`` the field taken where a row has no ``source``. ``absent`` is the
+    value of a row that has neither: 0 for what is counted, None for averages, bounds and texts.
+    """
+
+    name: str
+    kind: Kind
+    description: str
+    source: str = ""
+    fallback: str = ""
+    required: bool = False
+    absent: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Schema:
+    """How a table stands in the warehouse; partitioned by its column ``date`` where ``partitioned``."""
+
+    name: str
+    description: str
+    columns: tuple[Column, ...]
+    key: tuple[str, ...] = ()
+    clustering: tuple[str, ...] = ()
+    partitioned: bool = True
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """The names of the columns, in order."""
+        return tuple(column.name for column in self.columns)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One Matomo API method, as it has to be asked to fill a table.
+
+    ``ranges``: the method answers ``period=day&date=START,END``; without it days are asked one by one.
+    ``only``: rows whose field has that value are taken, the others left. ``constants``: columns with a fixed
+    value for all rows of this source. ``since``: the first (major, minor) version of Matomo that has the method.
+    """
+
+    method: str
+    params: tuple[tuple[str, str], ...] = ()
+    ranges: bool = True
+    only: tuple[str, int] | None = None
+    constants: tuple[tuple[str, str], ...] = ()
+    since: tuple[int, int] = (0, 0)
+
+    @property
+    def call(self) -> tuple[str, tuple[tuple[str, str], ...]]:
+        """What identifies the call: two sources with the same one share their answers."""
+        return self.method, self.params
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """A table of the dataset: dimensions (with those of the key first), metrics, and where the rows come from."""
+
+    name: str
+    description: str
+    sources: tuple[Source, ...]
+    metrics: tuple[Column, ...]
+    dimensions: tuple[Column, ...] = ()
+    key_dimensions: int = 1
+
+    @property
+    def is_one_row(self) -> bool:
+        """Whether a day has exactly one row (no dimensions, no "Others")."""
+        return not self.dimensions
+
+    @property
+    def shaped(self) -> tuple[Column, ...]:
+        """The columns that come out of Matomo's answer, in the table's order."""
+        return (*self.dimensions, *self.metrics, *(() if self.is_one_row else (IS_OTHERS,)))
+
+    @property
+    def columns(self) -> tuple[Column, ...]:
+        """All columns, in the table's order."""
+        return (*SLICE_COLUMNS, *self.shaped, *STAMP_COLUMNS)
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The columns that identify a row.
+
+        Matomo's "Others" is told from a row of that very name by ``_is_others`` alone, so it belongs to the key.
+        """
+        dimensions = tuple(column.name for column in self.dimensions[: self.key_dimensions])
+        return (
+            *(c.name for c in SLICE_COLUMNS),
+            *dimensions,
+            *(() if self.is_one_row else (IS_OTHERS.name,)),
+        )
+
+    @property
+    def schema(self) -> Schema:
+        """The table as the warehouse has it, clustered by the site and the leading dimension."""
+        clustering = ("website_id", *(column.name for column in self.dimensions[:1]))
+        return Schema(self.name, self.description, self.columns, self.key, clustering)
+
+    @property
+    def staged(self) -> tuple[Column, ...]:
+        """The columns that are loaded; the stamps are written by the merge."""
+        return (*SLICE_COLUMNS, *self.shaped)
+
+
+SLICE_COLUMNS = (
+    Column("date", Kind.DATE, "The site's day (in the site's time zone).", required=True),
+    Column("website_id", Kind.STRING, "The site: Matomo's idSite.", required=True),
+    Column(
+        "segment",
+        Kind.STRING,
+        "The name of the segment; the empty string stands for all visits.",
+        required=True,
+    ),
+)
+IS_OTHERS = Column(
+    "_is_others",
+    Kind.BOOL,
+    "The row is Matomo's \"Others\": the archive's row limit cut the report and this row sums up what is missing.",
+    required=True,
+)
+STAMP_COLUMNS = (
+    Column("_synced_at", Kind.TIMESTAMP, "When this slice (site, segment, day) was last written.", required=True),
+    Column("_run_id", Kind.STRING, "The run that wrote the row; _sync_log tells more of it.", required=True),
+)
