@@ -1,0 +1,156 @@
+"""Which slices a run asks for, and in which jobs: pure functions of the request, the sites and the ledger."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
+
+from matomo_fn.catalogue import Source, Table
+from matomo_fn.config import Connector
+from matomo_fn.request import SyncRequest
+from matomo_fn.sites import Site
+
+ONE_DAY = timedelta(days=1)
+# Days of the first range call of a report; later ones grow or shrink by the bytes that come back.
+FIRST_CHUNK = 31
+# Days in one bulk call of a report that refuses ranges: 20 save most of the time that can be saved, and PHP reads
+# some 1,000 form fields at most.
+BULK_DAYS = 20
+ALL_VISITS = ""  # the name of the segment that every visit belongs to
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Slice:
+    """One table, one site, one segment, one day: what is asked, compared, replaced and remembered as a whole."""
+
+    table: str
+    website_id: str
+    segment: str
+    date: date
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The days of a site, both ends included; those from ``recheck_from`` on are asked again although known."""
+
+    site: Site
+    first: date
+    last: date
+    recheck_from: date
+
+    @property
+    def days(self) -> list[date]:
+        """Every day of the window."""
+        return list(days_between(self.first, self.last))
+
+
+@dataclass(frozen=True, slots=True)
+class Job:
+    """Days of one site to ask for a group of tables that share their calls."""
+
+    site: Site
+    segment: str
+    tables: tuple[Table, ...]
+    days: tuple[date, ...]
+
+
+def days_between(first: date, last: date) -> Iterator[date]:
+    """Yield every day from ``first`` to ``last``, both included."""
+    while first <= last:
+        yield first
+        first += ONE_DAY
+
+
+def runs_of_days(days: Iterable[date]) -> list[tuple[date, date]]:
+    """Return the (first, last) of each run of consecutive days, in order."""
+    runs: list[tuple[date, date]] = []
+    for day in sorted(set(days)):
+        if runs and day - runs[-1][1] == ONE_DAY:
+            runs[-1] = (runs[-1][0], day)
+        else:
+            runs.append((day, day))
+    return runs
+
+
+def window_of(site: Site, request: SyncRequest, connector: Connector, now: datetime) -> Window | None:
+    """Return the days of a site that a request is about, or None where there are none.
+
+    By default the last ``backfill_days`` up to yesterday at the site. An explicit window wins, up to the site's
+    today. Before the site's creation Matomo has nothing, so no window begins earlier.
+    """
+    today = site.today(now)
+    yesterday = today - ONE_DAY
+    if request.start_date:
+        first = request.start_date
+        last = min(request.end_date or yesterday, today)
+        recheck_from = first
+    else:
+        first = today - timedelta(days=connector.backfill_days)
+        last = yesterday
+        incremental = request.mode == "incremental"
+        recheck_from = today - timedelta(days=connector.trailing_days) if incremental else first
+    first = max(first, site.created)
+    return Window(site, first, last, max(recheck_from, first)) if first <= last else None
+
+
+def is_final(site: Site, day: date, connector: Connector, now: datetime) -> bool:
+    """Return whether a day asked now need not be asked again by itself: the trailing days will have passed it."""
+    return day <= site.today(now) - timedelta(days=connector.trailing_days)
+
+
+def group_tables(tables: Sequence[Table], version: tuple[int, int]) -> list[tuple[Table, ...]]:
+    """Return the tables in groups that share calls, so that no report is asked twice for the same days."""
+    groups: list[tuple[set[object], list[Table]]] = []
+    for table in tables:
+        calls: set[object] = {source.call for source in sources_of(table, version)}
+        members = [table]
+        for group in [group for group in groups if group[0] & calls]:
+            groups.remove(group)
+            calls |= group[0]
+            members = [*group[1], *members]
+        groups.append((calls, members))
+    return [tuple(sorted(members, key=tables.index)) for _, members in groups]
+
+
+def sources_of(table: Table, version: tuple[int, int]) -> tuple[Source, ...]:
+    """Return the sources of a table that a version of Matomo has."""
+    return tuple(source for source in table.sources if source.since <= version)
+
+
+def jobs_for(
+    due: Mapping[tuple[str, str], Iterable[date]],
+    sites: Sequence[Site],
+    tables: Sequence[Table],
+    version: tuple[int, int],
+) -> list[Job]:
+    """Return the jobs for the due days by (table, site id), tables that share calls joined where they share days.
+
+    In a group, days that all its tables want come as one job; days that only some want as jobs of their own.
+    """
+    jobs: list[Job] = []
+    for site in sites:
+        for group in group_tables(tables, version):
+            wanted: dict[date, list[Table]] = {}
+            for table in group:
+                for day in due.get((table.name, site.id), ()):
+                    wanted.setdefault(day, []).append(table)
+            by_tables: dict[tuple[Table, ...], list[date]] = {}
+            for day in sorted(wanted):
+                by_tables.setdefault(tuple(wanted[day]), []).append(day)
+            for members, days in by_tables.items():
+                parts = group_tables(members, version)
+                jobs.extend(Job(site, ALL_VISITS, part, tuple(days)) for part in parts)
+    return jobs
+
+
+def estimated_calls(jobs: Iterable[Job], version: tuple[int, int]) -> int:
+    """Return about how many HTTP calls the jobs take, each report in ranges of ``FIRST_CHUNK`` days.
+
+    An upper bound for small reports, whose ranges grow; without retries and without questions about empty days.
+    """
+    calls = 0
+    for job in jobs:
+        distinct = {source.call: source for table in job.tables for source in sources_of(table, version)}
+        for first, last in runs_of_days(job.days):
+            days = (last - first).days + 1
+            calls += sum(-(-days // (FIRST_CHUNK if source.ranges else BULK_DAYS)) for source in distinct.values())
+    return calls

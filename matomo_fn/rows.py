@@ -1,0 +1,242 @@
+"""From Matomo's JSON to typed rows: the only place that knows how Matomo writes a row.
+
+The same counter is an int in one row and a numeric string in the next, averages come as numbers or as percent
+strings, ``goals`` and ``revenue`` are on some rows only, and a day without visits is ``[]`` even for a report of
+one row. All of that ends here; what cannot be read without guessing is an AnswerError that names row and field.
+"""
+
+import hashlib
+import json
+import math
+import re
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from matomo_fn.catalogue import IS_OTHERS, Column, Kind, Source, Table
+from matomo_fn.errors import AnswerError
+
+Row = tuple[Any, ...]
+_INTEGER = re.compile(r"[+-]?\d+(\.0+)?")
+_DECIMAL = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
+_PERCENT = re.compile(r"([+-]?\d+(?:\.\d+)?)[ \u00a0\u202f]?%")
+_INT64 = range(-(2**63), 2**63)
+# Under language=en, which is how the program always asks. A row of that very name carries a segment, a URL or a
+# code, the sum of what the archive's row limit cut off never does (recordings others_row_*, truncate_*).
+_OTHERS_LABEL = "Others"
+_METADATA = ("segment", "url", "code")
+
+_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+_encode_document = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, sort_keys=True).encode
+
+
+@dataclass(frozen=True, slots=True)
+class Shaped:
+    """The rows of one slice as they are staged.
+
+    ``lines`` are JSON objects without the slice's own columns, sorted, so that neither Matomo's order nor the form
+    of the call shows in ``content_hash`` (SHA-256, hexadecimal).
+    """
+
+    lines: tuple[str, ...]
+    content_hash: str
+    has_others: bool
+
+
+def shape(table: Table, answers: Iterable[tuple[Source, object]]) -> Shaped:
+    """Return the rows that a day's answers, one for each source of the table, make.
+
+    An answer is what Matomo gives for one day: a list of rows, or an object for a report of one row. Raises
+    AnswerError where an answer is anything else, a value cannot be read, or two rows have the same key.
+    """
+    rows: list[Row] = []
+    for source, answer in answers:
+        rows.extend(_rows_of(table, source, answer))
+    _check_keys(table, rows)
+    names = [column.name for column in table.shaped]
+    lines = tuple(sorted(_encode(dict(zip(names, row, strict=True))) for row in rows))
+    digest = hashlib.sha256(",".join(names).encode())
+    for line in lines:
+        digest.update(b"\n")
+        digest.update(utf8(line))
+    others = not table.is_one_row and any(row[-1] for row in rows)
+    return Shaped(lines, digest.hexdigest(), others)
+
+
+def utf8(text: str) -> bytes:
+    """Return the text's bytes; half a surrogate pair, as Matomo's cut at 1,024 characters leaves, becomes U+FFFD."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+
+
+def is_empty(table: Table, answer: object) -> bool:
+    """Return whether an answer says that the day had nothing: no rows, or a one-row report's zeros."""
+    if isinstance(answer, Mapping):
+        return table.is_one_row and all(_is_zero(value) for value in answer.values())
+    return answer == []
+
+
+def visits_of(answer: object) -> int:
+    """Return the visits that a day's answer of VisitsSummary.get counts."""
+    if answer == []:
+        return 0
+    if not isinstance(answer, Mapping) or "nb_visits" not in answer:
+        raise AnswerError(f"VisitsSummary.get answers {_kind(answer)} without nb_visits")
+    try:
+        return _integer(answer["nb_visits"])
+    except ValueError as error:
+        raise AnswerError(f"VisitsSummary.get: nb_visits {error}") from None
+
+
+def _rows_of(table: Table, source: Source, answer: object) -> list[Row]:
+    readers = [_reader(column, source) for column in table.shaped if column is not IS_OTHERS]
+    if table.is_one_row:
+        if answer == []:  # how a range answers a day without visits: a single date answers zeros
+            return [tuple(0 for _ in readers)]
+        if not isinstance(answer, Mapping):
+            raise AnswerError(f"{source.method} answers {_kind(answer)} where an object of numbers belongs")
+        return [_read(readers, answer, source, 0)]
+    if not isinstance(answer, list):
+        raise AnswerError(f"{source.method} answers {_kind(answer)} where a list of rows belongs")
+    rows = []
+    for index, raw in enumerate(answer):
+        if not isinstance(raw, Mapping):
+            raise AnswerError(f"{source.method}: row {index + 1} is {_kind(raw)} where an object belongs")
+        if source.only is None or _matches(source, source.only, raw, index):
+            rows.append((*_read(readers, raw, source, index), _is_others(raw)))
+    return rows
+
+
+def _matches(source: Source, only: tuple[str, int], raw: Mapping[str, object], index: int) -> bool:
+    field, wanted = only
+    if field not in raw:
+        raise AnswerError(f"{source.method}: row {index + 1} has no {field}")
+    try:
+        return _integer(raw[field]) == wanted
+    except ValueError as error:
+        raise AnswerError(f"{source.method}: row {index + 1}: {field} {error}") from None
+
+
+def _is_others(raw: Mapping[str, object]) -> bool:
+    return raw.get("label") == _OTHERS_LABEL and not any(name in raw for name in _METADATA)
+
+
+Reader = Callable[[Mapping[str, object]], Any]
+
+
+def _read(readers: Sequence[Reader], raw: Mapping[str, object], source: Source, index: int) -> Row:
+    try:
+        return tuple([reader(raw) for reader in readers])
+    except ValueError as error:
+        raise AnswerError(f"{source.method}: row {index + 1} ({_label(raw)}): {error}") from None
+
+
+def _reader(column: Column, source: Source) -> Reader:
+    """Return what reads a column's value from one of Matomo's rows."""
+    for name, constant in source.constants:
+        if name == column.name:
+            return lambda _: constant
+    if not column.source:
+        return lambda _: None
+    convert = _CONVERTERS[column.kind]
+    name, fallback, absent, required = column.source, column.fallback, column.absent, column.required
+
+    def read(raw: Mapping[str, object]) -> Any:
+        value = raw.get(name)
+        if value is None and fallback:
+            value = raw.get(fallback)
+        if value is None:
+            if required:
+                raise ValueError(f"there is no {name}")
+            return absent
+        try:
+            return convert(value)
+        except ValueError as error:
+            raise ValueError(f"{name} {error}") from None
+
+    return read
+
+
+def _integer(value: object) -> int:
+    if type(value) is int:
+        result = value
+    elif isinstance(value, str) and _INTEGER.fullmatch(value):
+        result = int(value.partition(".")[0])
+    elif isinstance(value, float) and value.is_integer():
+        result = int(value)
+    else:
+        raise ValueError(f"is {_shown(value)}, not a whole number")
+    if result not in _INT64:
+        raise ValueError(f"is {result}, which is more than 64 bits hold")
+    return result
+
+
+def _float(value: object) -> float:
+    if type(value) in (int, float):
+        result = float(value)  # type: ignore[arg-type]  # the line above tells bool from int, which mypy cannot
+    elif isinstance(value, str) and _DECIMAL.fullmatch(value):
+        result = float(value)
+    elif isinstance(value, str) and (match := _PERCENT.fullmatch(value)):
+        # A server that formats all the same: 21% is 0.21. Rounded, since 29 / 100 must be what format_metrics=0 gives.
+        result = round(float(match[1]) / 100, 12)
+    else:
+        raise ValueError(f"is {_shown(value)}, not a number")
+    if not math.isfinite(result):
+        raise ValueError(f"is {_shown(value)}, not a finite number")
+    return result
+
+
+def _text(value: object) -> str:
+    if isinstance(value, str):
+        return value
+    if type(value) in (int, float):  # PHP turns a label of digits into a number
+        return str(value)
+    raise ValueError(f"is {_shown(value)}, not a text")
+
+
+def _document(value: object) -> Any:
+    return json.loads(_encode_document(value))
+
+
+_CONVERTERS: Mapping[Kind, Callable[[object], Any]] = {
+    Kind.INT64: _integer,
+    Kind.FLOAT64: _float,
+    Kind.STRING: _text,
+    Kind.JSON: _document,
+}
+
+
+def _check_keys(table: Table, rows: Sequence[Row]) -> None:
+    """Refuse two rows with one key: the merge would store both, and no query could tell them apart."""
+    positions = [i for i, column in enumerate(table.shaped) if column.name in table.key]
+    seen: set[Row] = set()
+    for row in rows:
+        key = tuple(row[i] for i in positions)
+        if key in seen:
+            named = ", ".join(f"{table.shaped[i].name}={_shown(row[i])}" for i in positions)
+            raise AnswerError(f"Matomo answers two rows for {named}: table {table.name} can hold one")
+        seen.add(key)
+
+
+def _is_zero(value: object) -> bool:
+    try:
+        return _float(value) == 0
+    except ValueError:
+        return False
+
+
+def _label(raw: Mapping[str, object]) -> str:
+    return _shown(raw["label"]) if "label" in raw else "no label"
+
+
+def _shown(value: object) -> str:
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= 80 else f"{text[:77]}..."
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, list):
+        return "a list"
+    return "an object" if isinstance(value, Mapping) else _shown(value)

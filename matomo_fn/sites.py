@@ -1,0 +1,38 @@
+"""A Matomo site, and what a day is there."""
+
+import re
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
+from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
+
+_OFFSET = re.compile(r"UTC([+-])(\d{1,2})(\.5|\.25|\.75)?")
+
+
+@dataclass(frozen=True, slots=True)
+class Site:
+    """A site of a Matomo; ``created`` is the first day, in its own time zone, that can have visits."""
+
+    id: str
+    name: str
+    timezone: tzinfo
+    created: date
+
+    def today(self, now: datetime) -> date:
+        """Return the day that it is at the site."""
+        return now.astimezone(self.timezone).date()
+
+
+def read_timezone(name: str) -> tzinfo:
+    """Return a time zone by Matomo's name: an IANA name, or a fixed offset such as UTC+5.5.
+
+    Raises ValueError where there is no such zone.
+    """
+    if name == "UTC":
+        return UTC
+    if match := _OFFSET.fullmatch(name):
+        hours = float(match[2] + (match[3] or ""))
+        return timezone(timedelta(hours=hours if match[1] == "+" else -hours))
+    try:
+        return ZoneInfo(name)
+    except (ZoneInfoNotFoundError, ValueError, OSError):
+        raise ValueError(f"there is no time zone {name!r}") from None
