@@ -1,0 +1,1 @@
+"""Where the rows go: BigQuery, or DuckDB for local runs."""

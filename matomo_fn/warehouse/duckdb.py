@@ -1,0 +1,145 @@
+"""The embedded warehouse for local runs: a DuckDB file, the dataset being a schema in it.
+
+It runs the statements that BigQuery runs, turned into its dialect by sqlglot. duckdb and sqlglot are not part of
+what is deployed.
+"""
+
+import threading
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import duckdb
+import sqlglot
+from sqlglot import exp
+from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
+
+from matomo_fn.catalogue import Kind, Schema
+from matomo_fn.errors import WarehouseError, WarehouseUnavailable
+from matomo_fn.warehouse import sql
+from matomo_fn.warehouse.protocol import FoundColumn, FoundTable, PartitionBy
+
+_KINDS: dict[str, Kind] = {
+    "VARCHAR": Kind.STRING,
+    "BIGINT": Kind.INT64,
+    "DOUBLE": Kind.FLOAT64,
+    "BOOLEAN": Kind.BOOL,
+    "DATE": Kind.DATE,
+    "TIMESTAMP WITH TIME ZONE": Kind.TIMESTAMP,
+    "JSON": Kind.JSON,
+}
+_TYPES = {kind: name for name, kind in _KINDS.items()}
+# Two runs in one process may change the same table at the same moment; DuckDB then refuses one of them.
+_CONFLICT_ATTEMPTS = 8
+
+
+def to_duckdb(statement: str) -> str:
+    """Return a GoogleSQL statement in DuckDB's dialect; the project in a table's name is left out."""
+    parsed = sqlglot.parse_one(statement, read="bigquery")
+    for table in parsed.find_all(exp.Table):
+        table.set("catalog", None)
+    return parsed.sql(dialect="duckdb")
+
+
+class DuckDBWarehouse:
+    """A schema of a DuckDB file; with ``create=False`` a file that is not there is not made but taken as empty."""
+
+    parallel = 1
+
+    def __init__(self, path: Path, dataset: str, *, create: bool = True) -> None:
+        self.dataset = dataset
+        self._path = path
+        self._lock = threading.Lock()
+        try:
+            if create:
+                path.parent.mkdir(parents=True, exist_ok=True)
+            self._connection = duckdb.connect(str(path) if create or path.exists() else ":memory:")
+            self._connection.execute("set timezone = 'UTC'")
+        except duckdb.IOException as error:
+            if "lock" in str(error).lower():
+                raise WarehouseUnavailable(
+                    f"the DuckDB file {path} is open in another process: close it there, then try again"
+                ) from None
+            raise WarehouseError(f"the DuckDB file {path} cannot be opened: {_first_line(error)}") from None
+        except (duckdb.Error, OSError) as error:
+            raise WarehouseError(f"the DuckDB file {path} cannot be opened: {_first_line(error)}") from None
+
+    def ensure_dataset(self) -> None:
+        """Create the schema if it is not there."""
+        self._execute(f'create schema if not exists "{self.dataset}"')
+
+    def find_table(self, name: str) -> FoundTable | None:
+        """Return what a table or view looks like, or None where there is neither."""
+        found = self._rows(
+            "select t.table_type, c.column_name, c.data_type, c.is_nullable from information_schema.tables t "
+            "join information_schema.columns c using (table_catalog, table_schema, table_name) "
+            "where t.table_schema = ? and t.table_name = ? order by c.ordinal_position",
+            [self.dataset, name],
+        )
+        if not found:
+            return None
+        columns = tuple(
+            FoundColumn(row["column_name"], _KINDS.get(row["data_type"], row["data_type"]), row["is_nullable"] == "NO")
+            for row in found
+        )
+        return FoundTable(columns, is_view=found[0]["table_type"] == "VIEW")
+
+    def create_table(self, schema: Schema, partition_by: PartitionBy) -> None:
+        """Create a table; DuckDB has no partitions."""
+        self._execute(to_duckdb(sql.create_table(self.dataset, schema)))
+
+    def create_view(self, name: str, query: str, description: str) -> None:
+        """Create a view, or make it anew; DuckDB's has no description."""
+        self._execute(to_duckdb(sql.create_view(self.dataset, name, query)))
+
+    def load(self, schema: Schema, lines: Path, job: str) -> None:
+        """Create a staging table and fill it from a file of newline-delimited JSON."""
+        self.create_table(schema, "day")
+        names = ", ".join(schema.column_names)
+        columns = ", ".join(f"{column.name}: '{_TYPES[Kind(column.kind)]}'" for column in schema.columns)
+        self._execute(
+            f'insert into "{self.dataset}"."{schema.name}" ({names}) select {names} from read_json(?, '
+            f"format = 'newline_delimited', compression = 'gzip', columns = {{{columns}}}, "
+            "maximum_object_size = 100000000)",
+            [str(lines)],
+        )
+
+    def run(self, statement: str, job: str) -> None:
+        """Run a GoogleSQL statement that changes something."""
+        self._execute(to_duckdb(statement))
+
+    def query(self, statement: str) -> Sequence[Mapping[str, Any]]:
+        """Return the rows of a GoogleSQL query."""
+        return self._rows(to_duckdb(statement), [])
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._connection.close()
+
+    def _execute(self, statement: str, parameters: Sequence[object] = ()) -> None:
+        self._rows(statement, parameters)
+
+    def _rows(self, statement: str, parameters: Sequence[object]) -> list[dict[str, Any]]:
+        retrying = Retrying(
+            retry=retry_if_exception_type(duckdb.TransactionException),
+            stop=stop_after_attempt(_CONFLICT_ATTEMPTS),
+            wait=wait_random_exponential(multiplier=0.01, max=0.2),
+            reraise=True,
+        )
+        try:
+            with self._lock:
+                return retrying(self._fetch, statement, parameters)
+        except duckdb.TransactionException as error:
+            raise WarehouseUnavailable(f"the DuckDB file {self._path} is busy: {_first_line(error)}") from None
+        except duckdb.Error as error:
+            raise WarehouseError(f"the DuckDB file {self._path}: {_first_line(error)}") from None
+
+    def _fetch(self, statement: str, parameters: Sequence[object]) -> list[dict[str, Any]]:
+        result = self._connection.execute(statement, parameters)
+        names = [column[0] for column in result.description or ()]
+        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+
+def _first_line(error: Exception) -> str:
+    return str(error).partition("\n")[0]

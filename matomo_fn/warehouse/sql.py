@@ -1,0 +1,246 @@
+"""GoogleSQL text: every statement of the program is made here, by functions that run nothing.
+
+BigQuery gets the text as it is, DuckDB through sqlglot, and the tests put each statement before the GoogleSQL
+analyzer. Column lists are always spelled out; dates stand as literals, since only literals prune partitions.
+"""
+
+from collections.abc import Collection, Iterable, Sequence
+from datetime import date, datetime
+
+from matomo_fn.catalogue import STAMP_COLUMNS, SYNC_LOG, Column, Schema, Table
+from matomo_fn.plan import Slice, runs_of_days
+
+_ESCAPES = str.maketrans({"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r", "\0": "\\0"})
+
+
+def literal(value: str | date | datetime) -> str:
+    """Return a value as a GoogleSQL literal; datetimes have to know their time zone."""
+    if isinstance(value, datetime):
+        return f"timestamp '{value.isoformat(sep=' ', timespec='microseconds')}'"
+    if isinstance(value, date):
+        return f"date '{value}'"
+    return f"'{value.translate(_ESCAPES)}'"
+
+
+def table_name(dataset: str, table: str) -> str:
+    """Return a table's name in backquotes; ``dataset`` is ``project.dataset``, or a dataset alone."""
+    return f"`{dataset}.{table}`"
+
+
+def create_table(dataset: str, schema: Schema) -> str:
+    """Return the statement that creates a table without partitions, for a warehouse that has none."""
+    columns = ", ".join(_definition(column) for column in schema.columns)
+    return f"create table if not exists {table_name(dataset, schema.name)} ({columns})"
+
+
+def add_column(dataset: str, table: str, column: Column) -> str:
+    """Return the statement that adds a column; it can only be nullable, since older rows have no value for it."""
+    return (
+        f"alter table {table_name(dataset, table)} "
+        f"add column if not exists {column.name} {column.kind} options (description={literal(column.description)})"
+    )
+
+
+def drop_table(dataset: str, table: str) -> str:
+    """Return the statement that drops a table if it is there."""
+    return f"drop table if exists {table_name(dataset, table)}"
+
+
+def replace_slices(
+    dataset: str, table: Table, staging: str, slices: Collection[Slice], *, run_id: str, synced_at: datetime
+) -> str:
+    """Return the statement that replaces slices of a table by the rows of a staging table, in one step.
+
+    The constant-false condition lets BigQuery prune by the literal dates and removes the rows that vanished.
+    """
+    names = [column.name for column in (*table.staged, *STAMP_COLUMNS)]
+    values = [f"s.{column.name}" for column in table.staged]
+    values += [literal(synced_at), literal(run_id)]
+    return (
+        f"merge {table_name(dataset, table.name)} t using {table_name(dataset, staging)} s on false "
+        f"when not matched by source and {in_slices('t', slices)} then delete "
+        f"when not matched by target then insert ({', '.join(names)}) values ({', '.join(values)})"
+    )
+
+
+def append_rows(dataset: str, schema: Schema, staging: str) -> str:
+    """Return the statement that appends a staging table's rows."""
+    names = ", ".join(schema.column_names)
+    return (
+        f"insert into {table_name(dataset, schema.name)} ({names}) select {names} from {table_name(dataset, staging)}"
+    )
+
+
+def in_slices(alias: str, slices: Iterable[Slice]) -> str:
+    """Return the condition that a row belongs to one of the slices, all of one table.
+
+    Sites with the same days share their term, and consecutive days are one ``between``, so that the statement
+    stays short for hundreds of sites.
+    """
+    days: dict[tuple[str, str], set[date]] = {}
+    for piece in slices:
+        days.setdefault((piece.website_id, piece.segment), set()).add(piece.date)
+    sites: dict[tuple[str, frozenset[date]], list[str]] = {}
+    for (site, segment), dates in sorted(days.items()):
+        sites.setdefault((segment, frozenset(dates)), []).append(site)
+    terms = [
+        f"({in_days(alias, dates)} and {alias}.website_id in ({', '.join(map(literal, ids))}) "
+        f"and {alias}.segment = {literal(segment)})"
+        for (segment, dates), ids in sites.items()
+    ]
+    return terms[0] if len(terms) == 1 else f"({' or '.join(terms)})"
+
+
+def in_days(alias: str, days: Iterable[date]) -> str:
+    """Return the condition that a row's date is one of the days."""
+    runs = runs_of_days(days)
+    single = [first for first, last in runs if first == last]
+    terms = [f"{alias}.date between {literal(first)} and {literal(last)}" for first, last in runs if first != last]
+    if single:
+        terms.append(f"{alias}.date in ({', '.join(map(literal, single))})")
+    return terms[0] if len(terms) == 1 else f"({' or '.join(terms)})"
+
+
+def state_view(dataset: str) -> str:
+    """Return the query of the view with the newest row of each slice."""
+    return f"select {_names('l')} from {_newest(dataset, 'true')}"
+
+
+def create_view(dataset: str, name: str, query: str) -> str:
+    """Return the statement that makes a view anew."""
+    return f"create or replace view {table_name(dataset, name)} as {query}"
+
+
+def older_open_days(dataset: str, connector: str, before: date) -> str:
+    """Return the query for the days before a window on which a slice once failed or was pending.
+
+    The log is clustered by status, so the days of untroubled years are not read.
+    """
+    return (
+        f"select distinct l.date from {table_name(dataset, SYNC_LOG.name)} l "
+        f"where l.connector = {literal(connector)} and l.date < {literal(before)} "
+        "and l.status in ('failed', 'pending') order by l.date"
+    )
+
+
+def settled_runs(dataset: str, connector: str, first: date, last: date) -> str:
+    """Return the query for the runs of consecutive days that need not be asked again, by table, site and segment.
+
+    Columns: table_name, website_id, segment, first_day, last_day. A year of good days is one row.
+    """
+    window = f"l.connector = {literal(connector)} and l.date between {literal(first)} and {literal(last)}"
+    return (
+        "select table_name, website_id, segment, min(date) as first_day, max(date) as last_day from ("
+        "select table_name, website_id, segment, date, date_diff(date, date '1970-01-01', day) - "
+        "row_number() over (partition by table_name, website_id, segment order by date) as island "
+        f"from {_newest(dataset, window)} where status in ('written', 'unchanged') and is_final) "
+        "group by table_name, website_id, segment, island order by table_name, website_id, segment, first_day"
+    )
+
+
+def known_slices(
+    dataset: str,
+    connector: str,
+    tables: Sequence[str],
+    first: date,
+    last: date,
+    recheck_from: date,
+    older: Sequence[date],
+) -> str:
+    """Return the query for what is known of the slices that may be asked again.
+
+    These are the open ones between ``first`` and ``last`` and on the ``older`` days, and all since
+    ``recheck_from``; for the latter ``is_intact`` tells whether the table still has the very rows that the log
+    speaks of. So a run that died between merge and log, and rows that somebody deleted, are found out.
+    """
+    days = f"l.date between {literal(first)} and {literal(last)}"
+    if older:
+        days = f"({days} or {in_days('l', older)})"
+    window = f"l.connector = {literal(connector)} and {days}"
+    present = " union all ".join(
+        f"select {literal(name)} as table_name, t.date, t.website_id, t.segment, count(*) as row_count, "
+        f"min(t._run_id) as first_run, max(t._run_id) as last_run from {table_name(dataset, name)} t "
+        f"where t.date between {literal(recheck_from)} and {literal(last)} group by t.date, t.website_id, t.segment"
+        for name in tables
+    )
+    return (
+        "select k.table_name, k.website_id, k.segment, k.date, k.status, k.row_count, k.content_hash, "
+        f"k.written_run_id, k.request_id, "
+        f"k.date >= {literal(recheck_from)} and coalesce(p.row_count, 0) = k.row_count and "
+        "(k.row_count = 0 or (p.first_run = k.written_run_id and p.last_run = k.written_run_id)) as is_intact "
+        f"from (select {_names('l')} from {_newest(dataset, window)}) k left join ({present}) p "
+        "on p.table_name = k.table_name and p.date = k.date and p.website_id = k.website_id and p.segment = k.segment "
+        f"where k.table_name in ({', '.join(map(literal, tables))}) "
+        f"and (k.date >= {literal(recheck_from)} or k.status in ('failed', 'pending') or not k.is_final)"
+    )
+
+
+def foreign_slices(
+    dataset: str, connector: str, matomo_url: str, tables: Sequence[str], first: date, last: date
+) -> str:
+    """Return the query for the tables and sites that another connector fills from another Matomo.
+
+    Columns: connector, matomo_url, table_name, website_id. The tables tell sites by Matomo's number alone.
+    """
+    return (
+        "select distinct l.connector, l.matomo_url, l.table_name, l.website_id "
+        f"from {table_name(dataset, SYNC_LOG.name)} l where l.date between {literal(first)} and {literal(last)} "
+        f"and l.connector != {literal(connector)} and l.matomo_url != {literal(matomo_url)} "
+        f"and l.table_name in ({', '.join(map(literal, tables))}) order by l.connector, l.website_id, l.table_name"
+    )
+
+
+def void_slices(dataset: str, connector: str, table: str, *, run_id: str, at: datetime, reason: str) -> str:
+    """Return the statement that marks every slice of a table as pending, for a table that is made anew."""
+    values = {
+        "status": literal("pending"),
+        "row_count": "0",
+        "content_hash": "cast(null as string)",
+        "has_others": "false",
+        "is_final": "false",
+        "written_run_id": "cast(null as string)",
+        "run_id": literal(run_id),
+        "request_id": literal(run_id),
+        "started_at": literal(at),
+        "logged_at": literal(at),
+        "error": literal(reason),
+    }
+    window = f"l.connector = {literal(connector)} and l.table_name = {literal(table)}"
+    chosen = ", ".join(values.get(name, f"k.{name}") for name in SYNC_LOG.column_names)
+    return (
+        f"insert into {table_name(dataset, SYNC_LOG.name)} ({', '.join(SYNC_LOG.column_names)}) "
+        f"select {chosen} from (select {_names('l')} from {_newest(dataset, window)}) k where k.status != 'pending'"
+    )
+
+
+def status_of(dataset: str, connector: str) -> str:
+    """Return the query for the state by table and site.
+
+    Columns: table_name, website_id, segment, first_day, last_day, days, row_count, pending, failed, last_run,
+    last_error. Unlike a sync it reads the whole log, since it is asked by a person and tells of all time.
+    """
+    window = f"l.connector = {literal(connector)}"
+    return (
+        "select table_name, website_id, segment, min(date) as first_day, max(date) as last_day, "
+        "count(*) as days, sum(row_count) as row_count, countif(status = 'pending') as pending, "
+        "countif(status = 'failed') as failed, max(logged_at) as last_run, max(error) as last_error "
+        f"from {_newest(dataset, window)} group by table_name, website_id, segment "
+        "order by table_name, website_id, segment"
+    )
+
+
+def _newest(dataset: str, condition: str) -> str:
+    """Return a subquery ``l`` with the newest row of each slice among the log's rows that meet a condition."""
+    return (
+        f"(select {_names('l')} from {table_name(dataset, SYNC_LOG.name)} l where {condition} "
+        "qualify row_number() over (partition by l.connector, l.table_name, l.website_id, l.segment, l.date "
+        "order by l.logged_at desc, l.run_id desc) = 1) l"
+    )
+
+
+def _names(alias: str) -> str:
+    return ", ".join(f"{alias}.{name}" for name in SYNC_LOG.column_names)
+
+
+def _definition(column: Column) -> str:
+    return f"{column.name} {column.kind}{' not null' if column.required else ''}"

@@ -1,0 +1,109 @@
+"""What is done with tables, whichever the warehouse: make ready, replace slices, append."""
+
+from collections.abc import Collection, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import datetime
+from pathlib import Path
+
+import structlog
+
+from matomo_fn.catalogue import Column, Schema, Table
+from matomo_fn.errors import TableClash, WarehouseError
+from matomo_fn.plan import Slice
+from matomo_fn.warehouse import sql
+from matomo_fn.warehouse.protocol import STAGING_PREFIX, FoundTable, PartitionBy, Warehouse
+
+log = structlog.get_logger()
+
+
+def ensure_table(warehouse: Warehouse, schema: Schema, partition_by: PartitionBy) -> bool:
+    """Make a table ready and return whether it had to be created.
+
+    Missing columns are added. A table that cannot take the rows is a TableClash and stays as it is.
+    """
+    found = warehouse.find_table(schema.name)
+    if found is None:
+        warehouse.create_table(schema, partition_by)
+        return True
+    problems = ["it is a view"] if found.is_view else _clashes(schema, found, partition_by)
+    if problems:
+        raise TableClash(
+            f"table {warehouse.dataset}.{schema.name} exists and does not fit: {'; '.join(problems)}. It was left "
+            "as it is: rename or drop it, or give the connector another dataset"
+        )
+    existing = {column.name.lower() for column in found.columns}
+    for column in schema.columns:
+        if column.name.lower() not in existing:
+            warehouse.run(sql.add_column(warehouse.dataset, schema.name, column), f"add-{schema.name}-{column.name}")
+    return False
+
+
+def ensure_view(warehouse: Warehouse, name: str, columns: Sequence[str], query: str, description: str) -> None:
+    """Create a view, or make it anew where its columns are no longer those."""
+    found = warehouse.find_table(name)
+    if found is not None and not found.is_view:
+        raise TableClash(
+            f"{warehouse.dataset}.{name} is a table where a view belongs. It was left as it is: rename or drop it"
+        )
+    if found is None or [column.name for column in found.columns] != list(columns):
+        warehouse.create_view(name, query, description)
+
+
+def replace_slices(
+    warehouse: Warehouse,
+    table: Table,
+    lines: Path,
+    slices: Collection[Slice],
+    *,
+    run_id: str,
+    batch: int,
+    synced_at: datetime,
+) -> None:
+    """Replace slices of a table by the rows of a file, by one load and one merge."""
+    with _staged(warehouse, table.name, table.staged, lines, f"{run_id}_{batch}") as staging:
+        statement = sql.replace_slices(warehouse.dataset, table, staging, slices, run_id=run_id, synced_at=synced_at)
+        warehouse.run(statement, f"merge{staging}")
+
+
+def append_rows(warehouse: Warehouse, schema: Schema, lines: Path, *, run_id: str, batch: int) -> None:
+    """Append the rows of a file to a table, by one load and one insert.
+
+    Not by a load into the table itself: a table takes 1,500 of those a day, and any number of inserts.
+    """
+    with _staged(warehouse, schema.name, schema.columns, lines, f"{run_id}_{batch}") as staging:
+        warehouse.run(sql.append_rows(warehouse.dataset, schema, staging), f"append{staging}")
+
+
+@contextmanager
+def _staged(warehouse: Warehouse, table: str, columns: tuple[Column, ...], lines: Path, suffix: str) -> Iterator[str]:
+    """Load a file into a staging table of its own and yield the table's name; drop the table afterwards.
+
+    The name is another one for each run and batch: BigQuery counts table changes by name.
+    """
+    staging = Schema(f"{STAGING_PREFIX}{table}_{suffix}", f"Rows on their way to {table}.", columns, partitioned=False)
+    warehouse.load(staging, lines, f"load{staging.name}")
+    try:
+        yield staging.name
+    finally:
+        try:
+            warehouse.run(sql.drop_table(warehouse.dataset, staging.name), f"drop{staging.name}")
+        except WarehouseError as error:  # the rows are where they belong, and the table expires by itself
+            log.warning("staging_table_left", table=staging.name, error=str(error))
+
+
+def _clashes(schema: Schema, found: FoundTable, partition_by: PartitionBy) -> list[str]:
+    """Return a phrase for each reason why a table cannot take the rows."""
+    wanted = {column.name.lower(): column for column in schema.columns}
+    problems = []
+    for column in found.columns:
+        ours = wanted.get(column.name.lower())
+        if ours is None:
+            if column.required:
+                problems.append(f"column {column.name} is required and nothing fills it")
+        elif column.kind != ours.kind:
+            problems.append(f"column {column.name} is {column.kind}, not {ours.kind}")
+        elif column.required and not ours.required:
+            problems.append(f"column {column.name} is required, but Matomo does not always have a value for it")
+    if schema.partitioned and found.partition_by not in (None, partition_by):
+        problems.append(f"it is partitioned by {found.partition_by}, not by {partition_by} of the column date")
+    return problems
