@@ -1,0 +1,20 @@
+"""The function's entry points, for the Functions Framework: ``sync`` over HTTP and ``sync_event`` from Pub/Sub."""
+
+import flask
+import functions_framework
+from cloudevents.http import CloudEvent
+
+from matomo_fn.entry import handle_event, handle_http
+
+
+@functions_framework.http
+def sync(request: flask.Request) -> tuple[flask.Response, int]:
+    """Sync what the request's JSON body asks for and answer with a summary."""
+    status, answer = handle_http(request.method, dict(request.headers), request.get_data())
+    return flask.jsonify(answer), int(status)
+
+
+@functions_framework.cloud_event
+def sync_event(event: CloudEvent) -> None:
+    """Sync what a Pub/Sub message asks for; raise where it should be delivered again."""
+    handle_event(str(event["id"]), event.data)

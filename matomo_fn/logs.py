@@ -1,0 +1,67 @@
+"""Logs: an event name and fields, one JSON line each with the names that Cloud Logging knows, or readable lines."""
+
+import logging
+import re
+import sys
+from collections.abc import Mapping, MutableMapping
+from typing import TYPE_CHECKING, Any, TextIO
+
+import structlog
+
+if TYPE_CHECKING:
+    from structlog.typing import Processor
+
+# https://cloud.google.com/logging/docs/structured-logging
+_TRACE = "logging.googleapis.com/trace"
+_SPAN = "logging.googleapis.com/spanId"
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?P<trace>[0-9a-f]{32})-(?P<span>[0-9a-f]{16})-[0-9a-f]{2}")
+_CLOUD_TRACE = re.compile(r"(?P<trace>[0-9a-f]{32})(/(?P<span>\d+))?(;.*)?")
+
+
+def configure_logs(form: str, stream: TextIO | None = None) -> None:
+    """Send the program's events to a stream (standard output): ``json``, ``text``, or ``auto`` for what it is.
+
+    ``auto`` is readable lines on a terminal and JSON everywhere else.
+    """
+    target = stream or sys.stdout
+    processors: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.processors.TimeStamper(fmt="iso", key="time"),
+    ]
+    if form == "text" or (form == "auto" and target.isatty()):
+        console = structlog.dev.ConsoleRenderer(colors=target.isatty(), timestamp_key="time")
+        processors += [structlog.processors.add_log_level, _time_of_day, console]
+    else:
+        json_line = structlog.processors.JSONRenderer(ensure_ascii=False, default=str)
+        processors += [structlog.processors.format_exc_info, _cloud_fields, json_line]
+    structlog.configure(
+        processors=processors,
+        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        logger_factory=structlog.PrintLoggerFactory(target),
+        cache_logger_on_first_use=False,
+    )
+
+
+def trace_fields(headers: Mapping[str, str], project: str) -> dict[str, str]:
+    """Return the fields that tie a log line to the trace of an HTTP request, from its headers in lower case."""
+    match = _TRACEPARENT.fullmatch(headers.get("traceparent", "")) or _CLOUD_TRACE.fullmatch(
+        headers.get("x-cloud-trace-context", "")
+    )
+    if not match or not project:
+        return {}
+    fields = {_TRACE: f"projects/{project}/traces/{match['trace']}"}
+    return fields | ({_SPAN: match["span"]} if match["span"] else {})
+
+
+def _cloud_fields(_logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Name severity and message as Cloud Logging does, first in the line."""
+    severity = {"warn": "WARNING", "exception": "ERROR"}.get(method, method.upper())
+    message = event.pop("event", "")
+    trace = event.pop("exception", None)
+    line = {"severity": severity, "message": message, **event}
+    return line | ({"stack_trace": trace} if trace else {})
+
+
+def _time_of_day(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    event["time"] = str(event["time"])[11:19]
+    return event
