@@ -26,7 +26,7 @@ $(VENV)/synced: requirements-dev.txt
 	@touch $@
 
 demo: setup ## sync a sample Matomo into a file of DuckDB and show the tables
-	$(BIN)/python -m matomo_fn.sample.demo
+	$(BIN)/python -m tools.demo
 
 test: setup emulator lint ## everything that CI runs
 	$(BIN)/python -m pytest $(ARGS)

@@ -1,5 +1,7 @@
 """The function's entry points, for the Functions Framework: ``sync`` over HTTP and ``sync_event`` from Pub/Sub."""
 
+import json
+
 import flask
 import functions_framework
 from cloudevents.http import CloudEvent
@@ -8,10 +10,10 @@ from matomo_fn.entry import handle_event, handle_http
 
 
 @functions_framework.http
-def sync(request: flask.Request) -> tuple[flask.Response, int]:
+def sync(request: flask.Request) -> flask.Response:
     """Sync what the request's JSON body asks for and answer with a summary."""
     status, answer = handle_http(request.method, dict(request.headers), request.get_data())
-    return flask.jsonify(answer), int(status)
+    return flask.Response(json.dumps(answer, ensure_ascii=False), status, mimetype="application/json")
 
 
 @functions_framework.cloud_event

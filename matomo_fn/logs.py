@@ -18,8 +18,8 @@ _TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?P<trace>[0-9a-f]{32})-(?P<span>[0-9a-f
 _CLOUD_TRACE = re.compile(r"(?P<trace>[0-9a-f]{32})(/(?P<span>\d+))?(;.*)?")
 
 
-def configure_logs(form: str, stream: TextIO | None = None) -> None:
-    """Send the program's events to a stream (standard output): ``json``, ``text``, or ``auto`` for what it is.
+def configure_logs(form: str, stream: TextIO | None = None, level: int = logging.INFO) -> None:
+    """Send the program's events from a level on to a stream (standard output), as ``json``, ``text`` or ``auto``.
 
     ``auto`` is readable lines on a terminal and JSON everywhere else.
     """
@@ -36,7 +36,7 @@ def configure_logs(form: str, stream: TextIO | None = None) -> None:
         processors += [structlog.processors.format_exc_info, _cloud_fields, json_line]
     structlog.configure(
         processors=processors,
-        wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
+        wrapper_class=structlog.make_filtering_bound_logger(level),
         logger_factory=structlog.PrintLoggerFactory(target),
         cache_logger_on_first_use=False,
     )

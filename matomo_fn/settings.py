@@ -35,14 +35,34 @@ class Settings(BaseModel):
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
-    secrets: str = "secret-manager"
-    secret_versions: Annotated[dict[str, str], BeforeValidator(_versions)] = Field(default_factory=dict)
-    warehouse: str = "bigquery"
-    time_budget: Annotated[int, BeforeValidator(_number)] = Field(default=0, ge=0, le=86_400)
-    spool_megabytes: Annotated[int, BeforeValidator(_number)] = Field(default=128, ge=1, le=100_000)
-    log_format: Literal["auto", "json", "text"] = "auto"
-    project: str = ""
-    emulator: str = ""
+    secrets: str = Field(
+        default="secret-manager",
+        description="Where configuration and token come from: secret-manager, or the path of a folder of files.",
+    )
+    secret_versions: Annotated[dict[str, str], BeforeValidator(_versions)] = Field(
+        default_factory=dict,
+        description="Versions that secrets are pinned to, such as matomo-shop-token=3; without one, the newest.",
+    )
+    warehouse: str = Field(default="bigquery", description="Where the tables are: bigquery, or duckdb:PATH.")
+    time_budget: Annotated[int, BeforeValidator(_number)] = Field(
+        default=0,
+        ge=0,
+        le=86_400,
+        description="Seconds that a run may take: it stops in time, writes what it has, says what is left. 0: no end.",
+    )
+    spool_megabytes: Annotated[int, BeforeValidator(_number)] = Field(
+        default=128,
+        ge=1,
+        le=100_000,
+        description="Megabytes of rows (uncompressed) that wait before they are written.",
+    )
+    log_format: Literal["auto", "json", "text"] = Field(
+        default="auto", description="json, text, or auto: text on a terminal, JSON elsewhere."
+    )
+    project: str = Field(default="", description="The Google Cloud project of secrets and dataset.")
+    emulator: str = Field(
+        default="", description="Address of a BigQuery emulator, which is then asked without credentials."
+    )
 
     @field_validator("warehouse")
     @classmethod

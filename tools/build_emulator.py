@@ -55,9 +55,7 @@ def is_right(go: Path) -> bool:
     """Whether this Go has the minor version that go.mod names: an older or a newer one may not build it."""
     needed = re.search(r"^go (\d+\.\d+)", (MODULE / "go.mod").read_text(encoding="utf-8"), re.MULTILINE)
     # Outside of a module, since within one a Go that is too old answers with an error instead.
-    answer = subprocess.run(
-        [go, "version"], capture_output=True, text=True, cwd="/", env=environment(), check=False
-    )
+    answer = subprocess.run([go, "version"], capture_output=True, text=True, cwd="/", env=environment(), check=False)
     found = re.search(r"go(\d+\.\d+)", answer.stdout)
     return needed is not None and found is not None and found.group(1) == needed.group(1)
 

@@ -10,7 +10,7 @@ from datetime import date, datetime
 from matomo_fn.catalogue import STAMP_COLUMNS, SYNC_LOG, Column, Schema, Table
 from matomo_fn.plan import Slice, runs_of_days
 
-_ESCAPES = str.maketrans({"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r", "\0": "\\0"})
+_ESCAPES = str.maketrans({"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r", "\0": "\\x00"})
 
 
 def literal(value: str | date | datetime) -> str:

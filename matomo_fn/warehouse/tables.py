@@ -25,7 +25,7 @@ def ensure_table(warehouse: Warehouse, schema: Schema, partition_by: PartitionBy
     if found is None:
         warehouse.create_table(schema, partition_by)
         return True
-    problems = ["it is a view"] if found.is_view else _clashes(schema, found, partition_by)
+    problems = clashes_of(schema, found, partition_by)
     if problems:
         raise TableClash(
             f"table {warehouse.dataset}.{schema.name} exists and does not fit: {'; '.join(problems)}. It was left "
@@ -91,8 +91,10 @@ def _staged(warehouse: Warehouse, table: str, columns: tuple[Column, ...], lines
             log.warning("staging_table_left", table=staging.name, error=str(error))
 
 
-def _clashes(schema: Schema, found: FoundTable, partition_by: PartitionBy) -> list[str]:
-    """Return a phrase for each reason why a table cannot take the rows."""
+def clashes_of(schema: Schema, found: FoundTable, partition_by: PartitionBy) -> list[str]:
+    """Return a phrase for each reason why a table cannot take the rows of a schema."""
+    if found.is_view:
+        return ["it is a view"]
     wanted = {column.name.lower(): column for column in schema.columns}
     problems = []
     for column in found.columns:

@@ -1,0 +1,86 @@
+"""How complete the tables of a connector are, by table and site."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import date, datetime
+from typing import Any
+
+from matomo_fn.config import read_connector
+from matomo_fn.deadline import Deadline
+from matomo_fn.ledger import Ledger
+from matomo_fn.secrets import config_secret, open_secrets
+from matomo_fn.service import new_run
+from matomo_fn.settings import Settings
+from matomo_fn.warehouse import sql
+from matomo_fn.warehouse.open import open_warehouse
+
+
+@dataclass(frozen=True, slots=True)
+class TableStatus:
+    """The state of one table and site: ``holes`` counts days between the first and the last that no run handled."""
+
+    table: str
+    website_id: str
+    segment: str
+    first_day: date
+    last_day: date
+    days: int
+    rows: int
+    pending: int
+    failed: int
+    last_run: datetime
+    last_error: str | None
+
+    @property
+    def holes(self) -> int:
+        """Days between the first and the last that no run has handled."""
+        return (self.last_day - self.first_day).days + 1 - self.days
+
+    @property
+    def is_good(self) -> bool:
+        """Whether every day between the first and the last is in the table."""
+        return not (self.holes or self.pending or self.failed)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the status as JSON has it."""
+        return {
+            "table": self.table,
+            "website_id": self.website_id,
+            "segment": self.segment,
+            "first_day": str(self.first_day),
+            "last_day": str(self.last_day),
+            "days": self.days,
+            "holes": self.holes,
+            "rows": self.rows,
+            "pending": self.pending,
+            "failed": self.failed,
+            "last_run": self.last_run.isoformat(timespec="seconds"),
+            "last_error": self.last_error,
+        }
+
+
+def read_status(settings: Settings, name: str) -> Sequence[TableStatus]:
+    """Return the state of every table and site of a connector; empty where it never ran."""
+    connector = read_connector(name, open_secrets(settings).read(config_secret(name)))
+    warehouse = open_warehouse(settings, connector, run_id=new_run().id, deadline=Deadline(), create=False)
+    try:
+        if not Ledger(warehouse, connector).exists():
+            return []
+        return [
+            TableStatus(
+                row["table_name"],
+                row["website_id"],
+                row["segment"],
+                row["first_day"],
+                row["last_day"],
+                row["days"],
+                int(row["row_count"]),
+                row["pending"],
+                row["failed"],
+                row["last_run"],
+                row["last_error"],
+            )
+            for row in warehouse.query(sql.status_of(warehouse.dataset, connector.name))
+        ]
+    finally:
+        warehouse.close()
