@@ -1,0 +1,60 @@
+"""Fixtures of all tests, and the two rules that hold for each: nothing outside, nothing random in CI."""
+
+from __future__ import annotations
+
+import os
+import uuid
+from typing import TYPE_CHECKING
+
+import pytest
+from hypothesis import settings
+
+from tests.support import analyzer as googlesql
+from tests.support import emulator as bigquery_emulator
+from tests.support import network
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from tests.support.analyzer import Analyzer, Column
+    from tests.support.emulator import Emulator
+
+# No deadline: the machine is shared, and a slow example is no failure.
+settings.register_profile("local", deadline=None)
+settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+
+@pytest.fixture(scope="session")
+def _only_local() -> Iterator[list[str]]:
+    with network.only_local() as refused:
+        yield refused
+
+
+@pytest.fixture(autouse=True)
+def nothing_outside(_only_local: list[str]) -> Iterator[list[str]]:
+    """Fail a test that reached for another machine, also where the code under test caught the error."""
+    _only_local.clear()
+    yield _only_local
+    if _only_local:
+        pytest.fail(f"this test tried to reach {', '.join(_only_local)}", pytrace=False)
+
+
+@pytest.fixture(scope="session")
+def emulator(_only_local: list[str]) -> Iterator[Emulator]:
+    """The BigQuery emulator, one for the whole run: ``emulator.url``, ``.address``, ``.project``."""
+    with bigquery_emulator.started() as running:
+        yield running
+
+
+@pytest.fixture
+def dataset_name() -> str:
+    """The name of a dataset that no other test has."""
+    return f"test_{uuid.uuid4().hex[:16]}"
+
+
+@pytest.fixture(scope="session")
+def analyzer() -> Callable[[Mapping[str, Iterable[Column]]], Analyzer]:
+    """Make a GoogleSQL analyzer that knows the given tables; see ``tests.support.analyzer``."""
+    googlesql.wasm()
+    return googlesql.Analyzer

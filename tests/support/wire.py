@@ -1,0 +1,122 @@
+"""A server that keeps the very bytes that came, and sends the very bytes that a test wants."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime
+import ipaddress
+import socket
+import ssl
+import threading
+from typing import TYPE_CHECKING, Self
+
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.x509.oid import NameOID
+
+from tests.support.ports import LOCAL
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def answer(body: bytes | str = b"[]", status: str = "200 OK", **headers: str) -> bytes:
+    """Return the bytes of an HTTP answer; a header's name is written with underscores."""
+    raw = body.encode() if isinstance(body, str) else body
+    fields = {"content_type": "application/json", "content_length": str(len(raw))} | headers
+    head = "".join(f"{name.replace('_', '-')}: {value}\r\n" for name, value in fields.items())
+    return f"HTTP/1.1 {status}\r\n{head}\r\n".encode("latin-1") + raw
+
+
+class WireServer:
+    """Answers each request on a connection of its own; ``requests`` are the bytes that came.
+
+    With ``silent`` it sends what it has and then neither a byte more nor hangs up.
+    """
+
+    def __init__(self, sent: bytes, *, silent: bool = False, tls: ssl.SSLContext | None = None) -> None:
+        self.sent = sent
+        self.requests: list[bytes] = []
+        self._silent = silent
+        self._tls = tls
+        self._stop = threading.Event()
+        self._socket = socket.create_server((LOCAL, 0), backlog=16)
+        self._threads: list[threading.Thread] = []
+
+    @property
+    def url(self) -> str:
+        """Where it answers, as a connector has it."""
+        return f"{'https' if self._tls else 'http'}://{LOCAL}:{self._socket.getsockname()[1]}/"
+
+    def __enter__(self) -> Self:
+        self._start(self._accept)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._stop.set()
+        with contextlib.suppress(OSError):
+            self._socket.shutdown(socket.SHUT_RDWR)
+        self._socket.close()
+        for thread in self._threads:
+            thread.join()
+
+    def _start(self, target: object, *args: object) -> None:
+        thread = threading.Thread(target=target, args=args, daemon=True)  # type: ignore[arg-type]  # a function
+        self._threads.append(thread)
+        thread.start()
+
+    def _accept(self) -> None:
+        while not self._stop.is_set():
+            try:
+                connection, _ = self._socket.accept()
+            except OSError:
+                return
+            self._start(self._serve, connection)
+
+    def _serve(self, connection: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            if self._tls:
+                connection = self._tls.wrap_socket(connection, server_side=True)
+            with connection:
+                self.requests.append(_read_request(connection))
+                connection.sendall(self.sent)
+                if self._silent:
+                    self._stop.wait()
+
+
+def _read_request(connection: socket.socket) -> bytes:
+    raw = b""
+    while b"\r\n\r\n" not in raw:
+        raw += connection.recv(65536)
+    head, _, body = raw.partition(b"\r\n\r\n")
+    length = next(int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
+    while len(body) < length:
+        body += connection.recv(65536)
+    return head + b"\r\n\r\n" + body
+
+
+def self_signed(folder: Path) -> ssl.SSLContext:
+    """Return the TLS context of a server whose certificate nobody trusts."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, LOCAL)])
+    now = datetime.datetime.now(datetime.UTC)
+    certificate = (
+        x509.CertificateBuilder()
+        .subject_name(name)
+        .issuer_name(name)
+        .public_key(key.public_key())
+        .serial_number(1)
+        .not_valid_before(now - datetime.timedelta(days=1))
+        .not_valid_after(now + datetime.timedelta(days=1))
+        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address(LOCAL))]), critical=False)
+        .sign(key, hashes.SHA256())
+    )
+    pem = folder / "server.pem"
+    pem.write_bytes(
+        key.private_bytes(serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
+        + certificate.public_bytes(serialization.Encoding.PEM)
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(pem)
+    return context
