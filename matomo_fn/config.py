@@ -75,13 +75,15 @@ class ConnectorConfig(BaseModel):
     @field_validator("matomo_url")
     @classmethod
     def _matomo_url(cls, value: str) -> str:
+        # First what may be a secret: what comes after repeats the value, and urlsplit finds it behind a scheme only.
+        for sign in ("?", "#"):
+            if sign in value:
+                raise ValueError(f"give the address of Matomo without what follows {sign}")
+        if "@" in value:
+            raise ValueError("has a user name or password in it; the token belongs in the secret and nowhere else")
         parts = urlsplit(value.strip())
         if parts.scheme not in ("http", "https") or not parts.hostname:
             raise ValueError(f"{value!r} is not a URL such as https://matomo.example.com")
-        if parts.username or parts.password:
-            raise ValueError("has a user name or password in it; the token belongs in the secret and nowhere else")
-        if parts.query or parts.fragment:
-            raise ValueError(f"give the address of Matomo without what follows {'?' if parts.query else '#'}")
         try:
             _ = parts.port
         except ValueError:

@@ -94,9 +94,11 @@ def _rows_of(table: Table, source: Source, answer: object) -> list[Row]:
     readers = [_reader(column, source) for column in table.shaped if column is not IS_OTHERS]
     if table.is_one_row:
         if answer == []:  # how a range answers a day without visits: a single date answers zeros
-            return [tuple(0 for _ in readers)]
+            return [tuple(_CONVERTERS[column.kind](0) for column in table.shaped)]
         if not isinstance(answer, Mapping):
             raise AnswerError(f"{source.method} answers {_kind(answer)} where an object of numbers belongs")
+        if not any(column.source in answer for column in table.shaped):  # {"value": 70}, or keyed by sites or days
+            raise AnswerError(f"{source.method} answers an object without any of its fields")
         return [_read(readers, answer, source, 0)]
     if not isinstance(answer, list):
         raise AnswerError(f"{source.method} answers {_kind(answer)} where a list of rows belongs")
@@ -141,7 +143,8 @@ def _reader(column: Column, source: Source) -> Reader:
     if not column.source:
         return lambda _: None
     convert = _CONVERTERS[column.kind]
-    name, fallback, absent, required = column.source, column.fallback, column.absent, column.required
+    name, fallback, required = column.source, column.fallback, column.required
+    absent = None if column.absent is None else convert(column.absent)  # 0.0 where a row that has the field has it
 
     def read(raw: Mapping[str, object]) -> Any:
         value = raw.get(name)
@@ -175,7 +178,10 @@ def _integer(value: object) -> int:
 
 def _float(value: object) -> float:
     if type(value) in (int, float):
-        result = float(value)  # type: ignore[arg-type]  # the line above tells bool from int, which mypy cannot
+        try:
+            result = float(value)  # type: ignore[arg-type]  # the line above tells bool from int, which mypy cannot
+        except OverflowError:  # an int of more than 308 digits
+            result = math.inf
     elif isinstance(value, str) and _DECIMAL.fullmatch(value):
         result = float(value)
     elif isinstance(value, str) and (match := _PERCENT.fullmatch(value)):
@@ -190,7 +196,7 @@ def _float(value: object) -> float:
 
 def _text(value: object) -> str:
     if isinstance(value, str):
-        return value
+        return utf8(value).decode()  # as it is written: two halves of a pair are one key
     if type(value) in (int, float):  # PHP turns a label of digits into a number
         return str(value)
     raise ValueError(f"is {_shown(value)}, not a text")

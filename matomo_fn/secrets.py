@@ -25,7 +25,7 @@ class FolderSecrets:
         """Return the text of the file of that name."""
         path = self._folder / name
         try:
-            return path.read_text(encoding="utf-8")
+            return path.read_text(encoding="utf-8-sig")  # editors on Windows put a byte order mark in front
         except FileNotFoundError:
             raise SecretMissing(f"there is no file {path}: write the secret {name} into it") from None
         except UnicodeDecodeError:

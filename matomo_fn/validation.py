@@ -14,12 +14,18 @@ Model = TypeVar("Model", bound=BaseModel)
 
 def read_object(text: str | bytes, what: str) -> dict[str, Any]:
     """Return the JSON object that a text holds; ``what`` names the text in the errors."""
+    if not text.strip():
+        raise InputError(f"{what} is empty: it has to be a JSON object")
     try:
         value = json.loads(text)
     except UnicodeDecodeError:
         raise InputError(f"{what} is not UTF-8 text") from None
     except json.JSONDecodeError as error:
         raise InputError(f"{what} is not valid JSON: {error.msg} (line {error.lineno}, column {error.colno})") from None
+    except RecursionError:
+        raise InputError(f"{what} is not valid JSON: it is nested too deeply") from None
+    except ValueError:  # Python converts no more than 4,300 digits
+        raise InputError(f"{what} is not valid JSON: it has a number with too many digits") from None
     if not isinstance(value, dict):
         raise InputError(f"{what} has to be a JSON object, not {_json_type(value)}")
     return value

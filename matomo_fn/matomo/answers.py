@@ -10,6 +10,7 @@ from matomo_fn.matomo.transport import Reply, Transport
 
 # Where JSON may begin behind a PHP notice; a page of HTML has many brackets and is given up early.
 _NOTICE_CANDIDATES = 50
+_ASKED = re.compile(r"index\.php\?module=API&.*")  # what a redirect to https repeats of the call
 _SHOWN = 200  # characters of a message that an error repeats
 
 
@@ -28,7 +29,8 @@ def read_answer(transport: Transport, method: str, reply: Reply) -> Any:
             "or have an administrator unblock the address"
         )
     if reply.status in (301, 302, 303, 307, 308):
-        raise MatomoFatal(f"Matomo redirects to {reply.location}: set matomo_url to the address that it redirects to")
+        target = _ASKED.sub("", reply.location)
+        raise MatomoFatal(f"Matomo redirects to {target}: set matomo_url to the address that it redirects to")
     if reply.status == 401:
         _raise_unauthorised(shown if is_json else None)
     if reply.status == 429 or (reply.status == 503 and not is_json):
@@ -126,5 +128,6 @@ def _message(value: object) -> str | None:
 
 
 def _excerpt(transport: Transport, reply: Reply) -> str:
-    text = " ".join(transport.clean(reply.body[:2_000].decode(errors="replace")).split())
-    return repr(text[:80])
+    # Cleaned of the token before it is cut: of a token that is cut in two nothing would be recognised.
+    text = transport.clean(reply.body[:20_000].decode(errors="replace"))[:2_000]
+    return repr(" ".join(text.split())[:80])

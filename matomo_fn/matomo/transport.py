@@ -1,10 +1,12 @@
 """One HTTP exchange with a Matomo: the only place that knows the token's text and imports requests."""
 
+import html
+import json
+import re
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
-from urllib.parse import quote, quote_plus
 
 import requests
 
@@ -58,6 +60,7 @@ class HttpTransport:
         self._url = f"{url}index.php"
         self._shown = url
         self._token = token
+        self._spelled = re.compile("".join(_spellings(sign) for sign in token.reveal()), re.IGNORECASE)
         self._timeout = timeout
         self._deadline = deadline
         self._local = threading.local()
@@ -84,12 +87,11 @@ class HttpTransport:
                     self.clean(response.headers.get("Location", "")),
                     self._read(response, method),
                 )
-        except requests.exceptions.SSLError:
-            raise MatomoFatal(
-                f"{self._shown}: its certificate is not valid for that name or not trusted: mend it, or matomo_url"
-            ) from None
+        except requests.exceptions.SSLError as error:
+            raise MatomoFatal(f"{self._shown}: {_tls_reason(error)}") from None
         except requests.exceptions.ConnectTimeout:
-            raise MatomoUnavailable(f"{self._shown}: no connection within {CONNECT_TIMEOUT:g} seconds") from None
+            seconds = min(CONNECT_TIMEOUT, timeout)
+            raise MatomoUnavailable(f"{self._shown}: no connection within {seconds:g} seconds") from None
         except requests.exceptions.ReadTimeout:
             raise MatomoUnavailable(
                 f"{self._shown}: {method} had no answer within {timeout:g} seconds (timeout_seconds)"
@@ -102,11 +104,8 @@ class HttpTransport:
             raise MatomoUnavailable(f"{self._shown}: {method} failed: {type(error).__name__}") from None
 
     def clean(self, text: str) -> str:
-        """Return a text without the token, in whichever spelling a URL or form gives it."""
-        token = self._token.reveal()
-        for spelling in {token, quote(token, safe=""), quote_plus(token)}:
-            text = text.replace(spelling, "***")
-        return text
+        """Return a text without the token, in whichever spelling a URL, a form, HTML or JSON gives it."""
+        return self._spelled.sub("***", text)
 
     def _read(self, response: requests.Response, method: str) -> bytes:
         parts, size = [], 0
@@ -134,9 +133,24 @@ def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
+def _spellings(sign: str) -> str:
+    """Return a pattern of the ways in which one sign of the token may be written."""
+    code = ord(sign)
+    percent = "".join(f"%(?:25)*{byte:02x}" for byte in sign.encode(errors="surrogatepass"))
+    ways = {re.escape(sign), percent, re.escape(json.dumps(sign)[1:-1]), re.escape(html.escape(sign))}
+    ways |= {f"&#0*{code};", f"&#x0*{code:x};", *({" ": (r"\+", "%(?:25)*2b"), "/": (r"\\/",)}.get(sign, ()))}
+    return f"(?:{'|'.join(sorted(ways))})"
+
+
 def _seconds(header: str) -> float | None:
     # The other form, a date, is not promised by any Matomo host and would need the server's clock.
-    return float(header) if header.strip().isdigit() else None
+    return float(header) if header.strip().isdecimal() else None
+
+
+def _tls_reason(error: requests.exceptions.SSLError) -> str:
+    if "certificate" in str(error).lower():
+        return "its certificate is not valid for that name or not trusted: mend it, or matomo_url"
+    return "there is no HTTPS at that address: check matomo_url and the server"
 
 
 def _reason(error: requests.exceptions.ConnectionError) -> str:

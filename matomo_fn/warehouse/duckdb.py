@@ -56,13 +56,13 @@ class DuckDBWarehouse:
             self._connection = duckdb.connect(str(path) if create or path.exists() else ":memory:")
             self._connection.execute("set timezone = 'UTC'")
         except duckdb.IOException as error:
-            if "lock" in str(error).lower():
+            if "could not set lock" in str(error).lower():
                 raise WarehouseUnavailable(
                     f"the DuckDB file {path} is open in another process: close it there, then try again"
                 ) from None
-            raise WarehouseError(f"the DuckDB file {path} cannot be opened: {_first_line(error)}") from None
+            raise _cannot_be_opened(path, error) from None
         except (duckdb.Error, OSError) as error:
-            raise WarehouseError(f"the DuckDB file {path} cannot be opened: {_first_line(error)}") from None
+            raise _cannot_be_opened(path, error) from None
 
     def ensure_dataset(self) -> None:
         """Create the schema if it is not there."""
@@ -139,6 +139,12 @@ class DuckDBWarehouse:
         result = self._connection.execute(statement, parameters)
         names = [column[0] for column in result.description or ()]
         return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+
+
+def _cannot_be_opened(path: Path, error: Exception) -> WarehouseError:
+    return WarehouseError(
+        f"the DuckDB file {path} cannot be opened ({_first_line(error)}): name another one in MATOMO_FN_WAREHOUSE"
+    )
 
 
 def _first_line(error: Exception) -> str:
