@@ -110,7 +110,6 @@ class Ledger:
         """Mark every slice of a table as pending: the table is gone and will be made anew."""
         statement = sql.void_slices(
             self._warehouse.dataset,
-            self._connector.name,
             table,
             run_id=run_id,
             at=at,

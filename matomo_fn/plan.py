@@ -131,7 +131,7 @@ def jobs_for(
         for group in group_tables(tables, version):
             wanted: dict[date, list[Table]] = {}
             for table in group:
-                for day in due.get((table.name, site.id), ()):
+                for day in set(due.get((table.name, site.id), ())):
                     wanted.setdefault(day, []).append(table)
             by_tables: dict[tuple[Table, ...], list[date]] = {}
             for day in sorted(wanted):

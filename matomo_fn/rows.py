@@ -11,6 +11,7 @@ import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 from matomo_fn.catalogue import IS_OTHERS, Column, Kind, Source, Table
@@ -55,10 +56,7 @@ def shape(table: Table, answers: Iterable[tuple[Source, object]]) -> Shaped:
     _check_keys(table, rows)
     names = [column.name for column in table.shaped]
     lines = tuple(sorted(_encode(dict(zip(names, row, strict=True))) for row in rows))
-    digest = hashlib.sha256(",".join(names).encode())
-    for line in lines:
-        digest.update(b"\n")
-        digest.update(utf8(line))
+    digest = hashlib.sha256(utf8("\n".join((",".join(names), *lines))))
     others = not table.is_one_row and any(row[-1] for row in rows)
     return Shaped(lines, digest.hexdigest(), others)
 
@@ -91,7 +89,7 @@ def visits_of(answer: object) -> int:
 
 
 def _rows_of(table: Table, source: Source, answer: object) -> list[Row]:
-    readers = [_reader(column, source) for column in table.shaped if column is not IS_OTHERS]
+    readers = _readers(table, source)
     if table.is_one_row:
         if answer == []:  # how a range answers a day without visits: a single date answers zeros
             return [tuple(_CONVERTERS[column.kind](0) for column in table.shaped)]
@@ -133,6 +131,12 @@ def _read(readers: Sequence[Reader], raw: Mapping[str, object], source: Source, 
         return tuple([reader(raw) for reader in readers])
     except ValueError as error:
         raise AnswerError(f"{source.method}: row {index + 1} ({_label(raw)}): {error}") from None
+
+
+@lru_cache(maxsize=256)
+def _readers(table: Table, source: Source) -> Sequence[Reader]:
+    """Return what reads the columns of a table; made once, not for every day."""
+    return [_reader(column, source) for column in table.shaped if column is not IS_OTHERS]
 
 
 def _reader(column: Column, source: Source) -> Reader:
@@ -216,10 +220,11 @@ _CONVERTERS: Mapping[Kind, Callable[[object], Any]] = {
 
 def _check_keys(table: Table, rows: Sequence[Row]) -> None:
     """Refuse two rows with one key: the merge would store both, and no query could tell them apart."""
-    positions = [i for i, column in enumerate(table.shaped) if column.name in table.key]
+    names = set(table.key)
+    positions = [i for i, column in enumerate(table.shaped) if column.name in names]
     seen: set[Row] = set()
     for row in rows:
-        key = tuple(row[i] for i in positions)
+        key = tuple([row[i] for i in positions])
         if key in seen:
             named = ", ".join(f"{table.shaped[i].name}={_shown(row[i])}" for i in positions)
             raise AnswerError(f"Matomo answers two rows for {named}: table {table.name} can hold one")

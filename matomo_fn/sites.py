@@ -29,10 +29,10 @@ def read_timezone(name: str) -> tzinfo:
     """
     if name == "UTC":
         return UTC
-    if match := _OFFSET.fullmatch(name):
-        hours = float(match[2] + (match[3] or ""))
-        return timezone(timedelta(hours=hours if match[1] == "+" else -hours))
     try:
+        if match := _OFFSET.fullmatch(name):
+            hours = float(match[2] + (match[3] or ""))
+            return timezone(timedelta(hours=hours if match[1] == "+" else -hours))
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
         raise ValueError(f"there is no time zone {name!r}") from None

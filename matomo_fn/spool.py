@@ -32,9 +32,9 @@ class Spool:
     def add(self, piece: Slice, lines: Iterable[str]) -> None:
         """Append the rows of a slice, with the slice's own columns in front."""
         prefix = f'{{"date":"{piece.date}","website_id":"{piece.website_id}","segment":"{piece.segment}",'
-        for line in lines:
-            self.size += self._gzip.write(utf8(f"{prefix}{line[1:]}\n"))
-            self.rows += 1
+        whole = [f"{prefix}{line[1:]}\n" for line in lines]
+        self.size += self._gzip.write(utf8("".join(whole)))
+        self.rows += len(whole)
 
     def close(self) -> None:
         """Finish the file; it can then be loaded."""

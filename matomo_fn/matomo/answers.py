@@ -99,17 +99,17 @@ def _parse(body: bytes) -> tuple[Any, bool]:
 
 def _parse_behind_notice(body: bytes) -> tuple[Any, bool]:
     """Return the JSON value that stands behind PHP's notices, which are HTML, up to the end of a body."""
-    text = body.decode(errors="replace")
+    text = body.decode("utf-8-sig", errors="replace")
     if not text.lstrip().startswith("<"):
         return None, False
-    decoder = json.JSONDecoder()
+    decoder = json.JSONDecoder(parse_constant=_refuse_constant)
     for start in islice((match.start() for match in re.finditer(r"[\[{]", text)), _NOTICE_CANDIDATES):
         try:
             value, end = decoder.raw_decode(text, start)
         except json.JSONDecodeError as error:
             if error.pos >= len(text) or error.msg.startswith("Unterminated"):
                 break  # cut off: what stands whole further inside is not the answer
-        except RecursionError:
+        except (RecursionError, ValueError):  # nested too deeply, or a number of thousands of digits
             break
         else:
             if not text[end:].strip():

@@ -84,7 +84,7 @@ class MatomoClient:
         text = self.version_text()
         major, _, rest = text.partition(".")
         minor = rest.partition(".")[0]
-        if not (major.isdigit() and minor.isdigit()):
+        if not (major.isdecimal() and minor.isdecimal()):
             raise AnswerError(f"API.getMatomoVersion answers {text[:40]!r}, which is no version")
         return int(major), int(minor)
 
@@ -301,10 +301,10 @@ def _read_site(method: str, item: object) -> Site:
         raise AnswerError(f"{method} answers a site without idsite, timezone or ts_created")
     try:
         timezone = read_timezone(str(item["timezone"]))
-        created = datetime.fromisoformat(str(item["ts_created"])).replace(tzinfo=UTC)
-    except ValueError as error:
+        created = datetime.fromisoformat(str(item["ts_created"])).replace(tzinfo=UTC).astimezone(timezone)
+    except (ValueError, OverflowError) as error:
         raise AnswerError(f"{method}: site {item['idsite']}: {error}") from None
-    return Site(str(item["idsite"]), str(item.get("name", "")), timezone, created.astimezone(timezone).date())
+    return Site(str(item["idsite"]), str(item.get("name", "")), timezone, created.date())
 
 
 def _parts(days: Sequence[date], size: int) -> Iterator[Sequence[date]]:

@@ -12,7 +12,6 @@ from typing import Any
 import duckdb
 import sqlglot
 from sqlglot import exp
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_random_exponential
 
 from matomo_fn.catalogue import Kind, Schema
 from matomo_fn.errors import WarehouseError, WarehouseUnavailable
@@ -29,8 +28,9 @@ _KINDS: dict[str, Kind] = {
     "JSON": Kind.JSON,
 }
 _TYPES = {kind: name for name, kind in _KINDS.items()}
-# Two runs in one process may change the same table at the same moment; DuckDB then refuses one of them.
-_CONFLICT_ATTEMPTS = 8
+# Two runs of one process that replace a slice at the same moment are both blind to the other's rows, and DuckDB
+# finds no conflict: the slice would stand there twice. So the runs of a process take turns; others cannot open the file.
+_TURN = threading.Lock()
 
 
 def to_duckdb(statement: str) -> str:
@@ -49,7 +49,6 @@ class DuckDBWarehouse:
     def __init__(self, path: Path, dataset: str, *, create: bool = True) -> None:
         self.dataset = dataset
         self._path = path
-        self._lock = threading.Lock()
         try:
             if create:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -114,22 +113,16 @@ class DuckDBWarehouse:
 
     def close(self) -> None:
         """Close the file."""
-        with self._lock:
+        with _TURN:
             self._connection.close()
 
     def _execute(self, statement: str, parameters: Sequence[object] = ()) -> None:
         self._rows(statement, parameters)
 
     def _rows(self, statement: str, parameters: Sequence[object]) -> list[dict[str, Any]]:
-        retrying = Retrying(
-            retry=retry_if_exception_type(duckdb.TransactionException),
-            stop=stop_after_attempt(_CONFLICT_ATTEMPTS),
-            wait=wait_random_exponential(multiplier=0.01, max=0.2),
-            reraise=True,
-        )
         try:
-            with self._lock:
-                return retrying(self._fetch, statement, parameters)
+            with _TURN:
+                return self._fetch(statement, parameters)
         except duckdb.TransactionException as error:
             raise WarehouseUnavailable(f"the DuckDB file {self._path} is busy: {_first_line(error)}") from None
         except duckdb.Error as error:

@@ -190,8 +190,11 @@ def foreign_slices(
     )
 
 
-def void_slices(dataset: str, connector: str, table: str, *, run_id: str, at: datetime, reason: str) -> str:
-    """Return the statement that marks every slice of a table as pending, for a table that is made anew."""
+def void_slices(dataset: str, table: str, *, run_id: str, at: datetime, reason: str) -> str:
+    """Return the statement that marks every slice of a table as pending, for a table that is made anew.
+
+    Of all connectors: those that share the table have lost their rows as well.
+    """
     values = {
         "status": literal("pending"),
         "row_count": "0",
@@ -205,7 +208,7 @@ def void_slices(dataset: str, connector: str, table: str, *, run_id: str, at: da
         "logged_at": literal(at),
         "error": literal(reason),
     }
-    window = f"l.connector = {literal(connector)} and l.table_name = {literal(table)}"
+    window = f"l.table_name = {literal(table)}"
     chosen = ", ".join(values.get(name, f"k.{name}") for name in SYNC_LOG.column_names)
     return (
         f"insert into {table_name(dataset, SYNC_LOG.name)} ({', '.join(SYNC_LOG.column_names)}) "

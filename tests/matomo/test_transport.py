@@ -1,0 +1,331 @@
+"""One HTTP exchange: what goes over the wire, what comes back, and where the token may stand."""
+
+from __future__ import annotations
+
+import gzip
+import html
+import json
+import socket
+import traceback
+from typing import TYPE_CHECKING
+from urllib.parse import parse_qsl, quote, quote_plus
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from matomo_fn import __version__
+from matomo_fn.deadline import Deadline
+from matomo_fn.errors import MatomoError, MatomoFatal, MatomoUnavailable, ReportRefused, TokenRefused
+from matomo_fn.matomo.answers import read_answer
+from matomo_fn.matomo.transport import MAX_ANSWER, AnswerTooLarge, HttpTransport
+from matomo_fn.token import Token
+from tests.support.canary import CANARY, assert_absent, find
+from tests.support.ports import LOCAL, free_ports
+from tests.support.wire import WireServer, answer, self_signed
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# Matomo for WordPress takes a user's name and an application password; the signs are those that encodings touch.
+WORDPRESS = "jörg@shop & co:aB3d EFgh/1jkL+mn=P"
+
+
+def transport_to(url: str, token: str = CANARY, *, timeout: float = 10.0) -> HttpTransport:
+    return HttpTransport(url, Token(token), timeout=timeout, deadline=Deadline())
+
+
+def exchange(
+    sent: bytes, form: dict[str, str] | None = None, token: str = CANARY, *, silent: bool = False, timeout: float = 10.0
+) -> bytes:
+    """Post one call and return the request as it came; raises what the transport raises."""
+    with WireServer(sent, silent=silent) as server:
+        transport_to(server.url, token, timeout=timeout).post("VisitsSummary.get", form or {})
+        return server.requests[0]
+
+
+def parts(raw: bytes) -> tuple[str, dict[str, str], list[tuple[str, str]]]:
+    """The request line, the headers and the fields of the form."""
+    head, _, body = raw.decode().partition("\r\n\r\n")
+    line, *headers = head.split("\r\n")
+    return line, dict(header.split(": ", 1) for header in headers), parse_qsl(body, keep_blank_values=True)
+
+
+# ---- what is sent
+
+
+@pytest.mark.parametrize("token", [CANARY, WORDPRESS])
+def test_the_token_stands_in_the_body_only(token: str) -> None:
+    """Neither the URL nor a header has the token, in whatever spelling."""
+    raw = exchange(answer(), {"idSite": "1"}, token)
+    head, _, body = raw.partition(b"\r\n\r\n")
+    assert find(head, token) is None
+    assert dict(parse_qsl(body.decode()))["token_auth"] == token
+
+
+def test_the_token_is_the_first_field_of_the_form() -> None:
+    """Past some 1,000 fields PHP drops the rest, so the token must not stand last."""
+    form = {f"urls[{index}]": f"method=API.get&date={index}" for index in range(3)}
+    _, _, fields = parts(exchange(answer(), form))
+    assert fields == [("token_auth", CANARY), *form.items()]
+
+
+def test_module_method_and_format_stand_in_the_url_and_nothing_else_does() -> None:
+    """In that form a refused token is answered in JSON rather than by a page."""
+    line, _, fields = parts(exchange(answer(), {"idSite": "1", "date": "2026-11-01,2026-11-06"}))
+    assert line == "POST /index.php?module=API&method=VisitsSummary.get&format=json HTTP/1.1"
+    assert not {"module", "method", "format"} & {name for name, _ in fields}
+
+
+def test_the_values_of_the_form_arrive_as_they_were_given() -> None:
+    """Segments and labels keep their signs."""
+    value = "pageTitle==A & B;city=@Zürich,x==100%25 +1"
+    assert ("segment", value) in parts(exchange(answer(), {"segment": value}))[2]
+
+
+def test_the_user_agent_names_the_project_and_its_version() -> None:
+    """Whoever runs the Matomo can see who asks."""
+    _, headers, _ = parts(exchange(answer()))
+    assert headers["User-Agent"] == f"matomo-fn/{__version__} (Matomo to BigQuery)"
+    assert headers["Content-Type"] == "application/x-www-form-urlencoded"
+    assert "Authorization" not in headers
+
+
+def test_a_netrc_file_is_not_read(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A password that lies around for the same host is none of Matomo's business."""
+    netrc = tmp_path / "netrc"
+    netrc.write_text(f"machine {LOCAL} login somebody password something\n")
+    netrc.chmod(0o600)
+    monkeypatch.setenv("NETRC", str(netrc))
+    assert b"authorization" not in exchange(answer()).lower()
+
+
+# ---- what comes back
+
+
+def test_a_reply_has_what_an_answer_is_judged_by() -> None:
+    """Status, content type, the wait in seconds, the redirect's target and the body's very bytes."""
+    sent = answer(b'{"a":1}', "503 Busy", retry_after="17", location="https://elsewhere.example.com/")
+    with WireServer(sent) as server:
+        reply = transport_to(server.url).post("API.get", {})
+    assert (reply.status, reply.content_type, reply.retry_after) == (503, "application/json", 17.0)
+    assert (reply.location, reply.body) == ("https://elsewhere.example.com/", b'{"a":1}')
+
+
+@pytest.mark.parametrize("header", ["Wed, 21 Oct 2026 07:28:00 GMT", "-1", "", "soon", "\u00b2", "1e9"])
+def test_a_wait_that_is_no_number_of_seconds_is_none(header: str) -> None:
+    """Retry-After may be a date or anything else; it must not end the run."""
+    with WireServer(answer(retry_after=header)) as server:
+        assert transport_to(server.url).post("API.get", {}).retry_after is None
+
+
+def test_a_packed_answer_is_unpacked() -> None:
+    """Matomo's web server may answer with gzip."""
+    with WireServer(answer(gzip.compress(b'{"value":1}'), content_encoding="gzip")) as server:
+        assert transport_to(server.url).post("API.get", {}).body == b'{"value":1}'
+
+
+@pytest.mark.parametrize("status", ["301 Moved", "302 Found", "303 See", "307 Temporary", "308 Permanent"])
+def test_a_redirect_is_not_followed(status: str) -> None:
+    """The body would be lost, or the token go to another host: one request, and the redirect is the reply."""
+    with WireServer(answer()) as other, WireServer(answer(b"", status, location=f"{other.url}x")) as server:
+        reply = transport_to(server.url).post("API.get", {})
+        assert reply.location == f"{other.url}x"
+        assert (len(server.requests), len(other.requests)) == (1, 0)
+
+
+# ---- what goes wrong
+
+
+def test_an_answer_that_does_not_come_in_time_is_unavailable() -> None:
+    """The connector's timeout_seconds bounds the wait, and the sentence says so."""
+    with pytest.raises(MatomoUnavailable, match=r"VisitsSummary\.get had no answer within 0\.05 seconds"):
+        exchange(b"", silent=True, timeout=0.05)
+
+
+def test_an_answer_that_stops_in_the_middle_is_unavailable() -> None:
+    """A server that goes silent in the body is no shorter answer."""
+    whole = answer(b"[" + b"1," * 1000 + b"1]")
+    with pytest.raises(MatomoUnavailable, match=r"the (connection|answer to VisitsSummary\.get) broke off"):
+        exchange(whole[:-100], silent=True, timeout=0.05)
+
+
+def test_the_deadline_bounds_the_wait_as_well() -> None:
+    """A run that has little time left does not wait for the whole timeout_seconds."""
+    with WireServer(b"", silent=True) as server:
+        deadline = Deadline(1000.05, clock=iter([0.0, 1000.0]).__next__)
+        transport = HttpTransport(server.url, Token(CANARY), timeout=600, deadline=deadline)
+        with pytest.raises(MatomoUnavailable, match=r"within 0\.05 seconds"):
+            transport.post("API.get", {})
+
+
+def test_a_connection_that_does_not_come_about_is_unavailable() -> None:
+    """A host that takes no connection is given up in time, and the sentence names the time that it had."""
+    with socket.create_server((LOCAL, 0), backlog=0) as full:
+        fillers = [socket.socket() for _ in range(3)]
+        try:
+            for filler in fillers:
+                filler.settimeout(0)
+                filler.connect_ex(full.getsockname())
+            url = f"http://{LOCAL}:{full.getsockname()[1]}/"
+            with pytest.raises(MatomoUnavailable, match=r"no connection within 0\.1 seconds"):
+                transport_to(url, timeout=0.1).post("API.get", {})
+        finally:
+            for filler in fillers:
+                filler.close()
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [
+        answer(b"[1,2,3]", content_length="4000"),
+        b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n5\r\n[1,2,\r\n",
+    ],
+    ids=["content-length", "chunked"],
+)
+def test_a_body_that_is_cut_off_is_no_answer(sent: bytes) -> None:
+    """Fewer bytes than announced are not read as if they were all."""
+    with pytest.raises(MatomoUnavailable, match=r"the answer to VisitsSummary\.get broke off"):
+        exchange(sent)
+
+
+def test_a_body_that_cannot_be_unpacked_is_unavailable() -> None:
+    """A broken gzip stream is a fault of the way, not of the report."""
+    with pytest.raises(MatomoUnavailable, match=r"VisitsSummary\.get failed: ContentDecodingError"):
+        exchange(answer(b"no gzip at all", content_encoding="gzip"))
+
+
+def test_a_server_that_hangs_up_is_unavailable() -> None:
+    """Nothing came back at all."""
+    with pytest.raises(MatomoUnavailable, match="the connection broke off"):
+        exchange(b"")
+
+
+def test_an_answer_past_the_limit_is_refused_and_says_what_helps() -> None:
+    """More than fits into memory is not read on, also when it came packed and small."""
+    packed = gzip.compress(bytes(MAX_ANSWER + 1), compresslevel=1)
+    with pytest.raises(AnswerTooLarge, match="has more than 128 MiB: set page_rows") as raised:
+        exchange(answer(packed, content_encoding="gzip"))
+    assert isinstance(raised.value, ReportRefused)  # so that days are asked one by one
+
+
+def test_a_refused_connection_is_unavailable() -> None:
+    """Nobody listens there, now."""
+    (port,) = free_ports(1)
+    with pytest.raises(MatomoUnavailable, match="the connection was refused"):
+        transport_to(f"http://{LOCAL}:{port}/").post("API.get", {})
+
+
+def test_a_name_that_does_not_exist_is_said_so() -> None:
+    """The likely reason is the configured URL."""
+    with pytest.raises(MatomoUnavailable, match="its name is not known: check matomo_url"):
+        transport_to("http://matomo.invalid/").post("API.get", {})
+
+
+def test_a_certificate_that_nobody_trusts_ends_the_run(tmp_path: Path) -> None:
+    """No later try can succeed, and the token is not sent."""
+    with WireServer(answer(), tls=self_signed(tmp_path)) as server:
+        with pytest.raises(MatomoFatal, match="its certificate is not valid for that name or not trusted"):
+            transport_to(server.url).post("API.get", {})
+        assert server.requests == []
+
+
+# ---- the token in what is shown
+
+
+def spellings(token: str) -> dict[str, str]:
+    """How servers and their libraries write a text that they repeat."""
+    return {
+        "as it is": token,
+        "percent": quote(token, safe=""),
+        "percent, slashes kept": quote(token),
+        "percent, much kept": quote(token, safe="/:@&=+"),
+        "percent, small letters": _small(quote(token, safe="")),
+        "percent twice": quote(quote(token, safe=""), safe=""),
+        "form": quote_plus(token),
+        "form, small letters": _small(quote_plus(token)),
+        "html": html.escape(token),
+        "json": json.dumps(token)[1:-1],
+        "json of php": json.dumps(token)[1:-1].replace("/", "\\/"),
+    }
+
+
+def _small(text: str) -> str:
+    """The hexadecimal digits of a percent-encoded text in lower case."""
+    first, *rest = text.split("%")
+    return "%".join([first, *(part[:2].lower() + part[2:] for part in rest)])
+
+
+@pytest.mark.parametrize("token", [CANARY, WORDPRESS], ids=["matomo", "wordpress"])
+@pytest.mark.parametrize("spelling", spellings(""))
+def test_a_text_is_cleaned_of_the_token_in_every_spelling(spelling: str, token: str) -> None:
+    """Whatever Matomo, PHP or a proxy makes of the token, nothing of it is left."""
+    written = spellings(token)[spelling]
+    assert transport_to("http://localhost/", token).clean(f"before {written} after {written}") == (
+        "before *** after ***"
+    )
+
+
+@given(st.text(st.characters(exclude_categories=["Cs"])), st.text(), st.sampled_from(sorted(spellings(""))))
+def test_no_text_is_changed_but_for_the_token(token: str, text: str, spelling: str) -> None:
+    """A text without the token stays as it is; with it, the token is gone whatever its signs are."""
+    transport = transport_to("http://localhost/", f"~{token}~")
+    assert transport.clean(text.replace("~", "")) == text.replace("~", "")
+    assert transport.clean(f"<{spellings(f'~{token}~')[spelling]}>") == "<***>"
+
+
+@pytest.mark.parametrize("token", [CANARY, WORDPRESS], ids=["matomo", "wordpress"])
+@pytest.mark.parametrize("spelling", spellings(""))
+@pytest.mark.parametrize("place", ["message", "bulk", "page", "text", "location", "behind blanks"])
+def test_an_error_never_repeats_the_token(place: str, spelling: str, token: str) -> None:
+    """A server that echoes the token in a message, a page or a redirect does not bring it into a log."""
+    written = spellings(token)[spelling]
+    message = json.dumps({"result": "error", "message": f"token_auth={written} is bad. {written}"})
+    sent = {
+        "message": answer(message),
+        "bulk": answer(message, "500 Error"),
+        "page": answer(f"<html>{written}</html>", "500 Error", content_type="text/html"),
+        "text": answer(f"Error: {written}", content_type="text/plain"),
+        "location": answer(b"", "302 Found", location=quote(f"https://x/?token_auth={written}", safe="/:?=%+&;@\\")),
+        "behind blanks": answer(" " * (2_000 - len(written) // 2) + written, content_type="text/plain"),
+    }[place]
+    with WireServer(sent) as server:
+        transport = transport_to(server.url, token)
+        reply = transport.post("API.get", {})
+    with pytest.raises(MatomoError) as raised:
+        read_answer(transport, "API.get", reply)
+    shown = f"{raised.value}\n{''.join(traceback.format_exception(raised.value))}"
+    assert_absent(token, error=shown)
+    assert written not in shown
+    assert written[: len(written) // 2] not in shown
+
+
+@pytest.mark.parametrize(
+    "sent",
+    [b"", answer(b"x", content_length="9"), answer(b"no gzip at all", content_encoding="gzip")],
+    ids=["none", "cut", "gzip"],
+)
+def test_no_failure_of_the_network_shows_the_token(sent: bytes) -> None:
+    """The errors of the HTTP library carry the request; none of them is passed on."""
+    with pytest.raises(MatomoUnavailable) as raised:
+        exchange(sent)
+    assert_absent(error="".join(traceback.format_exception(raised.value)), text=repr(raised.value))
+    assert raised.value.__suppress_context__
+
+
+def test_the_token_has_no_representation() -> None:
+    """Neither the token nor what holds it shows it when printed."""
+    token = Token(CANARY)
+    transport = HttpTransport("http://localhost/", token, timeout=1, deadline=Deadline())
+    assert repr(token) == str(token) == f"{token}" == "Token(***)"
+    assert_absent(transport=repr(transport), state=repr(vars(transport)))
+
+
+def test_a_refused_token_is_told_from_other_errors_over_the_wire() -> None:
+    """The sentence says which secret to mend and has nothing of Matomo's own text."""
+    sent = answer(json.dumps({"result": "error", "message": f"Unable to authenticate with {CANARY}"}), "401 No")
+    with WireServer(sent) as server:
+        transport = transport_to(server.url)
+        reply = transport.post("API.get", {})
+    with pytest.raises(TokenRefused, match=r"^Matomo refused the token: it is wrong, expired or revoked\."):
+        read_answer(transport, "API.get", reply)
