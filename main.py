@@ -6,7 +6,7 @@ import flask
 import functions_framework
 from cloudevents.http import CloudEvent
 
-from matomo_fn.entry import handle_event, handle_http
+from matomo_fn.entry import TryAgainError, handle_event, handle_http
 
 
 @functions_framework.http
@@ -18,5 +18,8 @@ def sync(request: flask.Request) -> flask.Response:
 
 @functions_framework.cloud_event
 def sync_event(event: CloudEvent) -> None:
-    """Sync what a Pub/Sub message asks for; raise where it should be delivered again."""
-    handle_event(str(event["id"]), event.data)
+    """Sync what a Pub/Sub message asks for; answer 503 where it should be delivered again."""
+    try:
+        handle_event(str(event["id"]), event.data)
+    except TryAgainError as error:
+        flask.abort(503, str(error))  # an exception would do as well, but leaves a traceback in the logs

@@ -53,6 +53,7 @@ def handle_http(method: str, headers: Mapping[str, str], body: bytes) -> tuple[i
         log.error("request_refused", problems=list(error.problems))
         return HTTPStatus.BAD_REQUEST, _failure(list(error.problems))
     except MatomoFnError as error:
+        log.error("request_failed", error=str(error))
         return _status_of(error), _failure([str(error)])
 
 
@@ -74,6 +75,7 @@ def handle_event(message_id: str, data: object) -> None:
         log.error("message_refused", message_id=message_id, problems=problems)
         return
     except MatomoFnError as error:
+        log.error("message_failed", message_id=message_id, error=str(error))
         raise TryAgainError(str(error)) from None
     if result.verdict is not Verdict.COMPLETE and not result.token_refused:
         raise TryAgainError(

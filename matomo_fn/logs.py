@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 _TRACE = "logging.googleapis.com/trace"
 _SPAN = "logging.googleapis.com/spanId"
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?P<trace>[0-9a-f]{32})-(?P<span>[0-9a-f]{16})-[0-9a-f]{2}")
-_CLOUD_TRACE = re.compile(r"(?P<trace>[0-9a-f]{32})(/(?P<span>\d+))?(;.*)?")
+_CLOUD_TRACE = re.compile(r"(?P<trace>[0-9a-f]{32})(/(?P<span>[0-9]{1,20}))?(;.*)?")
 
 
 def configure_logs(form: str, stream: TextIO | None = None, level: int = logging.INFO) -> None:
@@ -44,13 +44,15 @@ def configure_logs(form: str, stream: TextIO | None = None, level: int = logging
 
 def trace_fields(headers: Mapping[str, str], project: str) -> dict[str, str]:
     """Return the fields that tie a log line to the trace of an HTTP request, from its headers in lower case."""
-    match = _TRACEPARENT.fullmatch(headers.get("traceparent", "")) or _CLOUD_TRACE.fullmatch(
-        headers.get("x-cloud-trace-context", "")
-    )
+    match = _TRACEPARENT.fullmatch(headers.get("traceparent", ""))
+    span = match["span"] if match else None
+    if not match and (match := _CLOUD_TRACE.fullmatch(headers.get("x-cloud-trace-context", ""))):
+        # Decimal in this header, but 16 hexadecimal digits in traceparent and in a log entry.
+        span = f"{int(match['span']):016x}" if match["span"] else None
     if not match or not project:
         return {}
     fields = {_TRACE: f"projects/{project}/traces/{match['trace']}"}
-    return fields | ({_SPAN: match["span"]} if match["span"] else {})
+    return fields | ({_SPAN: span} if span else {})
 
 
 def _cloud_fields(_logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

@@ -77,8 +77,7 @@ def sql(analyzer: Callable[[Any], Analyzer]) -> Analyzer:
         f"select * from `{T}` qualify row_number() over (partition by date order by synced_at desc) = 1",
         "select d from unnest(generate_date_array(date '2026-01-01', date '2026-01-31')) as d",
         "select x.a, x.b from unnest([struct('a' as a, date '2026-01-01' as b), struct('c', null)]) as x",
-        f"with a as (select date from `{T}`), b as (select date from `{S}`) "
-        "select * from a union all select * from b",
+        f"with a as (select date from `{T}`), b as (select date from `{S}`) select * from a union all select * from b",
         f"select json_value(extra, '$.a'), timestamp '2026-01-01 00:00:00+00' < synced_at from `{T}`",
         "create table `test.d.new` (date date not null options (description = 'the day'), extra json, "
         "goals array<struct<id string, revenue float64>>, primary key (date) not enforced) "
@@ -238,9 +237,7 @@ def test_a_fault_can_come_before_or_after_the_deed(
     assert proxy.count("POST", "/datasets") == 2
 
 
-def test_a_missing_emulator_is_a_failure_that_says_what_to_do(
-    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
-) -> None:
+def test_a_missing_emulator_is_a_failure_that_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Tests of the warehouse are never skipped."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
     with pytest.raises(pytest.fail.Exception, match="run: make emulator"), emulators.started():
