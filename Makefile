@@ -9,7 +9,7 @@ BIN := $(VENV)/bin
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench emulator lock clean
+.PHONY: help setup demo test lint format bench docs emulator bundle terraform lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -44,8 +44,20 @@ format: setup ## put the code into shape
 bench: setup ## measure, and print a table
 	$(BIN)/python -W error -m benchmarks
 
+docs: setup ## write docs/tables.md anew from the catalogue
+	$(BIN)/python -m tools.tables_doc
+
 emulator: setup ## build the BigQuery emulator, once
 	@$(BIN)/python tools/build_emulator.py
+
+bundle: setup ## pack what is deployed into dist/
+	$(BIN)/python -m tools.bundle
+
+terraform: ## check the deployment with Terraform and its providers; no account, but its registry
+	terraform fmt -check -recursive -diff terraform
+	terraform -chdir=terraform init -backend=false -input=false
+	terraform -chdir=terraform validate
+	terraform -chdir=terraform test
 
 lock: setup ## pin anew what requirements*.in ask for
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 requirements.in -o requirements.txt

@@ -7,8 +7,9 @@ from typing import Any, TypeVar
 from matomo_fn.catalogue import PREBUILT, SYNC_LOG
 from matomo_fn.config import Connector, read_connector
 from matomo_fn.deadline import Deadline
-from matomo_fn.errors import InputError, MatomoFnError
+from matomo_fn.errors import InputError, MatomoFnError, TokenRefused
 from matomo_fn.matomo.client import MatomoClient
+from matomo_fn.request import read_request
 from matomo_fn.secrets import Secrets, config_secret, open_secrets, read_token
 from matomo_fn.service import Credentials, make_client, new_run
 from matomo_fn.settings import Settings
@@ -57,6 +58,8 @@ class Checks:
 def check_connector(settings: Settings, name: str) -> list[Check]:
     """Return what was looked at, in order; nothing is written and Matomo is asked for its version and sites only."""
     checks = Checks()
+    if checks.attempt("connector", lambda: read_request({"connector": name})) is None:
+        return checks.done
     secrets = checks.attempt("secrets", lambda: open_secrets(settings))
     if secrets is None:
         return checks.done
@@ -78,7 +81,11 @@ def _configuration(checks: Checks, secrets: Secrets, name: str) -> Connector:
 
 
 def _version(checks: Checks, client: MatomoClient) -> bool:
-    text = client.version_text()
+    try:
+        text = client.version_text()
+    except TokenRefused as error:
+        checks.note("token", str(error), is_good=False)
+        return False
     checks.note("token", "Matomo accepts it")
     checks.note("matomo", f"version {text}")
     return True

@@ -8,6 +8,7 @@ from typing import Any
 from matomo_fn.config import read_connector
 from matomo_fn.deadline import Deadline
 from matomo_fn.ledger import Ledger
+from matomo_fn.request import read_request
 from matomo_fn.secrets import config_secret, open_secrets
 from matomo_fn.service import new_run
 from matomo_fn.settings import Settings
@@ -61,6 +62,7 @@ class TableStatus:
 
 def read_status(settings: Settings, name: str) -> Sequence[TableStatus]:
     """Return the state of every table and site of a connector; empty where it never ran."""
+    read_request({"connector": name})  # a name that cannot be one is said to be so, as by every other command
     connector = read_connector(name, open_secrets(settings).read(config_secret(name)))
     warehouse = open_warehouse(settings, connector, run_id=new_run().id, deadline=Deadline(), create=False)
     try:

@@ -7,6 +7,7 @@ import click
 
 from matomo_fn import __version__
 from matomo_fn.check import check_connector
+from matomo_fn.cli.dbt import dbt_sources, to_yaml
 from matomo_fn.cli.options import (
     connector_argument,
     json_option,
@@ -94,6 +95,8 @@ def plan(connector: str, *, as_json: bool, **options: Any) -> None:
             print_json(found.as_dict())
         else:
             _print_plan(found)
+        if found.problems:
+            raise SystemExit(FAILED)
 
 
 @cli.command()
@@ -102,7 +105,10 @@ def plan(connector: str, *, as_json: bool, **options: Any) -> None:
 @json_option
 @settings_options
 def sync(connector: str, *, as_json: bool, **options: Any) -> None:
-    """Ask Matomo for what is due, or for a window of days, and write what changed."""
+    """Sync what is due, or a window of days.
+
+    Asks Matomo, compares with what is there, and writes what changed.
+    """
     with exit_codes(as_json=as_json):
         settings = take_settings(options)
         log_to_terminal(settings)
@@ -135,6 +141,24 @@ def status(connector: str, *, as_json: bool, **options: Any) -> None:
             _print_status(found)
         if not all(item.is_good for item in found):
             raise SystemExit(FAILED)
+
+
+@cli.command("dbt-sources")
+@click.option("--database", metavar="NAME", help="Project of the tables; without it, that of dbt's profile.")
+@click.option(
+    "--schema", "--dataset", "schema", metavar="NAME", help="Dataset of the tables; without it dbt looks in matomo."
+)
+@json_option
+def dbt_sources_command(database: str | None, schema: str | None, *, as_json: bool) -> None:
+    """Print the tables as dbt's sources.yml.
+
+    With descriptions, types, tests of keys and required columns, and freshness. Needs no connector and no settings.
+    """
+    document = dbt_sources(database, schema)
+    if as_json:
+        print_json(document)
+    else:
+        click.echo(to_yaml(document), nl=False)
 
 
 def _print_plan(found: PlanResult) -> None:

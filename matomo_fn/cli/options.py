@@ -57,5 +57,7 @@ def take_settings(options: dict[str, Any]) -> Settings:
 
 def take_request(connector: str, options: dict[str, Any]) -> SyncRequest:
     """Return the request that the options make."""
-    values = {name: list(value) if isinstance(value, tuple) else value for name, value in options.items() if value}
+    # An empty text is kept and refused: it is what an unset variable of a shell leaves, and would mean another window.
+    given = {name: value for name, value in options.items() if value not in (None, ())}
+    values = {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
     return read_request({"connector": connector, **values})

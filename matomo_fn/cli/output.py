@@ -24,7 +24,7 @@ def print_json(value: object) -> None:
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Print rows in columns: numbers to the right, everything else to the left, nothing as a dash."""
-    cells = [["-" if value is None else str(value) for value in row] for row in rows]
+    cells = [[_cell(value) for value in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
     right = [all(isinstance(value, int | float | None) for value in column) for column in zip(*rows, strict=True)]
     for line in ([*head], *cells):
@@ -33,6 +33,12 @@ def print_table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
             for text, width, to_right in zip(line, widths, right or [False] * len(head), strict=True)
         )
         click.echo("  ".join(padded).rstrip())
+
+
+def _cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    return f"{value:.2f}" if isinstance(value, float) else str(value)
 
 
 def print_errors(sentences: Sequence[str]) -> None:

@@ -1,0 +1,104 @@
+"""The tables as dbt's sources: a ``sources.yml`` made from the catalogue.
+
+For dbt 1.10.5 and later, which reads ``config`` and the ``arguments`` of a test as they are written here.
+"""
+
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any
+
+from matomo_fn.catalogue import PREBUILT, SYNC_LOG, SYNC_STATE, SYNC_STATE_DESCRIPTION, Column, Schema, Table
+
+# Of the source. Where no schema is named, dbt takes this for one.
+SOURCE = "matomo"
+# Hours since a table was last written. With a daily run they stay near 24: one that failed passes the first bound,
+# two that failed the second.
+_WARN_HOURS, _ERROR_HOURS = 36, 60
+# What was written last belongs to recent days, so the newest partitions are enough to read.
+_LATELY = "date >= current_date - 14"
+
+
+def dbt_sources(database: str | None, schema: str | None) -> dict[str, Any]:
+    """Return the content of a ``sources.yml``: every table with its columns, tests and freshness.
+
+    ``database`` (BigQuery's project) and ``schema`` (its dataset) are left to dbt where they are None.
+    """
+    source: dict[str, Any] = {"name": SOURCE, "description": "Matomo's reports, synced by matomo-fn."}
+    if database:
+        source["database"] = database
+    if schema:
+        source["schema"] = schema
+    source["tables"] = [
+        *(_table(table) for table in PREBUILT.values()),
+        _described(SYNC_LOG) | {"config": _freshness("logged_at")},
+        _described(Schema(SYNC_STATE, SYNC_STATE_DESCRIPTION, SYNC_LOG.columns)),
+    ]
+    return {"version": 2, "sources": [source]}
+
+
+def to_yaml(value: Mapping[str, Any]) -> str:
+    """Return a document as YAML: keys bare, every other text quoted as in JSON, which YAML reads as well."""
+    return "\n".join(_lines(value)) + "\n"
+
+
+def _table(table: Table) -> dict[str, Any]:
+    config: dict[str, Any] = {"loaded_at_field": "_synced_at"}
+    # A day without campaigns leaves no row, so only a table with a row every day can be called late.
+    if table.is_one_row:
+        config = _freshness("_synced_at")
+    key = {"unique": {"name": f"{table.name}_key", "arguments": {"column_name": _key_text(table.schema)}}}
+    return _described(table.schema) | {"config": config, "data_tests": [key]}
+
+
+def _described(schema: Schema) -> dict[str, Any]:
+    columns = [_column(column) for column in schema.columns]
+    return {"name": schema.name, "description": schema.description, "columns": columns}
+
+
+def _column(column: Column) -> dict[str, Any]:
+    found = {"name": column.name, "description": column.description, "data_type": str(column.kind).lower()}
+    return found | ({"data_tests": ["not_null"]} if column.required else {})
+
+
+def _freshness(field: str) -> dict[str, Any]:
+    return {
+        "loaded_at_field": field,
+        "freshness": {
+            "warn_after": {"count": _WARN_HOURS, "period": "hour"},
+            "error_after": {"count": _ERROR_HOURS, "period": "hour"},
+            "filter": _LATELY,
+        },
+    }
+
+
+def _key_text(schema: Schema) -> str:
+    """Return an expression that is one text for each key; what is NULL counts as a value."""
+    parts = (f"coalesce(cast({name} as string), '')" for name in schema.key)
+    separator = ", ' | ', "
+    return f"concat({separator.join(parts)})"
+
+
+def _lines(value: Mapping[str, Any], indent: str = "") -> Iterator[str]:
+    for key, item in value.items():
+        if isinstance(item, Mapping):
+            yield f"{indent}{key}:"
+            yield from _lines(item, f"{indent}  ")
+        elif isinstance(item, list):
+            yield f"{indent}{key}:"
+            yield from _items(item, f"{indent}  ")
+        else:
+            yield f"{indent}{key}: {_scalar(item)}"
+
+
+def _items(items: Sequence[Any], indent: str) -> Iterator[str]:
+    for item in items:
+        if isinstance(item, Mapping):
+            first, *rest = _lines(item, f"{indent}  ")
+            yield f"{indent}- {first.lstrip()}"
+            yield from rest
+        else:
+            yield f"{indent}- {_scalar(item)}"
+
+
+def _scalar(value: object) -> str:
+    return json.dumps(value, ensure_ascii=False)
