@@ -97,7 +97,9 @@ def _sites(checks: Checks, client: MatomoClient, connector: Connector) -> None:
         raise InputError("the token's user may see no site at all: give it view access to the sites in Matomo")
     for site in visible if connector.sites == "all" else connector.sites:
         found = visible.get(site)
-        if found is None:
+        if found is not None and found.problem:
+            checks.note("sites", f"site {site}: {found.problem}", is_good=False)
+        elif found is None:
             problem = "is not there or the token's user may not see it: give it view access, or take the site out"
             checks.note("sites", f"site {site} {problem}", is_good=False)
         else:

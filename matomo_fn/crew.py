@@ -7,7 +7,7 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from contextvars import copy_context
 
 from matomo_fn.deadline import Deadline
-from matomo_fn.errors import MatomoFatal
+from matomo_fn.errors import MatomoFatal, OutOfTime
 from matomo_fn.evidence import SUMMARY, Evidence
 from matomo_fn.extract import Extracted, Extraction
 from matomo_fn.matomo.client import MatomoClient
@@ -67,6 +67,8 @@ class Crew:
         try:
             for piece in self._extraction.run(job, evidence):
                 self._queue.put(piece)
+        except OutOfTime:
+            self._stop.set()
         except MatomoFatal as error:
             self.fatal = self.fatal or error
             self._stop.set()

@@ -19,7 +19,6 @@ from matomo_fn.errors import (
 )
 from matomo_fn.logs import configure_logs, trace_fields
 from matomo_fn.request import SyncRequest, read_request
-from matomo_fn.result import Verdict
 from matomo_fn.service import make_plan, new_run, run_sync
 from matomo_fn.settings import Settings, settings_from_environment
 from matomo_fn.validation import read_object
@@ -77,7 +76,7 @@ def handle_event(message_id: str, data: object) -> None:
     except MatomoFnError as error:
         log.error("message_failed", message_id=message_id, error=str(error))
         raise TryAgainError(str(error)) from None
-    if result.verdict is not Verdict.COMPLETE and not result.token_refused:
+    if result.may_succeed_later:
         raise TryAgainError(
             f"the run is {result.verdict}: {'; '.join(result.as_dict()['errors']) or 'slices are left'}"
         )

@@ -8,6 +8,7 @@
     ├── SecretsUnavailable         Secret Manager did not answer; the same request may succeed later (503)
     ├── MatomoError                Matomo failed (502)
     │   ├── MatomoFatal            no further call to this Matomo can succeed: the run ends
+    │   │   ├── OutOfTime          the run's time is up before the next call may start
     │   │   └── TokenRefused       never tried again: 21 refusals block the address for an hour
     │   ├── MatomoUnavailable      down, slow or over its limits, also after retries; later may do
     │   ├── ReportRefused          Matomo understood the call and refused it (API error in the body)
@@ -52,6 +53,10 @@ class MatomoFatal(MatomoError):
 
 class TokenRefused(MatomoFatal):
     """Matomo refused the token; asking again would bring the address nearer to being blocked."""
+
+
+class OutOfTime(MatomoFatal):
+    """The run's time is up before Matomo may be asked again; what was not asked is left."""
 
 
 class MatomoUnavailable(MatomoError):

@@ -53,7 +53,8 @@ class RunResult:
     """What a run did.
 
     ``matomo_errors`` and ``warehouse_errors`` are sentences, each once; ``warehouse_unavailable``: the warehouse
-    asked to come back later.
+    asked to come back later. ``missing_sites``: how many of ``matomo_errors``, the first ones, are about sites of the
+    configuration that cannot be synced.
     """
 
     connector: str
@@ -69,13 +70,24 @@ class RunResult:
     token_refused: bool
     seconds: float
     calls: int
+    missing_sites: int = 0
 
     @property
     def verdict(self) -> Verdict:
         """Whether everything was done, some slices are left for want of time, or something failed."""
         if self.matomo_errors or self.warehouse_errors:
             return Verdict.FAILED
-        return Verdict.PARTIAL if any(table.left for table in self.tables.values()) else Verdict.COMPLETE
+        return Verdict.PARTIAL if self._has_left() else Verdict.COMPLETE
+
+    @property
+    def may_succeed_later(self) -> bool:
+        """Whether the same request may do more another time: not where only the user can mend what is wrong."""
+        if self.token_refused or self.verdict is Verdict.COMPLETE:
+            return False
+        return bool(self.warehouse_errors) or len(self.matomo_errors) > self.missing_sites or self._has_left()
+
+    def _has_left(self) -> bool:
+        return any(table.left for table in self.tables.values())
 
     @property
     def http_status(self) -> int:

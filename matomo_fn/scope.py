@@ -31,11 +31,13 @@ def resolve_scope(client: MatomoClient, connector: Connector, request: SyncReque
     InputError with every problem where the request names a table or site that is not there, or days to come.
     """
     version = client.version()
-    visible = {site.id: site for site in client.sites()}
-    configured = tuple(visible) if connector.sites == "all" else connector.sites
+    found = client.sites()
+    visible = {site.id: site for site in found if not site.problem}
+    broken = {site.id: f"site {site.id}: {site.problem}" for site in found if site.problem}
+    configured = tuple(site.id for site in found) if connector.sites == "all" else connector.sites
     problems = [
         *_table_problems(connector, request),
-        *_site_problems(connector, request, configured, visible),
+        *_site_problems(connector, request, configured, visible, broken),
     ]
     if problems:
         raise InputError(problems)
@@ -48,7 +50,11 @@ def resolve_scope(client: MatomoClient, connector: Connector, request: SyncReque
         tuple(table for name, table in PREBUILT.items() if name in names),
         tuple(window for window in windows if window is not None),
         version,
-        tuple(_not_visible(site, visible) for site in configured if site not in visible and not request.sites),
+        tuple(
+            broken.get(site) or _not_visible(site, visible)
+            for site in configured
+            if site not in visible and not request.sites
+        ),
     )
 
 
@@ -61,12 +67,16 @@ def _table_problems(connector: Connector, request: SyncRequest) -> list[str]:
 
 
 def _site_problems(
-    connector: Connector, request: SyncRequest, configured: Iterable[str], visible: Mapping[str, Site]
+    connector: Connector,
+    request: SyncRequest,
+    configured: Iterable[str],
+    visible: Mapping[str, Site],
+    broken: Mapping[str, str],
 ) -> list[str]:
-    if not visible:
+    if not visible and not broken:
         return ["the token's user may see no site at all: give it view access to the sites in Matomo"]
     if not any(site in visible for site in configured):
-        return [_not_visible(site, visible) for site in configured]
+        return [broken.get(site) or _not_visible(site, visible) for site in configured]
     problems = []
     for site in request.sites or ():
         if site not in configured:
@@ -74,7 +84,7 @@ def _site_problems(
                 f"request: connector {connector.name!r} does not have site {site}: it has {_listed(configured)}"
             )
         elif site not in visible:
-            problems.append(_not_visible(site, visible))
+            problems.append(broken.get(site) or _not_visible(site, visible))
     return problems
 
 

@@ -10,12 +10,16 @@ _OFFSET = re.compile(r"UTC([+-])(\d{1,2})(\.5|\.25|\.75)?")
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A site of a Matomo; ``created`` is the first day, in its own time zone, that can have visits."""
+    """A site of a Matomo; ``created`` is the first day, in its own time zone, that can have visits.
+
+    ``problem``: why its days cannot be told, where they cannot; its time zone and creation then mean nothing.
+    """
 
     id: str
     name: str
     timezone: tzinfo
     created: date
+    problem: str = ""
 
     def today(self, now: datetime) -> date:
         """Return the day that it is at the site."""

@@ -105,6 +105,7 @@ def sync(
         isinstance(crew.fatal, TokenRefused),
         monotonic() - started,
         session.client.calls,
+        missing_sites=len(scope.missing_sites),
     )
 
 

@@ -886,8 +886,8 @@ MATOMO = (
     Case("no version at all", 502, (f"{VERSION} answers no version",), wrong=version_says("[]")),
     Case(
         "a time zone that nobody knows",
-        502,
-        ("SitesManager.getSitesWithAtLeastViewAccess: site 1: there is no time zone 'Mars/Olympus'",),
+        400,
+        ("site 1: Matomo's settings of the site cannot be read: there is no time zone 'Mars/Olympus'",),
         wrong=fault(Fault(method="SitesManager.*", mutate=site_with(timezone="Mars/Olympus"))),
     ),
     Case(

@@ -19,7 +19,7 @@ from tenacity import (
 
 from matomo_fn.catalogue import Source
 from matomo_fn.deadline import Deadline
-from matomo_fn.errors import AnswerError, MatomoError, MatomoFatal, MatomoUnavailable
+from matomo_fn.errors import AnswerError, MatomoError, MatomoFatal, MatomoUnavailable, OutOfTime
 from matomo_fn.matomo.answers import error_of, read_answer
 from matomo_fn.matomo.throttle import Throttle
 from matomo_fn.matomo.transport import Transport
@@ -39,6 +39,8 @@ _DOWN_AFTER = 3
 # Pages of one day's report: a guard against a server that ignores filter_offset.
 _MAX_PAGES = 10_000
 
+# How old databases write that a site's creation is not known.
+_NO_DATE = "0000-00-00"
 # Labels in English, numbers as numbers, and (Matomo 6) no column of percentages beside each metric.
 _ALWAYS = {"language": "en", "format_metrics": "0", "percent_of_total": "0"}
 
@@ -97,7 +99,7 @@ class MatomoClient:
         return text
 
     def sites(self) -> list[Site]:
-        """Return the sites that the token may see."""
+        """Return the sites that the token may see; one that is not set up right has its ``problem``."""
         method = "SitesManager.getSitesWithAtLeastViewAccess"
         value, _ = self._call(method, {"filter_limit": "-1"})
         if not isinstance(value, list):
@@ -267,7 +269,8 @@ class MatomoClient:
         return answer
 
     def _try(self, method: str, form: Mapping[str, str]) -> tuple[Any, int]:
-        self._throttle.wait()
+        if not self._throttle.wait(self._deadline.remaining()):
+            raise OutOfTime(f"{method}: the time is up before requests_per_minute allows another call")
         with self._lock:
             self.calls += 1
         reply = self._transport.post(method, form)
@@ -299,12 +302,15 @@ def _wait(state: RetryCallState) -> float:
 def _read_site(method: str, item: object) -> Site:
     if not isinstance(item, dict) or not {"idsite", "timezone", "ts_created"} <= item.keys():
         raise AnswerError(f"{method} answers a site without idsite, timezone or ts_created")
+    key, name, written = str(item["idsite"]), str(item.get("name", "")), str(item["ts_created"])
     try:
         timezone = read_timezone(str(item["timezone"]))
-        created = datetime.fromisoformat(str(item["ts_created"])).replace(tzinfo=UTC).astimezone(timezone)
+        if written.startswith(_NO_DATE):
+            return Site(key, name, timezone, date.min)
+        created = datetime.fromisoformat(written).replace(tzinfo=UTC).astimezone(timezone)
     except (ValueError, OverflowError) as error:
-        raise AnswerError(f"{method}: site {item['idsite']}: {error}") from None
-    return Site(str(item["idsite"]), str(item.get("name", "")), timezone, created.date())
+        return Site(key, name, UTC, date.min, problem=f"Matomo's settings of the site cannot be read: {error}")
+    return Site(key, name, timezone, created.date())
 
 
 def _parts(days: Sequence[date], size: int) -> Iterator[Sequence[date]]:

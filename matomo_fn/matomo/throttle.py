@@ -1,5 +1,6 @@
 """How often Matomo may be asked: it is somebody's production server."""
 
+import math
 import threading
 import time
 from collections import deque
@@ -26,16 +27,22 @@ class Throttle:
         self._held_until = 0.0
         self._lock = threading.Lock()
 
-    def wait(self) -> None:
-        """Return as soon as one more call may start, and count it."""
+    def wait(self, most: float = math.inf) -> bool:
+        """Return True as soon as one more call may start, which is counted.
+
+        Return False at once, and count nothing, where that would be in more than ``most`` seconds.
+        """
         with self._lock:
             now = self._clock()
             start = max(now, self._held_until)
             if len(self._starts) == self._starts.maxlen:
                 start = max(start, self._starts[0] + _MINUTE)
+            if start - now > most:
+                return False
             self._starts.append(start)
         if start > now:
             self._sleep(start - now)
+        return True
 
     def hold(self, seconds: float) -> None:
         """Let no call start before that many seconds have passed: the server is over its limits."""

@@ -29,7 +29,7 @@ _KINDS: dict[str, Kind] = {
 }
 _TYPES = {kind: name for name, kind in _KINDS.items()}
 # Two runs of one process that replace a slice at the same moment are both blind to the other's rows, and DuckDB
-# finds no conflict: the slice would stand there twice. So the runs of a process take turns; others cannot open the file.
+# finds no conflict: the slice would stand there twice. So they take turns. Other processes cannot open the file.
 _TURN = threading.Lock()
 
 

@@ -448,19 +448,40 @@ def test_a_site_created_late_in_utc_begins_the_next_day_in_auckland() -> None:
         [[]],
         [{}],
         [{"idsite": 1, "timezone": "UTC"}],
-        [{"idsite": 1, "timezone": "Mars/Olympus", "ts_created": "2026-01-01 00:00:00"}],
-        [{"idsite": 1, "timezone": "../../etc/passwd", "ts_created": "2026-01-01 00:00:00"}],
-        [{"idsite": 1, "timezone": "", "ts_created": "2026-01-01 00:00:00"}],
-        [{"idsite": 1, "timezone": None, "ts_created": "2026-01-01 00:00:00"}],
-        [{"idsite": 1, "timezone": "UTC", "ts_created": "yesterday"}],
-        [{"idsite": 1, "timezone": "UTC", "ts_created": None}],
-        [{"idsite": 1, "timezone": "America/New_York", "ts_created": "0001-01-01 00:00:00"}],
     ],
 )
 def test_odd_sites_are_an_error_of_the_answer(answer: object) -> None:
-    """No site is left out or given another time zone in silence."""
+    """No site is left out in silence."""
     with pytest.raises(AnswerError, match=r"SitesManager\.getSitesWithAtLeastViewAccess"):
         client_of(Scripted(lambda *_: as_json(answer))).sites()
+
+
+@pytest.mark.parametrize(
+    ("timezone", "created"),
+    [
+        ("Mars/Olympus", "2026-01-01 00:00:00"),
+        ("../../etc/passwd", "2026-01-01 00:00:00"),
+        ("", "2026-01-01 00:00:00"),
+        (None, "2026-01-01 00:00:00"),
+        ("UTC", "yesterday"),
+        ("UTC", None),
+        ("America/New_York", "0001-01-01 00:00:00"),
+    ],
+)
+def test_a_site_that_is_not_set_up_right_keeps_no_other_from_being_known(timezone: object, created: object) -> None:
+    """It says what is wrong with it, and is given no other time zone in silence."""
+    good = {"idsite": 1, "timezone": "UTC", "ts_created": "2026-01-01 00:00:00"}
+    odd = {"idsite": 2, "timezone": timezone, "ts_created": created}
+    first, second = client_of(Scripted(lambda *_: [good, odd])).sites()
+    assert not first.problem
+    assert second.problem.startswith("Matomo's settings of the site cannot be read: ")
+
+
+def test_a_site_whose_creation_is_not_known_has_no_first_day() -> None:
+    """Old databases write zeros."""
+    item = {"idsite": 1, "timezone": "UTC", "ts_created": "0000-00-00 00:00:00"}
+    (site,) = client_of(Scripted(lambda *_: [item])).sites()
+    assert (site.created, site.problem) == (date.min, "")
 
 
 @pytest.mark.parametrize(
