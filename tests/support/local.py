@@ -122,14 +122,14 @@ class Local:
         values = {name: str(value) if isinstance(value, date) else value for name, value in request.items()}
         values = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
         name = f"run{next(self._runs):04}"
-        self.watched = Watched(DuckDBWarehouse(self._path, self.connector.dataset_name), before)
+        self.watched = warehouse = Watched(DuckDBWarehouse(self._path, self.connector.dataset_name), before)
         client, deadline = self._client(calls)
-        session = Session(self.connector, client, self.watched, deadline, spool_bytes, self.now)
+        session = Session(self.connector, client, warehouse, deadline, spool_bytes, self.now)
         try:
             run = Run(name, request_id or name, self.now())
             return sync(session, read_request({"connector": self.connector.name, **values}), run)
         finally:
-            self.watched.close()
+            warehouse.close()
 
     def contents(self, tables: Iterable[str] | None = None) -> dict[str, list[tuple[Any, ...]]]:
         """The rows of the tables."""

@@ -1,0 +1,236 @@
+"""The whole job: functions_framework over HTTP, the real BigQuery client, the emulator; DuckDB by the same job."""
+
+from __future__ import annotations
+
+import json
+import urllib.error
+import urllib.request
+from contextlib import ExitStack
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from matomo_fn.catalogue import PREBUILT
+from matomo_fn.deadline import Deadline
+from matomo_fn.sample import TOKEN, Goal, SampleMatomo, Site, World
+from matomo_fn.warehouse.bigquery import BigQueryWarehouse
+from matomo_fn.warehouse.duckdb import DuckDBWarehouse
+from tests.support import emulator as bigquery_emulator
+from tests.support.canary import assert_absent
+from tests.support.proxy import proxied
+from tests.support.server import serving
+from tests.support.warehouses import contents, duplicates, stamps, states
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from matomo_fn.warehouse.protocol import Warehouse
+    from tests.support.emulator import Emulator
+    from tests.support.proxy import Proxy
+
+# By the real clock, which the function asks; two days back, so that midnight does not matter.
+LAST = datetime.now(UTC).date() - timedelta(days=3)
+FIRST = LAST - timedelta(days=1)
+WINDOW = {"connector": "shop", "start_date": str(FIRST), "end_date": str(LAST)}
+WORLD = World(
+    (
+        Site(1, "Été & “Co”", "Europe/Paris", ecommerce=True, goals=(Goal(1, "Newsletter", 2.5),), visits_per_day=25),
+        Site(2, "Docs", "Asia/Kolkata", visits_per_day=6, pages=8),
+    )
+)
+
+# The tables that are looked at after a change: a job of the emulator takes longer the more there were before it.
+CHANGED = ["behaviour_page", "acquisition_referrer", "visits_summary"]
+
+
+class Job:
+    """The function as it answers HTTP, writing to one warehouse."""
+
+    def __init__(self, url: str, warehouse: Warehouse) -> None:
+        """Know both ends."""
+        self.warehouse = warehouse
+        self._url = url
+
+    def post(self, **request: Any) -> tuple[int, dict[str, Any]]:
+        """Send a request and return the status and the answer."""
+        body = json.dumps(WINDOW | request).encode()
+        sent = urllib.request.Request(self._url, body, {"Content-Type": "application/json"}, method="POST")
+        try:
+            with urllib.request.urlopen(sent) as answer:
+                return answer.status, json.load(answer)
+        except urllib.error.HTTPError as error:
+            with error:
+                return error.code, json.load(error)
+
+    def sync(self, **request: Any) -> dict[str, Any]:
+        """Run to the end."""
+        status, answer = self.post(**request)
+        assert (status, answer["status"], answer["errors"]) == (200, "complete", []), answer
+        return answer
+
+    def contents(self, tables: Iterable[str] = PREBUILT) -> dict[str, list[tuple[Any, ...]]]:
+        """The rows of all tables, or of some."""
+        return contents(self.warehouse, tables)
+
+
+@pytest.fixture
+def emulator() -> Iterator[Emulator]:
+    """A BigQuery emulator of the test's own: each job makes all later ones slower, and a start takes 0.3 s."""
+    with bigquery_emulator.started() as running:
+        yield running
+
+
+@pytest.fixture
+def matomo() -> Iterator[SampleMatomo]:
+    """A shop and a site without one."""
+    with SampleMatomo(WORLD) as running:
+        yield running
+
+
+@pytest.fixture
+def secrets(matomo: SampleMatomo, tmp_path: Path, dataset_name: str) -> Path:
+    """A folder with the connector's two secrets."""
+    folder = tmp_path / "secrets"
+    folder.mkdir()
+    config = {"matomo_url": matomo.url, "sites": "all", "dataset": dataset_name}
+    (folder / "matomo-shop-config").write_text(json.dumps(config))
+    (folder / "matomo-shop-token").write_text(TOKEN + "\n")
+    return folder
+
+
+@pytest.fixture
+def proxy(emulator: Emulator) -> Iterator[Proxy]:
+    """Between the function and the emulator, to see what passes."""
+    with proxied(emulator.address) as running:
+        yield running
+
+
+@pytest.fixture
+def bigquery(secrets: Path, proxy: Proxy, emulator: Emulator, dataset_name: str) -> Iterator[Job]:
+    """The function with BigQuery's client and the emulator."""
+    env = {"MATOMO_FN_SECRETS": str(secrets), "GOOGLE_CLOUD_PROJECT": "test", "BIGQUERY_EMULATOR_HOST": proxy.url}
+    warehouse = BigQueryWarehouse(emulator.client(), dataset_name, location="EU", run_id="test", deadline=Deadline(60))
+    with serving("sync", env=env) as url:
+        yield Job(url, warehouse)
+    warehouse.close()
+
+
+def in_duckdb(secrets: Path, path: Path, dataset: str, tables: list[str]) -> dict[str, list[tuple[Any, ...]]]:
+    """The rows of some tables after the same job with DuckDB."""
+    env = {"MATOMO_FN_SECRETS": str(secrets), "MATOMO_FN_WAREHOUSE": f"duckdb:{path}", "BIGQUERY_EMULATOR_HOST": ""}
+    with ExitStack() as stack:
+        url = stack.enter_context(serving("sync", env=env))
+        warehouse = DuckDBWarehouse(path, dataset)
+        stack.callback(warehouse.close)
+        job = Job(url, warehouse)
+        job.sync(tables=tables)
+        return job.contents(tables)
+
+
+def statuses(job: Job) -> Mapping[str, int]:
+    """How many slices have which status."""
+    found: dict[str, int] = {}
+    for row in states(job.warehouse).values():
+        found[row["status"]] = found.get(row["status"], 0) + 1
+    return found
+
+
+def jobs(proxy: Proxy) -> list[str]:
+    """The statements and loads that were handed in, but for those of the log."""
+    sent = []
+    for each in proxy.requests:
+        if each.method == "POST" and each.path.split("?")[0].endswith("/jobs"):
+            configuration = json.loads(each.body)["configuration"]
+            text = json.dumps(configuration)
+            if "_sync_log" not in text:
+                sent.append(text[:200])
+    return sent
+
+
+def only(rows: Mapping[str, list[tuple[Any, ...]]], *, but: tuple[date, str]) -> dict[str, list[tuple[Any, ...]]]:
+    """The rows of all slices but one."""
+    return {table: [row for row in found if (row[0], row[1]) != but] for table, found in rows.items()}
+
+
+def test_the_whole_job_in_bigquery_and_in_duckdb(
+    matomo: SampleMatomo, bigquery: Job, proxy: Proxy, secrets: Path, tmp_path: Path, dataset_name: str
+) -> None:
+    """Every table with the right columns and the rows of DuckDB; later runs change what changed and nothing else."""
+    # The first run: all tables, both sites, two days.
+    answer = bigquery.sync()
+    first = bigquery.contents()
+    for table in PREBUILT.values():
+        found = bigquery.warehouse.find_table(table.name)
+        assert found is not None
+        assert [(c.name, c.kind, c.required) for c in found.columns] == [
+            (c.name, c.kind, c.required) for c in table.columns
+        ]
+        assert found.partition_by == "day"
+        assert answer["tables"][table.name]["written"] == 4
+        assert answer["tables"][table.name]["rows"] == len(first[table.name]) > 0
+    assert statuses(bigquery) == {"written": 4 * len(PREBUILT)}
+    assert first == in_duckdb(secrets, tmp_path / "first.duckdb", dataset_name, [*PREBUILT])
+
+    # The second run: nothing is different, so nothing is written.
+    proxy.requests.clear()
+    answer = bigquery.sync()
+    assert {table["unchanged"] for table in answer["tables"].values()} == {4}
+    assert {table["written"] for table in answer["tables"].values()} == {0}
+    assert jobs(proxy) == []
+    assert statuses(bigquery) == {"unchanged": 4 * len(PREBUILT)}
+
+    # A day of one site is another one in Matomo: rows are replaced, rows that vanished are gone.
+    matomo.change(1, LAST)
+    run = bigquery.sync(tables=CHANGED)["run_id"]
+    changed = bigquery.contents(CHANGED)
+    assert changed == in_duckdb(secrets, tmp_path / "changed.duckdb", dataset_name, CHANGED)
+    before, after = ({row[3] for row in rows["behaviour_page"] if row[:2] == (LAST, "1")} for rows in (first, changed))
+    assert before - after, "no page vanished: the test shows less than it says"
+    for name in CHANGED:
+        # The other day, and the other site's days, are not even written.
+        written = {(day, site): by for day, site, by in stamps(bigquery.warehouse, name)}
+        assert {key for key, by in written.items() if by == run} == {(LAST, "1")}
+        assert written.keys() == {(FIRST, "1"), (LAST, "1"), (FIRST, "2"), (LAST, "2")}
+        assert only(changed, but=(LAST, "1"))[name] == only(first, but=(LAST, "1"))[name]
+    assert duplicates(bigquery.warehouse, CHANGED) == []
+    assert_absent(TOKEN, wire=b"".join(request.body + request.path.encode() for request in proxy.requests))
+
+
+def test_a_day_that_is_not_processed_keeps_its_rows_in_bigquery(matomo: SampleMatomo, bigquery: Job) -> None:
+    """It is pending, what was there stays, and once it is processed it is written."""
+    tables = ["visits_summary", "visitor_country"]
+    bigquery.sync(tables=tables)
+    before = contents(bigquery.warehouse, tables)
+    matomo.change(2, FIRST)
+    matomo.unprocess(2, FIRST)
+    answer = bigquery.sync(tables=tables)
+    assert [answer["tables"][table]["pending"] for table in tables] == [1, 1]
+    assert contents(bigquery.warehouse, tables) == before
+    assert statuses(bigquery) == {"unchanged": 6, "pending": 2}
+    matomo.process(2, FIRST)
+    answer = bigquery.sync(tables=tables)
+    assert [answer["tables"][table]["written"] for table in tables] == [1, 1]
+    after = contents(bigquery.warehouse, tables)
+    assert after != before
+    assert only(after, but=(FIRST, "2")) == only(before, but=(FIRST, "2"))
+
+
+def test_a_dry_run_writes_nothing(bigquery: Job, proxy: Proxy) -> None:
+    """The answer is the plan; no dataset is made."""
+    status, answer = bigquery.post(dry_run=True)
+    assert (status, answer["status"], answer["slices"]) == (200, "planned", 4 * len(PREBUILT))
+    assert {request.method for request in proxy.requests} == {"GET"}
+
+
+def test_a_table_that_does_not_fit_is_status_500_with_its_sentence(bigquery: Job, emulator: Emulator) -> None:
+    """The other table is written; the one that somebody else made is not touched."""
+    bigquery.warehouse.ensure_dataset()
+    name = f"{bigquery.warehouse.dataset}.visitor_country"
+    emulator.client().query_and_wait(f"create table `{name}` (date STRING)")
+    status, answer = bigquery.post(tables=["visits_summary", "visitor_country"], sites=["2"])
+    assert status == 500
+    assert "column date is STRING, not DATE" in answer["errors"][0]
+    assert answer["tables"]["visits_summary"]["written"] == 2
+    assert [field.name for field in emulator.client().get_table(name).schema] == ["date"]

@@ -1,0 +1,131 @@
+"""What is DuckDB's own: files, and more than one run on one of them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING
+
+import duckdb
+import pytest
+
+from matomo_fn.catalogue import PREBUILT
+from matomo_fn.errors import WarehouseError, WarehouseUnavailable
+from matomo_fn.plan import Slice
+from matomo_fn.warehouse.duckdb import DuckDBWarehouse, to_duckdb
+from matomo_fn.warehouse.tables import ensure_table, replace_slices
+from tests.support.warehouses import Watched, duplicates, rows_of, write_lines
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+SUMMARY = PREBUILT["actions_summary"]
+DAY = date(2026, 11, 16)
+AT = datetime(2026, 11, 20, tzinfo=UTC)
+
+
+def test_the_folder_of_the_file_is_made(tmp_path: Path) -> None:
+    """A local run needs no preparation."""
+    DuckDBWarehouse(tmp_path / "a" / "b" / "w.duckdb", "d").close()
+    assert (tmp_path / "a" / "b" / "w.duckdb").exists()
+
+
+def test_a_look_makes_no_file(tmp_path: Path) -> None:
+    """A file that is not there is taken as empty by whoever only looks."""
+    warehouse = DuckDBWarehouse(tmp_path / "w.duckdb", "d", create=False)
+    assert warehouse.find_table("countries") is None
+    warehouse.close()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_is_no_database_is_refused_with_its_name(tmp_path: Path) -> None:
+    """The sentence names the file, and the file stays as it is."""
+    path = tmp_path / "notes.txt"
+    path.write_text("these are my notes\n" * 1000)
+    with pytest.raises(WarehouseError, match=r"the DuckDB file .*notes\.txt"):
+        DuckDBWarehouse(path, "d")
+    assert path.read_text().startswith("these are my notes")
+
+
+def test_a_file_that_another_process_has_open_is_for_later(tmp_path: Path) -> None:
+    """DuckDB lets one process write: the other one's user is told to close it."""
+    path = tmp_path / "w.duckdb"
+    code = f"import duckdb, sys; c = duckdb.connect({str(path)!r}); print('open', flush=True); sys.stdin.read()"
+    with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        assert other.stdout is not None
+        assert other.stdout.readline() == b"open\n"
+        with pytest.raises(WarehouseUnavailable, match="open in another process"):
+            DuckDBWarehouse(path, "d")
+        other.communicate(b"")
+    DuckDBWarehouse(path, "d").close()
+
+
+def test_timestamps_are_in_utc_whatever_the_machine_says(tmp_path: Path) -> None:
+    """Session time zones do not shift what is read."""
+    warehouse = DuckDBWarehouse(tmp_path / "w.duckdb", "d")
+    (row,) = warehouse.query("select timestamp '2026-11-20 03:00:00+05:30' as t, current_timestamp() as n")
+    warehouse.close()
+    assert row["t"] == datetime(2026, 11, 19, 21, 30, tzinfo=UTC)
+    assert row["n"].utcoffset().total_seconds() == 0
+
+
+def test_datasets_of_one_file_are_apart(tmp_path: Path) -> None:
+    """Two connectors share a file, each with a schema of its own."""
+    first, second = (DuckDBWarehouse(tmp_path / "w.duckdb", name) for name in ("matomo_a", "Matomo_b"))
+    for warehouse in (first, second):
+        warehouse.ensure_dataset()
+    ensure_table(first, SUMMARY.schema, "day")
+    assert second.find_table(SUMMARY.name) is None
+    first.close()
+    second.close()
+
+
+def test_an_error_is_a_sentence_about_the_file(tmp_path: Path) -> None:
+    """One line, with the file's name, and no traceback of DuckDB's."""
+    warehouse = DuckDBWarehouse(tmp_path / "w.duckdb", "d")
+    with pytest.raises(WarehouseError, match=r"the DuckDB file .*w\.duckdb: ") as caught:
+        warehouse.query("select nope from `d.nothing`")
+    warehouse.close()
+    assert "\n" not in str(caught.value)
+    assert not isinstance(caught.value.__cause__, duckdb.Error)
+
+
+def test_the_project_of_a_name_is_left_out() -> None:
+    """A file has no projects: ``project.dataset.table`` is ``dataset.table``."""
+    assert to_duckdb("select 1 from `p.d.t` t").split()[-3:] == ['"d"."t"', "AS", "t"]
+
+
+@pytest.mark.parametrize("again", range(5))
+def test_two_runs_that_write_a_slice_at_the_same_moment_leave_it_once(tmp_path: Path, again: int) -> None:
+    """Both merge at once into one file: the rows are those of one of them, and none stands there twice."""
+    barrier = threading.Barrier(2)
+
+    def meet(_method: str, what: str) -> None:
+        if what.startswith("merge"):
+            barrier.wait(30)
+
+    def write(run: str, start: Callable[[str, str], None]) -> None:
+        warehouse = Watched(DuckDBWarehouse(tmp_path / "w.duckdb", "d"), start)
+        try:
+            lines = [
+                {"date": str(DAY), "website_id": str(site), "segment": "", "nb_pageviews": again} for site in range(300)
+            ]
+            path = write_lines(tmp_path / f"{run}.gz", lines)
+            slices = [Slice(SUMMARY.name, str(site), "", DAY) for site in range(300)]
+            replace_slices(warehouse, SUMMARY, path, slices, run_id=run, batch=1, synced_at=AT)
+        finally:
+            warehouse.close()
+
+    warehouse = DuckDBWarehouse(tmp_path / "w.duckdb", "d")
+    warehouse.ensure_dataset()
+    ensure_table(warehouse, SUMMARY.schema, "day")
+    with ThreadPoolExecutor(2) as pool:
+        for future in [pool.submit(write, run, meet) for run in ("r1", "r2")]:
+            future.result()
+    assert duplicates(warehouse, [SUMMARY.name]) == []
+    assert len(rows_of(warehouse, SUMMARY)) == 300
+    warehouse.close()

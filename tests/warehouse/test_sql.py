@@ -1,0 +1,365 @@
+"""Every statement of the program before GoogleSQL's own analyzer, and in DuckDB."""
+
+from __future__ import annotations
+
+import inspect
+from dataclasses import replace
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import sqlglot
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from sqlglot import exp
+
+from matomo_fn.catalogue import PREBUILT, SYNC_LOG, Column, Kind, Schema
+from matomo_fn.plan import Slice
+from matomo_fn.warehouse import sql
+from matomo_fn.warehouse.duckdb import DuckDBWarehouse
+from tests.support.analyzer import AnalyzerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
+    from pathlib import Path
+
+    from tests.support.analyzer import Analyzer
+    from tests.support.analyzer import Column as AnalyzerColumn
+
+DATASET = "my-project.matomo_shop"
+AT = datetime(2026, 11, 20, 3, 4, 5, 678, tzinfo=UTC)
+FIRST, LAST = date(2026, 1, 31), date(2026, 11, 19)
+NAMES = list(PREBUILT)
+TABLES = list(PREBUILT.values())
+ODD_TEXTS = (
+    "",
+    "it's",
+    "'); drop table x; --",
+    'double "quotes" and `backquotes`',
+    "back\\slash\\",
+    "\\' \\n \\x41",
+    "two\nlines\r\nand\ta tab",
+    "\0",
+    "a\0b 7\0007",
+    "é ß 漢字 😀 \u202e \u2028",
+    "%s {0} @p ? $1 -- /* # */",
+    "\x01\x1b\x7f",
+)
+ODD_TEXT = "".join(ODD_TEXTS)
+MANY_DAYS = [FIRST + timedelta(days=offset) for offset in (0, 1, 2, 5, 9, 10, 40, 299)]
+COLUMN = Column("added", Kind.STRING, ODD_TEXT)
+
+
+def staging(name: str) -> str:
+    """The name of a table's staging table."""
+    return f"_staging_{name}_r1_1"
+
+
+def many_slices(table: str) -> list[Slice]:
+    """Sites with the same days, with days of their own, and more than one segment."""
+    pieces = [Slice(table, str(site), "", day) for site in range(1, 60) for day in MANY_DAYS]
+    pieces += [Slice(table, "61", "mobile", day) for day in MANY_DAYS[:3]]
+    return [*pieces, Slice(table, "62", ODD_TEXT, LAST)]
+
+
+def merge_of(name: str) -> str:
+    """The merge of a slice of a table."""
+    slices = [Slice(name, "1", "", LAST)]
+    return sql.replace_slices(DATASET, PREBUILT[name], staging(name), slices, run_id="r1", synced_at=AT)
+
+
+# Every function that makes a statement, with the arguments that make it interesting.
+STATEMENTS: Mapping[str, Callable[[], list[str]]] = {
+    "create_table": lambda: [sql.create_table(DATASET, schema) for schema in (*(t.schema for t in TABLES), SYNC_LOG)],
+    "add_column": lambda: [
+        sql.add_column(DATASET, table.name, replace(COLUMN, name=f"added_{kind.lower()}", kind=kind))
+        for table in TABLES
+        for kind in Kind
+    ],
+    "drop_table": lambda: [sql.drop_table(DATASET, staging(name)) for name in (*PREBUILT, SYNC_LOG.name)],
+    "replace_slices": lambda: [
+        sql.replace_slices(DATASET, table, staging(table.name), slices, run_id=run_id, synced_at=AT)
+        for table in TABLES
+        for slices, run_id in (
+            ([Slice(table.name, "1", "", LAST)], "20261120T030405_0123abcd"),
+            (many_slices(table.name), ODD_TEXT),
+        )
+    ],
+    "append_rows": lambda: [sql.append_rows(DATASET, SYNC_LOG, staging(SYNC_LOG.name))],
+    "state_view": lambda: [sql.state_view(DATASET)],
+    "create_view": lambda: [sql.create_view(DATASET, "_sync_state", sql.state_view(DATASET))],
+    "older_open_days": lambda: [sql.older_open_days(DATASET, text, FIRST) for text in ODD_TEXTS],
+    "settled_runs": lambda: [sql.settled_runs(DATASET, text, FIRST, LAST) for text in ODD_TEXTS],
+    "known_slices": lambda: [
+        sql.known_slices(DATASET, text, tables, FIRST, LAST, LAST - timedelta(days=3), older)
+        for text, tables, older in (
+            ("shop", NAMES[:1], []),
+            (ODD_TEXT, NAMES, MANY_DAYS),
+            *(("shop", [name], [FIRST]) for name in NAMES),
+        )
+    ],
+    "foreign_slices": lambda: [
+        sql.foreign_slices(DATASET, text, f"https://example.com/{text}", NAMES, FIRST, LAST) for text in ODD_TEXTS
+    ],
+    "void_slices": lambda: [
+        sql.void_slices(DATASET, name, run_id=text, at=AT, reason=text)
+        for text, name in zip(ODD_TEXTS, NAMES, strict=True)
+    ],
+    "status_of": lambda: [sql.status_of(DATASET, text) for text in ODD_TEXTS],
+}
+FRAGMENTS = {"literal", "table_name", "in_slices", "in_days"}
+
+Catalog = dict[str, list["AnalyzerColumn"]]
+
+
+def listed(columns: tuple[Column, ...]) -> list[AnalyzerColumn]:
+    """Columns as the analyzer wants them."""
+    return [(column.name, str(column.kind), "REQUIRED" if column.required else "NULLABLE") for column in columns]
+
+
+def catalog() -> Catalog:
+    """The dataset as a run leaves it, with its staging tables."""
+    tables = {table.name: listed(table.columns) for table in TABLES}
+    tables |= {staging(table.name): listed(table.staged) for table in TABLES}
+    tables |= {name: listed(SYNC_LOG.columns) for name in ("_sync_state", staging(SYNC_LOG.name))}
+    return {f"{DATASET}.{name}": columns for name, columns in tables.items()} | catalog_of_log(listed(SYNC_LOG.columns))
+
+
+def catalog_of_log(columns: list[AnalyzerColumn]) -> Catalog:
+    """A log of these columns, what is appended to it, and one table: what the first statement of each kind needs."""
+    tables = {SYNC_LOG.name: columns, staging(SYNC_LOG.name): listed(SYNC_LOG.columns)}
+    tables[NAMES[0]] = listed(TABLES[0].columns)
+    return {f"{DATASET}.{name}": found for name, found in tables.items()}
+
+
+@pytest.fixture(scope="module")
+def bigquery(analyzer: Callable[[Any], Analyzer]) -> Analyzer:
+    """An analyzer that knows the dataset."""
+    return analyzer(catalog())
+
+
+@pytest.fixture(scope="module")
+def duckdb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBWarehouse]:
+    """A DuckDB file with the dataset's tables, a staging table for each, and a table for every kind of slice."""
+    path: Path = tmp_path_factory.mktemp("sql") / "sql.duckdb"
+    warehouse = DuckDBWarehouse(path, "matomo_shop")
+    warehouse.ensure_dataset()
+    for table in TABLES:
+        warehouse.create_table(table.schema, "day")
+        warehouse.create_table(Schema(staging(table.name), "", table.staged), "day")
+    warehouse.create_table(SYNC_LOG, "day")
+    warehouse.create_table(replace(SYNC_LOG, name=staging(SYNC_LOG.name)), "day")
+    warehouse.create_table(Schema("grid", "", PREBUILT["visits_summary"].columns[:3]), "day")
+    warehouse.run(
+        "insert into `matomo_shop.grid` (date, website_id, segment) select d, w, s from "
+        "unnest(generate_date_array(date '2026-02-20', date '2026-03-05')) as d, "
+        "unnest(['1', '2', '12']) as w, unnest(['', 'mobile', \"it's\"]) as s",
+        "fill",
+    )
+    yield warehouse
+    warehouse.close()
+
+
+def test_every_public_function_of_the_module_is_under_test() -> None:
+    """A function that is added to the module has to be added here, as a statement or as a part of one."""
+    public = {
+        name
+        for name, function in inspect.getmembers(sql, inspect.isfunction)
+        if function.__module__ == sql.__name__ and not name.startswith("_")
+    }
+    assert public == STATEMENTS.keys() | FRAGMENTS
+
+
+@pytest.mark.parametrize("name", STATEMENTS)
+def test_bigquery_accepts_every_statement(bigquery: Analyzer, name: str) -> None:
+    """What the program may send to BigQuery, for all tables and with odd texts in it, passes GoogleSQL's analyzer."""
+    for statement in STATEMENTS[name]():
+        bigquery.check(statement)
+
+
+# The last name first: what a statement drops or adds, no later one needs.
+@pytest.mark.parametrize("name", sorted(STATEMENTS, reverse=True))
+def test_duckdb_runs_every_statement(duckdb: DuckDBWarehouse, name: str) -> None:
+    """The same text, turned into DuckDB's dialect, runs there."""
+    if name == "drop_table":
+        for statement in STATEMENTS["drop_table"]():
+            duckdb.run(statement.replace("_r1_1", "_other"), "drop")
+        return
+    for statement in STATEMENTS[name]():
+        if statement.startswith("select"):
+            duckdb.query(statement)
+        else:
+            duckdb.run(statement, name)
+
+
+@pytest.mark.parametrize("text", ODD_TEXTS)
+def test_a_literal_is_the_text_that_it_was_made_of(bigquery: Analyzer, duckdb: DuckDBWarehouse, text: str) -> None:
+    """No character of a text ends the literal, changes, or is lost."""
+    query = f"select {sql.literal(text)} as x"
+    bigquery.check(query)
+    assert duckdb.query(query) == [{"x": text}]
+
+
+@settings(max_examples=25)
+@given(st.text(st.characters(codec="utf-8"), max_size=12))
+def test_any_text_makes_a_literal_of_its_own(bigquery: Analyzer, duckdb: DuckDBWarehouse, text: str) -> None:
+    """Both warehouses read a literal of any characters, in any order, and DuckDB gives the text back."""
+    query = f"select {sql.literal(text)} as x"
+    bigquery.check(query)
+    assert duckdb.query(query) == [{"x": text}]
+
+
+def test_literals_of_days_and_times_have_their_types(bigquery: Analyzer, duckdb: DuckDBWarehouse) -> None:
+    """A date is a DATE and a datetime a TIMESTAMP to the microsecond, wherever on earth it was taken."""
+    zone = datetime.fromisoformat("2026-11-20T08:34:05.000678+05:30")
+    query = f"select {sql.literal(FIRST)} as d, {sql.literal(AT)} as t, {sql.literal(zone)} as z"
+    bigquery.check(f"select date_add(d, interval 1 day), timestamp_diff(t, z, second) from ({query})")
+    assert duckdb.query(query) == [{"d": FIRST, "t": AT, "z": AT}]
+
+
+# --- counter-checks: what is wrong does not pass ----------------------------------------------------------
+
+
+def test_a_merge_fails_where_a_column_is_missing_or_has_another_type(analyzer: Callable[[Any], Analyzer]) -> None:
+    """Each column stands in the merge: BigQuery would refuse it without one, or with one of another type."""
+    name = "referrers"  # it has columns of every kind
+    table = PREBUILT[name]
+    statement = merge_of(name)
+    both = {f"{DATASET}.{name}": listed(table.columns), f"{DATASET}.{staging(name)}": listed(table.staged)}
+    for place, columns in both.items():
+        for index, (column, kind, mode) in enumerate(columns):
+            for wrong in ([], [(column, "INT64" if kind == "STRING" else "STRING", mode)]):
+                tables = {**both, place: [*columns[:index], *wrong, *columns[index + 1 :]]}
+                with pytest.raises(AnalyzerError):
+                    analyzer(tables).check(statement)
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_each_tables_merge_names_each_of_its_columns(analyzer: Callable[[Any], Analyzer], name: str) -> None:
+    """A table that lacks any one of the columns cannot be merged into, which is why missing ones are added first."""
+    table = PREBUILT[name]
+    statement = merge_of(name)
+    both = {f"{DATASET}.{name}": listed(table.columns), f"{DATASET}.{staging(name)}": listed(table.staged)}
+    analyzer(both).check(statement)
+    for column in table.columns:
+        left = [each for each in both[f"{DATASET}.{name}"] if each[0] != column.name]
+        with pytest.raises(AnalyzerError, match=column.name):
+            analyzer({**both, f"{DATASET}.{name}": left}).check(statement)
+
+
+@pytest.mark.parametrize("name", sorted(STATEMENTS.keys() - {"create_table", "drop_table", "replace_slices"}))
+def test_a_statement_about_the_log_fails_where_the_log_lacks_a_column(
+    analyzer: Callable[[Any], Analyzer], name: str
+) -> None:
+    """The statements that read or write the log name its columns, and the analyzer looks at each of them."""
+    statement = STATEMENTS[name]()[0]
+    if name == "add_column":
+        with pytest.raises(AnalyzerError, match="Table not found"):
+            analyzer({}).check(statement)
+        return
+    spelled = [column for column in SYNC_LOG.column_names if f"l.{column}" in statement or f" {column}," in statement]
+    assert {"date", "connector"} <= set(spelled)
+    for column in spelled:
+        left = [each for each in listed(SYNC_LOG.columns) if each[0] != column]
+        with pytest.raises(AnalyzerError, match=column):
+            analyzer(catalog_of_log(left)).check(statement)
+
+
+@pytest.mark.parametrize(
+    ("name", "column", "kind"),
+    [
+        ("append_rows", "row_count", "STRING"),
+        ("append_rows", "logged_at", "STRING"),
+        ("older_open_days", "date", "TIMESTAMP"),
+        ("older_open_days", "status", "INT64"),
+        ("settled_runs", "date", "STRING"),
+        ("settled_runs", "is_final", "STRING"),
+        ("known_slices", "row_count", "STRING"),
+        ("known_slices", "website_id", "INT64"),
+        ("known_slices", "written_run_id", "BYTES"),
+        ("foreign_slices", "matomo_url", "INT64"),
+        ("void_slices", "content_hash", "INT64"),
+        ("void_slices", "started_at", "STRING"),
+        ("status_of", "row_count", "STRING"),
+    ],
+)
+def test_a_statement_about_the_log_fails_where_a_column_has_another_type(
+    analyzer: Callable[[Any], Analyzer], name: str, column: str, kind: str
+) -> None:
+    """Columns of the log are compared and written by their types."""
+    wrong = [(each, kind if each == column else type_, mode) for each, type_, mode in listed(SYNC_LOG.columns)]
+    with pytest.raises(AnalyzerError):
+        analyzer(catalog_of_log(wrong)).check(STATEMENTS[name]()[0])
+
+
+def test_the_views_query_gives_the_logs_columns(bigquery: Analyzer) -> None:
+    """The view has the columns of the log, which is how a view of an older version is told."""
+    assert bigquery.columns(sql.state_view(DATASET)) == list(SYNC_LOG.column_names)
+
+
+# --- the form that BigQuery prunes -------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_merge_is_constant_false_and_names_its_columns(name: str) -> None:
+    """Literal dates under a constant-false condition prune; column lists are spelled out, never ``insert row``."""
+    table = PREBUILT[name]
+    for slices in ([Slice(name, "1", "", LAST)], many_slices(name)):
+        statement = sql.replace_slices(DATASET, table, staging(name), slices, run_id="r1", synced_at=AT)
+        merge = sqlglot.parse_one(statement, read="bigquery")
+        assert isinstance(merge, exp.Merge)
+        assert merge.args["on"] == exp.false()
+        insert = merge.find(exp.Insert)
+        assert insert is not None
+        assert [each.name for each in insert.this.expressions] == [column.name for column in table.columns]
+        delete = next(when for when in merge.args["whens"].expressions if isinstance(when.args["then"], exp.Var))
+        assert not list(delete.args["condition"].find_all(exp.Subquery, exp.Select))
+        assert {column.name for column in delete.args["condition"].find_all(exp.Column)} == {
+            "date",
+            "website_id",
+            "segment",
+        }
+
+
+def test_a_statement_stays_short_for_hundreds_of_sites_and_days() -> None:
+    """Sites with the same days share their term and days in a row are one: BigQuery reads 1 MB of SQL at most."""
+    slices = [Slice("visits_summary", str(site), "", day) for site in range(500) for day in MANY_DAYS]
+    assert len(sql.in_slices("t", slices)) < 6_000
+
+
+# --- what the conditions select ----------------------------------------------------------------------------
+
+GRID_DAYS = [date(2026, 2, 20) + timedelta(days=offset) for offset in range(14)]
+pieces = st.builds(
+    Slice,
+    st.just("grid"),
+    st.sampled_from(["1", "2", "12", "absent"]),
+    st.sampled_from(["", "mobile", "it's"]),
+    st.sampled_from(GRID_DAYS),
+)
+
+
+@settings(max_examples=40)
+@given(st.sets(pieces, min_size=1, max_size=60))
+def test_in_slices_selects_exactly_the_rows_of_the_slices(duckdb: DuckDBWarehouse, slices: set[Slice]) -> None:
+    """However days and sites are joined into terms, the condition holds for the slices named and no other."""
+    rows = duckdb.query(
+        f"select date, website_id, segment from `matomo_shop.grid` t where {sql.in_slices('t', sorted(slices))}"
+    )
+    found = [Slice("grid", row["website_id"], row["segment"], row["date"]) for row in rows]
+    assert sorted(found) == sorted(piece for piece in slices if piece.website_id != "absent")
+
+
+@settings(max_examples=20)
+@given(st.lists(st.sampled_from(GRID_DAYS), min_size=1))
+def test_in_days_selects_exactly_the_days(duckdb: DuckDBWarehouse, days: list[date]) -> None:
+    """Days come in any order, also twice."""
+    rows = duckdb.query(f"select distinct date from `matomo_shop.grid` t where {sql.in_days('t', days)}")
+    assert {row["date"] for row in rows} == set(days)
+
+
+@pytest.mark.parametrize("fragment", [sql.in_slices("t", many_slices("x")), sql.in_days("t", MANY_DAYS)])
+def test_bigquery_accepts_the_conditions(bigquery: Analyzer, fragment: str) -> None:
+    """The conditions stand by themselves in a query, too."""
+    bigquery.check(f"select 1 from {sql.table_name(DATASET, 'visits_summary')} t where {fragment}")
+    bigquery.check(f"select 1 from {sql.table_name(DATASET, 'visits_summary')} t where not {fragment}")
