@@ -4,7 +4,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
 
-from matomo_fn.catalogue import PREBUILT, SYNC_LOG
+from matomo_fn.catalogue import SYNC_LOG, TABLES
 from matomo_fn.config import Connector, read_connector
 from matomo_fn.deadline import Deadline
 from matomo_fn.errors import InputError, MatomoFnError, TokenRefused
@@ -116,7 +116,7 @@ def _warehouse(checks: Checks, settings: Settings, connector: Connector) -> None
 
 
 def _tables(checks: Checks, warehouse: Warehouse, connector: Connector) -> None:
-    schemas = [SYNC_LOG, *(PREBUILT[name].schema for name in connector.reports)]
+    schemas = [SYNC_LOG, *(TABLES[name].schema for name in connector.tables)]
     there = 0
     for schema in schemas:
         found = warehouse.find_table(schema.name)

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
-from matomo_fn.catalogue import PREBUILT
+from matomo_fn.catalogue import EXCLUDABLE, PREBUILT, TABLES, VISITS
 from matomo_fn.validation import read_model, read_object, suggestion
 
 CONNECTOR_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
@@ -37,9 +37,38 @@ def table_list(value: Any) -> Any:
     if not value:
         raise ValueError("names no table: list at least one, or leave it out")
     for name in value:
-        if name not in PREBUILT:
-            raise ValueError(f"there is no table {name!r}: {suggestion(name, PREBUILT)}")
+        if name not in TABLES:
+            raise ValueError(f"there is no table {name!r}: {suggestion(name, TABLES)}")
     return tuple(dict.fromkeys(value))
+
+
+class VisitsConfig(BaseModel):
+    """How raw visits are synced.
+
+    ``intraday``: the present day too, as far as its visits are over. ``exclude``: columns that are left out before
+    anything is stored, such as visit_ip or actions.url.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    intraday: bool = False
+    exclude: tuple[str, ...] = ()
+
+    @field_validator("exclude", mode="before")
+    @classmethod
+    def _exclude(cls, value: Any) -> Any:
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise ValueError('has to be a list of columns of the table visits, such as ["visit_ip", "actions.url"]')
+        for name in value:
+            if name not in EXCLUDABLE:
+                raise ValueError(
+                    f"{name!r} is no column of visits that can be left out: {suggestion(name, EXCLUDABLE)}"
+                )
+        return tuple(dict.fromkeys(value))
+
+
+def _visits(value: Any) -> Any:
+    return {True: {}, False: None}[value] if isinstance(value, bool) else value
 
 
 def _sites(value: Any) -> Any:
@@ -51,7 +80,11 @@ def _sites(value: Any) -> Any:
 
 
 def _reports(value: Any) -> Any:
-    return tuple(PREBUILT) if value == "prebuilt" else table_list(value)
+    if value == "prebuilt":
+        return tuple(PREBUILT)
+    if isinstance(value, list) and VISITS.name in value:
+        raise ValueError('visits are no report: set "visits" to true')
+    return table_list(value)
 
 
 class ConnectorConfig(BaseModel):
@@ -64,6 +97,7 @@ class ConnectorConfig(BaseModel):
     dataset: str = ""
     location: str = "EU"
     reports: Annotated[tuple[str, ...], BeforeValidator(_reports)] = tuple(PREBUILT)
+    visits: Annotated[VisitsConfig | None, BeforeValidator(_visits)] = None
     partition_by: Literal["day", "month"] = "day"
     backfill_days: int = Field(default=365, ge=1, le=36_600)
     trailing_days: int = Field(default=3, ge=1, le=365)
@@ -110,6 +144,11 @@ class Connector(ConnectorConfig):
     """A connector: its configuration, and its name, which is that of its secrets."""
 
     name: str
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The tables that the connector fills: its reports, and the visits where they are synced."""
+        return (*self.reports, *((VISITS.name,) if self.visits else ()))
 
     @property
     def dataset_name(self) -> str:

@@ -9,7 +9,7 @@ from contextvars import copy_context
 from matomo_fn.deadline import Deadline
 from matomo_fn.errors import MatomoFatal, OutOfTime
 from matomo_fn.evidence import SUMMARY, Evidence
-from matomo_fn.extract import Extracted, Extraction
+from matomo_fn.extract import Extracted, Extraction, VisitsOptions
 from matomo_fn.matomo.client import MatomoClient
 from matomo_fn.plan import Job, sources_of
 
@@ -20,11 +20,13 @@ _WAITING = 64
 class Crew:
     """Runs jobs by at most ``size`` threads; ``fatal`` is what ended the run early, if anything did."""
 
-    def __init__(self, client: MatomoClient, version: tuple[int, int], deadline: Deadline, size: int) -> None:
+    def __init__(
+        self, client: MatomoClient, version: tuple[int, int], deadline: Deadline, size: int, visits: VisitsOptions
+    ) -> None:
         self._version = version
         self._size = size
         self._stop = threading.Event()
-        self._extraction = Extraction(client, version, deadline, self._stop)
+        self._extraction = Extraction(client, version, deadline, self._stop, visits)
         self._queue: queue.Queue[Extracted | None] = queue.Queue(_WAITING)
         self.fatal: MatomoFatal | None = None
 

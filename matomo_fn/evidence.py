@@ -32,7 +32,8 @@ class Evidence:
         self._site = site
         self._believe_zeros_until = believe_zeros_until
         self._doubts: dict[date, str | None] = {}
-        self._zeros: set[date] = set()
+        self._visits: dict[date, int] = {}
+        self._errors: dict[date, MatomoError] = {}
         self._expected: set[date] = set()
         self._changed = threading.Condition()
 
@@ -42,18 +43,9 @@ class Evidence:
             self._expected.update(days)
 
     def learn(self, answers: Mapping[date, object]) -> None:
-        """Take note of answers of VisitsSummary.get that were got anyway; those that are errors prove nothing."""
+        """Take note of answers of VisitsSummary.get that were got anyway; days that are errors are asked once more."""
         with self._changed:
-            for day, answer in answers.items():
-                try:
-                    if isinstance(answer, MatomoError):
-                        raise answer
-                    if visits_of(answer):
-                        self._doubts[day] = None
-                    else:
-                        self._zeros.add(day)
-                except MatomoError:
-                    continue  # the slice has failed by the same answer, and says so
+            self._note(answers)
         self.settle(answers)
 
     def settle(self, days: Iterable[date]) -> None:
@@ -66,29 +58,39 @@ class Evidence:
         """Return for each day why its emptiness is not to be believed, or None where it is."""
         wanted = sorted(days)
         with self._changed:
-            self._changed.wait_for(lambda: self._expected.isdisjoint(wanted))
-            unknown = [day for day in wanted if day not in self._doubts]
-            self._doubts.update(self._ask(unknown))
-            return {day: self._doubts[day] for day in wanted}
+            self._fetch(wanted)
+            zeros = [day for day in wanted if self._visits.get(day) == 0 and day not in self._doubts]
+            for first, last in runs_of_days(zeros):
+                self._doubts.update(self._ask_visits_log(first, last))
+            return {day: self._doubt(day) for day in wanted}
 
-    def _ask(self, days: Sequence[date]) -> dict[date, str | None]:
-        doubts: dict[date, str | None] = {}
-        zeros = [day for day in days if day in self._zeros]
-        for first, last in runs_of_days(day for day in days if day not in self._zeros):
-            answers = self._client.report(SUMMARY, self._site.id, list(days_between(first, last))).days
-            for day, answer in answers.items():
-                try:
-                    if isinstance(answer, MatomoError):
-                        raise answer
-                    if visits_of(answer):
-                        doubts[day] = None
-                    else:
-                        zeros.append(day)
-                except MatomoError as error:
-                    doubts[day] = f"whether the day is empty is not known: {error}"
-        for first, last in runs_of_days(zeros):
-            doubts.update(self._ask_visits_log(first, last))
-        return doubts
+    def visits(self, days: Iterable[date]) -> dict[date, int | None]:
+        """Return how many visits VisitsSummary.get counts for each day; None where it could not tell."""
+        wanted = sorted(days)
+        with self._changed:
+            self._fetch(wanted)
+            return {day: self._visits.get(day) for day in wanted}
+
+    def _doubt(self, day: date) -> str | None:
+        if day in self._errors:
+            return f"whether the day is empty is not known: {self._errors[day]}"
+        return self._doubts.get(day)
+
+    def _fetch(self, days: Sequence[date]) -> None:
+        """Ask for the summaries of the days that are not known, once nobody else is about to learn them."""
+        self._changed.wait_for(lambda: self._expected.isdisjoint(days))
+        for first, last in runs_of_days(day for day in days if day not in self._visits):
+            self._note(self._client.report(SUMMARY, self._site.id, list(days_between(first, last))).days)
+
+    def _note(self, answers: Mapping[date, object]) -> None:
+        for day, answer in answers.items():
+            try:
+                if isinstance(answer, MatomoError):
+                    raise answer
+                self._visits[day] = visits_of(answer)
+                self._errors.pop(day, None)
+            except MatomoError as error:
+                self._errors[day] = error
 
     def _ask_visits_log(self, first: date, last: date) -> dict[date, str | None]:
         """Return the doubts about days that the summary calls empty, by what the visits log has."""

@@ -3,16 +3,21 @@
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date
+from datetime import date, datetime
+from pathlib import Path
 from threading import Event
 
-from matomo_fn.catalogue import Source, Table
+from matomo_fn.catalogue import VISITS, Source, Table
 from matomo_fn.deadline import Deadline
-from matomo_fn.errors import MatomoError
+from matomo_fn.errors import MatomoError, MatomoFatal
 from matomo_fn.evidence import SUMMARY, Evidence
+from matomo_fn.extract_visits import VisitsOfDay
 from matomo_fn.matomo.client import Answered, MatomoClient
+from matomo_fn.matomo.visits_log import VisitsLogOff
 from matomo_fn.plan import FIRST_CHUNK, Job, Slice, runs_of_days, sources_of
 from matomo_fn.rows import Shaped, is_empty, shape
+from matomo_fn.spool import SpooledSlice
+from matomo_fn.visit_rows import VisitShaper
 
 # Bytes that one answer should have: large enough that the call's own cost does not show, small enough that four
 # of them, parsed, take less than 200 MB.
@@ -24,30 +29,91 @@ _LONGEST_CHUNK = 366
 class Extracted:
     """What Matomo's answer makes of one slice: rows, or the reason why there are none to be trusted.
 
-    ``seconds`` is the slice's share of the time that its calls took.
+    ``seconds`` is the slice's share of the time that its calls took. ``skipped``: the slice cannot be had and that
+    is no failure, since the visits log is switched off. ``visits_difference``: visits read more than the summary
+    counts.
     """
 
     slice: Slice
-    shaped: Shaped | None
+    shaped: Shaped | SpooledSlice | None
     pending: str | None = None
     error: str | None = None
     seconds: float = 0.0
+    skipped: str | None = None
+    visits_difference: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class VisitsOptions:
+    """How visits are read: columns to leave out, the folder that takes their rows, and the run's time of day."""
+
+    exclude: tuple[str, ...]
+    folder: Path
+    now: datetime
 
 
 class Extraction:
     """Runs jobs; several at once may share one, each in its own thread."""
 
-    def __init__(self, client: MatomoClient, version: tuple[int, int], deadline: Deadline, stop: Event) -> None:
+    def __init__(
+        self,
+        client: MatomoClient,
+        version: tuple[int, int],
+        deadline: Deadline,
+        stop: Event,
+        visits: VisitsOptions,
+    ) -> None:
         self._client = client
         self._version = version
         self._deadline = deadline
         self._stop = stop
+        self._visits = visits
 
     def run(self, job: Job, evidence: Evidence) -> Iterator[Extracted]:
         """Yield each slice of a job, the newest days first; end early where the time is up or the run is stopped."""
+        if VISITS in job.tables:
+            return self._run_visits(job, evidence)
+        return self._run_reports(job, evidence)
+
+    def _may_go_on(self) -> bool:
+        return not self._stop.is_set() and self._deadline.allows_asking()
+
+    def _run_visits(self, job: Job, evidence: Evidence) -> Iterator[Extracted]:
+        shaper = VisitShaper(job.site.timezone, self._visits.exclude)
+        reader = VisitsOfDay(self._client, job.site, shaper, self._visits.folder, self._may_go_on)
+        days = sorted(job.days, reverse=True)
+        over = [day for day in days if job.site.today(self._visits.now) > day]
+        counted: Mapping[date, int | None] = {}
+        for position, day in enumerate(days):
+            if not self._may_go_on():
+                return
+            piece = Slice(VISITS.name, job.site.id, job.segment, day)
+            started = time.monotonic()
+            try:
+                read = reader.read(day, self._visits.now)
+            except VisitsLogOff as error:
+                reason = f"visits of site {job.site.id} are not synced: {error}"
+                yield from (
+                    Extracted(Slice(VISITS.name, job.site.id, job.segment, rest), None, skipped=reason)
+                    for rest in days[position:]
+                )
+                return
+            except MatomoFatal:
+                raise
+            except MatomoError as error:
+                yield Extracted(piece, None, error=f"visits of site {job.site.id} on {day}: {error}")
+                continue
+            if read is None:
+                return
+            counted = counted or evidence.visits(over)  # all at once, and not before the log is known to be readable
+            count = counted.get(day)
+            difference = None if count is None else read.row_count - count
+            yield Extracted(piece, read, seconds=time.monotonic() - started, visits_difference=difference)
+
+    def _run_reports(self, job: Job, evidence: Evidence) -> Iterator[Extracted]:
         remaining = list(job.days)
         chunk = FIRST_CHUNK
-        while remaining and not self._stop.is_set() and self._deadline.allows_asking():
+        while remaining and self._may_go_on():
             days = _last_run(remaining, chunk)
             remaining = remaining[: -len(days)]
             started = time.monotonic()

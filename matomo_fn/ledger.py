@@ -2,7 +2,7 @@
 
 import gzip
 import json
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date, datetime
 from enum import StrEnum
@@ -13,7 +13,7 @@ from matomo_fn.catalogue import SYNC_LOG, SYNC_STATE, SYNC_STATE_DESCRIPTION, Ta
 from matomo_fn.config import Connector
 from matomo_fn.errors import InputError
 from matomo_fn.plan import Slice, Window, days_between
-from matomo_fn.rows import utf8
+from matomo_fn.values import utf8
 from matomo_fn.warehouse import sql
 from matomo_fn.warehouse.protocol import Warehouse
 from matomo_fn.warehouse.tables import append_rows, ensure_table, ensure_view
@@ -60,6 +60,7 @@ class Entry:
     is_final: bool
     written_run_id: str | None
     error: str | None = None
+    visits_difference: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,17 +139,26 @@ class Ledger:
                     f"{self._connector.name!r} a dataset of its own, since tables tell sites by number alone"
                 )
 
-    def due(self, tables: Sequence[Table], windows: Sequence[Window], *, incremental: bool, request_id: str) -> Due:
+    def due(
+        self,
+        tables: Sequence[Table],
+        windows: Sequence[Window],
+        *,
+        incremental: bool,
+        request_id: str,
+        open_day_of: Collection[str] = (),
+    ) -> Due:
         """Return what there is to ask.
 
         ``incremental``: of the windows only what is not settled and the days to recheck, and open slices of any
         age before them; otherwise every day of the windows. Slices that an earlier run of the same request handled
-        well (it was cut off and is delivered again) are left out.
+        well (it was cut off and is delivered again) are left out. ``open_day_of``: tables that are also asked for
+        the sites' present day.
         """
         names = [table.name for table in tables]
         dataset, connector = self._warehouse.dataset, self._connector.name
         first = min(window.first for window in windows)
-        last = max(window.last for window in windows)
+        last = max((window.open_day if open_day_of else None) or window.last for window in windows)
         recheck_from = min(window.recheck_from for window in windows)
         settled: dict[tuple[str, str], set[date]] = {}
         older: list[date] = []
@@ -157,9 +167,9 @@ class Ledger:
             for row in self._warehouse.query(sql.settled_runs(dataset, connector, first, last)):
                 days = settled.setdefault((row["table_name"], row["website_id"]), set())
                 days.update(days_between(row["first_day"], row["last_day"]))
-        rows = self._warehouse.query(sql.known_slices(dataset, connector, names, first, last, recheck_from, older))
+        rows = self._warehouse.query(sql.known_slices(dataset, connector, tables, first, last, recheck_from, older))
         known = {_slice(row): _known(row) for row in rows}
-        return _due(names, windows, settled, known, request_id)
+        return _due(names, windows, settled, known, request_id, open_day_of)
 
     def append(self, run: Run, entries: Iterable[Entry], folder: Path, *, batch: int, logged_at: datetime) -> None:
         """Append a row for each entry; ``folder`` takes the file that is loaded."""
@@ -167,7 +177,7 @@ class Ledger:
         with gzip.open(path, "wb", compresslevel=1) as file:
             for entry in entries:
                 file.write(utf8(self._line(run, entry, logged_at)))
-        append_rows(self._warehouse, SYNC_LOG, path, run_id=run.id, batch=batch)
+        append_rows(self._warehouse, SYNC_LOG, [path], run_id=run.id, batch=batch)
         path.unlink()
 
     def _line(self, run: Run, entry: Entry, logged_at: datetime) -> str:
@@ -184,6 +194,7 @@ class Ledger:
             "has_others": entry.has_others,
             "is_final": entry.is_final,
             "written_run_id": entry.written_run_id,
+            "visits_difference": entry.visits_difference,
             "run_id": run.id,
             "request_id": run.request_id,
             "started_at": run.started_at.isoformat(),
@@ -193,9 +204,10 @@ class Ledger:
         return json.dumps(row, ensure_ascii=False) + "\n"
 
 
-def all_open(tables: Sequence[Table], windows: Sequence[Window]) -> Due:
+def all_open(tables: Sequence[Table], windows: Sequence[Window], open_day_of: Collection[str] = ()) -> Due:
     """Return what there is to ask where nothing is known yet: every day of every window."""
-    return Due({(table.name, window.site.id): window.days for window in windows for table in tables})
+    names = [table.name for table in tables]
+    return _due(names, windows, {}, {}, "", open_day_of)
 
 
 def _due(
@@ -204,6 +216,7 @@ def _due(
     settled: Mapping[tuple[str, str], set[date]],
     known: Mapping[Slice, Known],
     request_id: str,
+    open_day_of: Collection[str],
 ) -> Due:
     """Sort the days of the windows into those that are open and those that are rechecked."""
     to_open: dict[tuple[str, str], list[date]] = {}
@@ -216,6 +229,8 @@ def _due(
         for table in tables:
             target = (table, window.site.id)
             days = set(window.days) - {day for day in settled.get(target, ()) if day < window.recheck_from}
+            if window.open_day and table in open_day_of:
+                days.add(window.open_day)
             days.update(day for day in older.get(target, ()) if window.site.created <= day < window.first)
             for day in sorted(days):
                 state = known.get(Slice(table, window.site.id, "", day), UNKNOWN)

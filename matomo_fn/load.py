@@ -1,25 +1,25 @@
 """Writing what was extracted: spool, replace the slices that changed, log all of them."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 from time import monotonic
 
 import structlog
 
-from matomo_fn.catalogue import Table
+from matomo_fn.catalogue import PAGES, VISITS, Table
 from matomo_fn.errors import WarehouseError
 from matomo_fn.extract import Extracted
 from matomo_fn.ledger import UNKNOWN, Entry, Known, Ledger, Run, Status
 from matomo_fn.plan import Slice
 from matomo_fn.result import TableResult
 from matomo_fn.rows import Shaped
-from matomo_fn.spool import Spool
+from matomo_fn.spool import Spool, SpooledSlice
 from matomo_fn.warehouse.protocol import Warehouse
-from matomo_fn.warehouse.tables import replace_slices
+from matomo_fn.warehouse.tables import fill_page_titles, replace_slices
 
 log = structlog.get_logger()
 
@@ -30,11 +30,27 @@ MAX_BATCH_SLICES = 20_000
 
 @dataclass(slots=True)
 class _Batch:
-    """What waits to be written to one table: the spooled rows and the entries that speak of them."""
+    """What waits to be written to one table: the spooled rows and the entries that speak of them.
+
+    ``shared`` is the spool of the slices that do not bring one of their own.
+    """
 
     table: Table
-    spool: Spool
+    shared: Spool | None = None
+    spools: list[Spool] = field(default_factory=list)
     entries: list[Entry] = field(default_factory=list)
+
+    @property
+    def size(self) -> int:
+        return sum(spool.size for spool in self.spools)
+
+    @property
+    def rows(self) -> int:
+        return sum(spool.rows for spool in self.spools)
+
+    def discard(self) -> None:
+        for spool in self.spools:
+            spool.discard()
 
 
 class Loader:
@@ -56,6 +72,7 @@ class Loader:
         rewrite: bool,
         spool_bytes: int,
         now: Callable[[], datetime],
+        has_titles: bool,
     ) -> None:
         self._warehouse = warehouse
         self._ledger = ledger
@@ -67,6 +84,7 @@ class Loader:
         self._rewrite = rewrite
         self._spool_bytes = spool_bytes
         self._now = now
+        self._has_titles = has_titles
         self._batches: dict[str, _Batch] = {}
         self._entries: list[Entry] = []
         self._number = 0
@@ -78,15 +96,19 @@ class Loader:
         result.seconds += extracted.seconds
         result.handled.add(extracted.slice.date)
         known = self._known.get(extracted.slice, UNKNOWN)
+        if extracted.skipped:
+            return
         if extracted.shaped is None:
             self._keep(result, extracted, known)
         elif known.is_intact and known.content_hash == extracted.shaped.content_hash and not self._rewrite:
             result.unchanged += 1
-            self._entries.append(
-                self._entry(extracted.slice, Status.UNCHANGED, known, has_others=extracted.shaped.has_others)
-            )
+            entry = self._entry(extracted.slice, Status.UNCHANGED, known)
+            has_others, difference = extracted.shaped.has_others, extracted.visits_difference
+            self._entries.append(replace(entry, has_others=has_others, visits_difference=difference))
+            if isinstance(extracted.shaped, SpooledSlice):
+                extracted.shaped.spool.discard()
         else:
-            self._spool(table, extracted.slice, extracted.shaped)
+            self._spool(table, extracted, extracted.shaped)
         if self._is_full():
             self.flush()
 
@@ -105,12 +127,13 @@ class Loader:
             futures = [pool.submit(copy_context().run, self._write, batch) for batch in batches]
             for future in futures:
                 entries.extend(future.result())
+        entries = self._fill_titles(entries)
         self._ledger.append(self._run, entries, self._folder, batch=self._number, logged_at=self._now())
 
     def discard(self) -> None:
         """Drop what waits, unwritten."""
         for batch in self._batches.values():
-            batch.spool.discard()
+            batch.discard()
         self._batches, self._entries = {}, []
 
     def _keep(self, result: TableResult, extracted: Extracted, known: Known) -> None:
@@ -122,26 +145,30 @@ class Loader:
             result.failed += 1
         self._entries.append(self._entry(extracted.slice, status, known, error=extracted.pending or extracted.error))
 
-    def _spool(self, table: Table, piece: Slice, shaped: Shaped) -> None:
-        batch = self._batches.get(table.name)
-        if batch is None:
-            batch = _Batch(table, Spool(self._folder / f"{table.name}.json.gz"))
-            self._batches[table.name] = batch
-        batch.spool.add(piece, shaped.lines)
+    def _spool(self, table: Table, extracted: Extracted, content: Shaped | SpooledSlice) -> None:
+        batch = self._batches.setdefault(table.name, _Batch(table))
+        if isinstance(content, SpooledSlice):
+            batch.spools.append(content.spool)
+        else:
+            if batch.shared is None:
+                batch.shared = Spool(self._folder / f"{table.name}.json.gz")
+                batch.spools.append(batch.shared)
+            batch.shared.add(extracted.slice, content.lines)
         batch.entries.append(
             Entry(
-                piece,
+                extracted.slice,
                 Status.WRITTEN,
-                len(shaped.lines),
-                shaped.content_hash,
-                shaped.has_others,
-                self._is_final(piece),
+                content.row_count,
+                content.content_hash,
+                content.has_others,
+                self._is_final(extracted.slice),
                 self._run.id,
+                visits_difference=extracted.visits_difference,
             )
         )
 
     def _is_full(self) -> bool:
-        size = sum(batch.spool.size for batch in self._batches.values())
+        size = sum(batch.size for batch in self._batches.values())
         slices = len(self._entries) + sum(len(batch.entries) for batch in self._batches.values())
         return size >= self._spool_bytes or slices >= MAX_BATCH_SLICES
 
@@ -149,35 +176,60 @@ class Loader:
         """Replace the slices of one table and return the entries that tell what became of them."""
         result = self._results[batch.table.name]
         started = monotonic()
-        with batch.spool:
-            batch.spool.close()
-            try:
-                replace_slices(
-                    self._warehouse,
-                    batch.table,
-                    batch.spool.path,
-                    [entry.slice for entry in batch.entries],
-                    run_id=self._run.id,
-                    batch=self._number,
-                    synced_at=self._now(),
-                )
-            except WarehouseError as error:
-                return self._failed(batch, result, error)
-            finally:
-                result.seconds += monotonic() - started
-        result.rows += batch.spool.rows
+        if batch.shared is not None:
+            batch.shared.close()
+        try:
+            replace_slices(
+                self._warehouse,
+                batch.table,
+                [spool.path for spool in batch.spools],
+                [entry.slice for entry in batch.entries],
+                run_id=self._run.id,
+                batch=self._number,
+                synced_at=self._now(),
+            )
+        except WarehouseError as error:
+            return self._failed(batch, result, error)
+        finally:
+            batch.discard()
+            result.seconds += monotonic() - started
+        result.rows += batch.rows
         result.written += len(batch.entries)
-        log.info("table_written", table=batch.table.name, slices=len(batch.entries), rows=batch.spool.rows)
+        log.info("table_written", table=batch.table.name, slices=len(batch.entries), rows=batch.rows)
         return batch.entries
+
+    def _fill_titles(self, entries: list[Entry]) -> list[Entry]:
+        """Give the pages of a day their titles, where the day's pages or its visits were written anew.
+
+        Before the log is: a run that dies in between writes both once more. So does the next run where it fails,
+        since then these slices are logged as failed.
+        """
+        concerned = [e for e in entries if e.status is Status.WRITTEN and e.slice.table in (PAGES, VISITS.name)]
+        slices = {entry.slice for entry in concerned}
+        if not self._has_titles or not slices:
+            return entries
+        try:
+            fill_page_titles(self._warehouse, slices, run_id=self._run.id, batch=self._number)
+        except WarehouseError as error:
+            self.errors.append(type(error)(f"titles of table {PAGES}: {error}"))
+            for entry in concerned:
+                self._results[entry.slice.table].written -= 1
+                self._results[entry.slice.table].failed += 1
+            return [e for e in entries if e.slice not in slices] + self._unwritten(concerned, error)
+        return entries
 
     def _failed(self, batch: _Batch, result: TableResult, error: WarehouseError) -> list[Entry]:
         """Return the entries of slices that could not be written: the merge is one statement, so none was."""
         self.errors.append(type(error)(f"table {batch.table.name}: {error}"))
         log.error("table_failed", table=batch.table.name, slices=len(batch.entries), error=str(error))
         result.failed += len(batch.entries)
+        return self._unwritten(batch.entries, error)
+
+    def _unwritten(self, entries: Iterable[Entry], error: WarehouseError) -> list[Entry]:
+        """Return entries that tell of a failure, and of what was known before, in the place of others."""
         return [
             self._entry(entry.slice, Status.FAILED, self._known.get(entry.slice, UNKNOWN), error=str(error))
-            for entry in batch.entries
+            for entry in entries
         ]
 
     def _entry(
@@ -186,7 +238,6 @@ class Loader:
         status: Status,
         known: Known,
         *,
-        has_others: bool = False,
         error: str | None = None,
     ) -> Entry:
         return Entry(
@@ -194,8 +245,8 @@ class Loader:
             status,
             known.row_count,
             known.content_hash,
-            has_others,
-            self._is_final(piece),
-            known.written_run_id,
-            error,
+            has_others=False,
+            is_final=self._is_final(piece),
+            written_run_id=known.written_run_id,
+            error=error,
         )

@@ -30,12 +30,16 @@ class Slice:
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """The days of a site, both ends included; those from ``recheck_from`` on are asked again although known."""
+    """The days of a site, both ends included; those from ``recheck_from`` on are asked again although known.
+
+    ``open_day``: the site's present day, where the request did not name days and so left it out.
+    """
 
     site: Site
     first: date
     last: date
     recheck_from: date
+    open_day: date | None = None
 
     @property
     def days(self) -> list[date]:
@@ -89,7 +93,8 @@ def window_of(site: Site, request: SyncRequest, connector: Connector, now: datet
         incremental = request.mode == "incremental"
         recheck_from = today - timedelta(days=connector.trailing_days) if incremental else first
     first = max(first, site.created)
-    return Window(site, first, last, max(recheck_from, first)) if first <= last else None
+    open_day = None if request.start_date else today
+    return Window(site, first, last, max(recheck_from, first), open_day) if first <= last else None
 
 
 def is_final(site: Site, day: date, connector: Connector, now: datetime) -> bool:
@@ -137,9 +142,16 @@ def jobs_for(
             for day in sorted(wanted):
                 by_tables.setdefault(tuple(wanted[day]), []).append(day)
             for members, days in by_tables.items():
-                parts = group_tables(members, version)
-                jobs.extend(Job(site, ALL_VISITS, part, tuple(days)) for part in parts)
+                for part in group_tables(members, version):
+                    jobs.extend(Job(site, ALL_VISITS, part, tuple(share)) for share in _shares(part, days))
     return jobs
+
+
+def _shares(tables: Sequence[Table], days: list[date]) -> list[list[date]]:
+    """Return the days in shares that jobs take one each: visits are read a day a call, so that several may do it."""
+    if not any(table.is_log for table in tables):
+        return [days]
+    return [days[max(0, end - FIRST_CHUNK) : end] for end in range(len(days), 0, -FIRST_CHUNK)]
 
 
 def estimated_calls(jobs: Iterable[Job], version: tuple[int, int]) -> int:
@@ -152,5 +164,11 @@ def estimated_calls(jobs: Iterable[Job], version: tuple[int, int]) -> int:
         distinct = {source.call: source for table in job.tables for source in sources_of(table, version)}
         for first, last in runs_of_days(job.days):
             days = (last - first).days + 1
-            calls += sum(-(-days // (FIRST_CHUNK if source.ranges else BULK_DAYS)) for source in distinct.values())
+            calls += sum(_calls(source, days, job) for source in distinct.values())
     return calls
+
+
+def _calls(source: Source, days: int, job: Job) -> int:
+    if any(table.is_log for table in job.tables):
+        return 2 * days  # a page with the visits, and one that brings nothing new
+    return -(-days // (FIRST_CHUNK if source.ranges else BULK_DAYS))

@@ -54,7 +54,7 @@ class RunResult:
 
     ``matomo_errors`` and ``warehouse_errors`` are sentences, each once; ``warehouse_unavailable``: the warehouse
     asked to come back later. ``missing_sites``: how many of ``matomo_errors``, the first ones, are about sites of the
-    configuration that cannot be synced.
+    configuration that cannot be synced. ``notes``: sentences on what was left out and is no failure.
     """
 
     connector: str
@@ -70,6 +70,7 @@ class RunResult:
     token_refused: bool
     seconds: float
     calls: int
+    notes: Sequence[str] = ()
     missing_sites: int = 0
 
     @property
@@ -108,6 +109,7 @@ class RunResult:
             "last_day": str(self.last_day) if self.last_day else None,
             "tables": {name: table.as_dict() for name, table in self.tables.items()},
             "errors": [*self.matomo_errors, *self.warehouse_errors],
+            "notes": list(self.notes),
             "matomo_calls": self.calls,
             "seconds": round(self.seconds, 2),
         }

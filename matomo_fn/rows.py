@@ -7,8 +7,6 @@ one row. All of that ends here; what cannot be read without guessing is an Answe
 
 import hashlib
 import json
-import math
-import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
@@ -16,18 +14,14 @@ from typing import Any
 
 from matomo_fn.catalogue import IS_OTHERS, Column, Kind, Source, Table
 from matomo_fn.errors import AnswerError
+from matomo_fn.values import as_float, as_integer, as_text, encode, shown, utf8
 
 Row = tuple[Any, ...]
-_INTEGER = re.compile(r"[+-]?\d+(\.0+)?")
-_DECIMAL = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
-_PERCENT = re.compile(r"([+-]?\d+(?:\.\d+)?)[ \u00a0\u202f]?%")
-_INT64 = range(-(2**63), 2**63)
 # Under language=en, which is how the program always asks. A row of that very name carries a segment, a URL or a
 # code, the sum of what the archive's row limit cut off never does (recordings others_row_*, truncate_*).
 _OTHERS_LABEL = "Others"
 _METADATA = ("segment", "url", "code")
 
-_encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
 _encode_document = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, sort_keys=True).encode
 
 
@@ -43,6 +37,11 @@ class Shaped:
     content_hash: str
     has_others: bool
 
+    @property
+    def row_count(self) -> int:
+        """How many rows it has."""
+        return len(self.lines)
+
 
 def shape(table: Table, answers: Iterable[tuple[Source, object]]) -> Shaped:
     """Return the rows that a day's answers, one for each source of the table, make.
@@ -55,18 +54,10 @@ def shape(table: Table, answers: Iterable[tuple[Source, object]]) -> Shaped:
         rows.extend(_rows_of(table, source, answer))
     _check_keys(table, rows)
     names = [column.name for column in table.shaped]
-    lines = tuple(sorted(_encode(dict(zip(names, row, strict=True))) for row in rows))
+    lines = tuple(sorted(encode(dict(zip(names, row, strict=True))) for row in rows))
     digest = hashlib.sha256(utf8("\n".join((",".join(names), *lines))))
     others = not table.is_one_row and any(row[-1] for row in rows)
     return Shaped(lines, digest.hexdigest(), others)
-
-
-def utf8(text: str) -> bytes:
-    """Return the text's bytes; half a surrogate pair, as Matomo's cut at 1,024 characters leaves, becomes U+FFFD."""
-    try:
-        return text.encode()
-    except UnicodeEncodeError:
-        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
 
 
 def is_empty(table: Table, answer: object) -> bool:
@@ -83,7 +74,7 @@ def visits_of(answer: object) -> int:
     if not isinstance(answer, Mapping) or "nb_visits" not in answer:
         raise AnswerError(f"VisitsSummary.get answers {_kind(answer)} without nb_visits")
     try:
-        return _integer(answer["nb_visits"])
+        return as_integer(answer["nb_visits"])
     except ValueError as error:
         raise AnswerError(f"VisitsSummary.get: nb_visits {error}") from None
 
@@ -114,7 +105,7 @@ def _matches(source: Source, only: tuple[str, int], raw: Mapping[str, object], i
     if field not in raw:
         raise AnswerError(f"{source.method}: row {index + 1} has no {field}")
     try:
-        return _integer(raw[field]) == wanted
+        return as_integer(raw[field]) == wanted
     except ValueError as error:
         raise AnswerError(f"{source.method}: row {index + 1}: {field} {error}") from None
 
@@ -166,54 +157,14 @@ def _reader(column: Column, source: Source) -> Reader:
     return read
 
 
-def _integer(value: object) -> int:
-    if type(value) is int:
-        result = value
-    elif isinstance(value, str) and _INTEGER.fullmatch(value):
-        result = int(value.partition(".")[0])
-    elif isinstance(value, float) and value.is_integer():
-        result = int(value)
-    else:
-        raise ValueError(f"is {_shown(value)}, not a whole number")
-    if result not in _INT64:
-        raise ValueError(f"is {result}, which is more than 64 bits hold")
-    return result
-
-
-def _float(value: object) -> float:
-    if type(value) in (int, float):
-        try:
-            result = float(value)  # type: ignore[arg-type]  # the line above tells bool from int, which mypy cannot
-        except OverflowError:  # an int of more than 308 digits
-            result = math.inf
-    elif isinstance(value, str) and _DECIMAL.fullmatch(value):
-        result = float(value)
-    elif isinstance(value, str) and (match := _PERCENT.fullmatch(value)):
-        # A server that formats all the same: 21% is 0.21. Rounded, since 29 / 100 must be what format_metrics=0 gives.
-        result = round(float(match[1]) / 100, 12)
-    else:
-        raise ValueError(f"is {_shown(value)}, not a number")
-    if not math.isfinite(result):
-        raise ValueError(f"is {_shown(value)}, not a finite number")
-    return result
-
-
-def _text(value: object) -> str:
-    if isinstance(value, str):
-        return utf8(value).decode()  # as it is written: two halves of a pair are one key
-    if type(value) in (int, float):  # PHP turns a label of digits into a number
-        return str(value)
-    raise ValueError(f"is {_shown(value)}, not a text")
-
-
 def _document(value: object) -> Any:
     return json.loads(_encode_document(value))
 
 
 _CONVERTERS: Mapping[Kind, Callable[[object], Any]] = {
-    Kind.INT64: _integer,
-    Kind.FLOAT64: _float,
-    Kind.STRING: _text,
+    Kind.INT64: as_integer,
+    Kind.FLOAT64: as_float,
+    Kind.STRING: as_text,
     Kind.JSON: _document,
 }
 
@@ -226,28 +177,23 @@ def _check_keys(table: Table, rows: Sequence[Row]) -> None:
     for row in rows:
         key = tuple([row[i] for i in positions])
         if key in seen:
-            named = ", ".join(f"{table.shaped[i].name}={_shown(row[i])}" for i in positions)
+            named = ", ".join(f"{table.shaped[i].name}={shown(row[i])}" for i in positions)
             raise AnswerError(f"Matomo answers two rows for {named}: table {table.name} can hold one")
         seen.add(key)
 
 
 def _is_zero(value: object) -> bool:
     try:
-        return _float(value) == 0
+        return as_float(value) == 0
     except ValueError:
         return False
 
 
 def _label(raw: Mapping[str, object]) -> str:
-    return _shown(raw["label"]) if "label" in raw else "no label"
-
-
-def _shown(value: object) -> str:
-    text = json.dumps(value, ensure_ascii=False, default=str)
-    return text if len(text) <= 80 else f"{text[:77]}..."
+    return shown(raw["label"]) if "label" in raw else "no label"
 
 
 def _kind(value: object) -> str:
     if isinstance(value, list):
         return "a list"
-    return "an object" if isinstance(value, Mapping) else _shown(value)
+    return "an object" if isinstance(value, Mapping) else shown(value)

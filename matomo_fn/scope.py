@@ -4,7 +4,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 
-from matomo_fn.catalogue import PREBUILT, Table
+from matomo_fn.catalogue import TABLES, Table
 from matomo_fn.config import Connector
 from matomo_fn.errors import InputError
 from matomo_fn.matomo.client import MatomoClient
@@ -45,9 +45,9 @@ def resolve_scope(client: MatomoClient, connector: Connector, request: SyncReque
     windows = [window_of(visible[site], request, connector, now) for site in chosen]
     if request.start_date and not any(windows):
         raise InputError(_no_days(request, [visible[site] for site in chosen], now))
-    names = request.tables or connector.reports
+    names = request.tables or connector.tables
     return Scope(
-        tuple(table for name, table in PREBUILT.items() if name in names),
+        tuple(table for name, table in TABLES.items() if name in names),
         tuple(window for window in windows if window is not None),
         version,
         tuple(
@@ -60,9 +60,9 @@ def resolve_scope(client: MatomoClient, connector: Connector, request: SyncReque
 
 def _table_problems(connector: Connector, request: SyncRequest) -> list[str]:
     return [
-        f"request: connector {connector.name!r} does not have table {name!r}: {suggestion(name, connector.reports)}"
+        f"request: connector {connector.name!r} does not have table {name!r}: {suggestion(name, connector.tables)}"
         for name in request.tables or ()
-        if name not in connector.reports
+        if name not in connector.tables
     ]
 
 

@@ -18,7 +18,10 @@ from matomo_fn.warehouse.open import open_warehouse
 
 @dataclass(frozen=True, slots=True)
 class TableStatus:
-    """The state of one table and site: ``holes`` counts days between the first and the last that no run handled."""
+    """The state of one table and site.
+
+    ``visits_difference``: of the table visits, by how many visits its days differ from VisitsSummary.get, summed up.
+    """
 
     table: str
     website_id: str
@@ -29,6 +32,7 @@ class TableStatus:
     rows: int
     pending: int
     failed: int
+    visits_difference: int | None
     last_run: datetime
     last_error: str | None
 
@@ -55,6 +59,7 @@ class TableStatus:
             "rows": self.rows,
             "pending": self.pending,
             "failed": self.failed,
+            "visits_difference": self.visits_difference,
             "last_run": self.last_run.isoformat(timespec="seconds"),
             "last_error": self.last_error,
         }
@@ -79,6 +84,7 @@ def read_status(settings: Settings, name: str) -> Sequence[TableStatus]:
                 int(row["row_count"]),
                 row["pending"],
                 row["failed"],
+                row["visits_difference"],
                 row["last_run"],
                 row["last_error"],
             )

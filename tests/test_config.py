@@ -27,6 +27,7 @@ def test_a_url_and_sites_are_enough() -> None:
         "dataset": "",
         "location": "EU",
         "reports": tuple(PREBUILT),
+        "visits": None,
         "partition_by": "day",
         "backfill_days": 365,
         "trailing_days": 3,

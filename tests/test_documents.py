@@ -17,9 +17,9 @@ import duckdb
 import pytest
 
 import matomo_fn
-from matomo_fn.catalogue import PREBUILT, SYNC_LOG, SYNC_STATE
+from matomo_fn.catalogue import PREBUILT, SYNC_LOG, SYNC_STATE, TABLES, VISIT_ACTIONS
 from matomo_fn.cli.commands import cli
-from matomo_fn.config import ConnectorConfig
+from matomo_fn.config import ConnectorConfig, VisitsConfig
 from matomo_fn.request import SyncRequest, read_request
 from matomo_fn.sample import SampleMatomo, Site, World
 from matomo_fn.settings import PREFIX, VARIABLES, Settings
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).resolve().parents[1]
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
 # Linked before they are there: deployment and the benchmarks write them.
-TO_COME = {"docs/deploy.md", "docs/benchmarks.md"}
+TO_COME = {"docs/benchmarks.md"}
 LOG_METHODS = {"debug", "info", "warning", "error", "exception", "critical"}
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 LINK = re.compile(r"\[[^\]]*\]\(([^)\s]+)\)")
@@ -139,11 +139,19 @@ def test_readme_has_every_configuration_key_and_no_other() -> None:
         _, kind, default, _ = table[key]
         if field.is_required():
             assert default == "required", key
-        elif key not in ("dataset", "reports", "page_rows"):  # worked out, a word for all, none
+        elif key not in ("dataset", "reports", "visits", "page_rows"):  # worked out, words for all or none, none
             assert default == f"`{shown(field.default)}`", key
         bounds = [str(getattr(rule, name)) for rule in field.metadata for name in ("ge", "le") if hasattr(rule, name)]
         if bounds:
             assert re.findall(r"\d+", kind) == bounds, key
+
+
+def test_readme_has_every_key_of_visits_and_no_other() -> None:
+    """The table of the object behind `visits` is that of the program, default for default."""
+    table = {codes(row[0])[0]: row[2] for row in rows("### Raw visits")}
+    assert list(table) == list(VisitsConfig.model_fields)
+    for key, field in VisitsConfig.model_fields.items():
+        assert table[key] == f"`{json.dumps(field.default)}`"
 
 
 def test_readme_has_every_field_of_a_request_and_no_other() -> None:
@@ -159,7 +167,12 @@ def test_readme_has_every_field_of_a_request_and_no_other() -> None:
 
 def test_readme_has_every_table_and_no_other() -> None:
     """The list of what lands is the catalogue."""
-    assert [codes(row[0])[0] for row in rows("## What lands")] == [*PREBUILT, SYNC_LOG.name, SYNC_STATE]
+    assert [codes(row[0])[0] for row in rows("## What lands")] == [
+        *TABLES,
+        VISIT_ACTIONS,
+        SYNC_LOG.name,
+        SYNC_STATE,
+    ]
 
 
 def test_readme_has_every_command_and_option_and_no_other() -> None:

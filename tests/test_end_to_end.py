@@ -164,8 +164,8 @@ def test_the_whole_job_in_bigquery_and_in_duckdb(
     for table in PREBUILT.values():
         found = bigquery.warehouse.find_table(table.name)
         assert found is not None
-        assert [(c.name, c.kind, c.required) for c in found.columns] == [
-            (c.name, c.kind, c.required) for c in table.columns
+        assert [(c.name, c.type_name, c.required) for c in found.columns] == [
+            (c.name, c.type_name, c.required) for c in table.columns
         ]
         assert found.partition_by == "day"
         assert answer["tables"][table.name]["written"] == 4

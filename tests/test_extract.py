@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
@@ -13,7 +14,7 @@ from matomo_fn.crew import Crew
 from matomo_fn.deadline import Deadline
 from matomo_fn.errors import TokenRefused
 from matomo_fn.evidence import NOT_PROCESSED, Evidence
-from matomo_fn.extract import Extracted, Extraction
+from matomo_fn.extract import Extracted, Extraction, VisitsOptions
 from matomo_fn.matomo.client import MatomoClient
 from matomo_fn.matomo.throttle import Throttle
 from matomo_fn.matomo.transport import HttpTransport, Reply
@@ -34,6 +35,10 @@ FIRST = date(2026, 1, 1)
 COUNTRY = PREBUILT["visitor_country"]
 SUMMARY = PREBUILT["visits_summary"]
 EVENTS = PREBUILT["behaviour_event"]
+
+
+# No job here reads visits.
+VISITS_OPTIONS = VisitsOptions((), Path(), datetime(2026, 11, 21, tzinfo=UTC))
 
 
 def days(count: int) -> tuple[date, ...]:
@@ -64,7 +69,7 @@ def run(
     transport: Scripted, work: Job, *, deadline: Deadline | None = None, stop: threading.Event | None = None
 ) -> Iterator[Extracted]:
     client = client_of(transport)
-    extraction = Extraction(client, VERSION, deadline or Deadline(), stop or threading.Event())
+    extraction = Extraction(client, VERSION, deadline or Deadline(), stop or threading.Event(), VISITS_OPTIONS)
     return extraction.run(work, Evidence(client, SITE, FIRST))
 
 
@@ -188,7 +193,7 @@ def test_an_unprocessed_day_is_pending_and_a_day_without_events_is_not() -> None
         assert found[table, days(2)[1]].shaped is None
         shaped = found[table, FIRST].shaped
         assert shaped
-        assert len(shaped.lines) == (table == "visits_summary")
+        assert shaped.row_count == (table == "visits_summary")
 
 
 def test_the_time_of_the_calls_is_shared_among_their_slices() -> None:
@@ -234,7 +239,11 @@ def crew_of(
     transport: Scripted, size: int, deadline: Deadline | None = None
 ) -> tuple[Crew, dict[str, Evidence], MatomoClient]:
     client = client_of(transport)
-    return Crew(client, VERSION, deadline or Deadline(), size), {"1": Evidence(client, SITE, FIRST)}, client
+    return (
+        Crew(client, VERSION, deadline or Deadline(), size, VISITS_OPTIONS),
+        {"1": Evidence(client, SITE, FIRST)},
+        client,
+    )
 
 
 def no_threads_left() -> bool:
@@ -470,7 +479,7 @@ def test_a_run_over_the_sample_gives_every_slice_of_every_table(
     client = over_http(breaking(matomo))
     (site,) = client.sites()
     jobs = [Job(site, "", (table,), tuple(ASKED)) for table in sorted(PREBUILT.values(), key=lambda t: t != SUMMARY)]
-    crew = Crew(client, VERSION, Deadline(), 4)
+    crew = Crew(client, VERSION, Deadline(), 4, VISITS_OPTIONS)
     found = list(crew.extract(jobs, {"1": Evidence(client, site, date(2026, 11, 18))}))
     assert len(found) == len(PREBUILT) * len(ASKED)
     assert {(p.slice.table, p.slice.date): p.shaped for p in found} == {

@@ -75,6 +75,7 @@ class Load:
             rewrite=rewrite,
             spool_bytes=spool_bytes,
             now=shop.now,
+            has_titles=False,
         )
 
     def add(self, extracted: Extracted) -> None:

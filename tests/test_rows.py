@@ -13,7 +13,8 @@ from hypothesis import strategies as st
 
 from matomo_fn.catalogue import PREBUILT, Table
 from matomo_fn.errors import AnswerError
-from matomo_fn.rows import Shaped, is_empty, shape, utf8, visits_of
+from matomo_fn.rows import Shaped, is_empty, shape, visits_of
+from matomo_fn.values import utf8
 
 COUNTRY = PREBUILT["visitor_country"]
 COUNTRIES = PREBUILT["countries"]

@@ -458,7 +458,7 @@ def test_a_first_run_can_be_killed_before_any_statement(matomo: SampleMatomo, tm
                 assert shop.duplicates() == []
                 shop.sync(start_date=ago(2))
             assert shop.contents() == expected, f"killed before statement {statement}"
-    assert statement == 15
+    assert statement == 18
 
 
 def test_out_of_time_a_run_says_what_is_left_and_the_next_one_does_it(matomo: SampleMatomo, tmp_path: Path) -> None:

@@ -67,7 +67,17 @@ def _function() -> Iterator[str]:
         "MATOMO_FN_WAREHOUSE": f"duckdb:{WAREHOUSE}",
     }
     program = Path(sys.executable).parent / "functions-framework"
-    command = [program, "--target", "sync", "--source", ROOT / "main.py", "--host", "127.0.0.1", "--port", str(port)]
+    command: list[str | Path] = [
+        program,
+        "--target",
+        "sync",
+        "--source",
+        ROOT / "main.py",
+        "--host",
+        "127.0.0.1",
+        "--port",
+        str(port),
+    ]
     with (FOLDER / "function.log").open("wb") as log:
         function = subprocess.Popen(command, env=environment, stdout=log, stderr=log, cwd=ROOT)
         try:

@@ -4,7 +4,19 @@ import sys
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 
-from matomo_fn.catalogue import PREBUILT, SYNC_LOG, SYNC_STATE, SYNC_STATE_DESCRIPTION, Column, Schema, Source, Table
+from matomo_fn.catalogue import (
+    SYNC_LOG,
+    SYNC_STATE,
+    SYNC_STATE_DESCRIPTION,
+    TABLES,
+    VISIT_ACTIONS,
+    VISIT_ACTIONS_DESCRIPTION,
+    Column,
+    Schema,
+    Source,
+    Table,
+    visit_actions_columns,
+)
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "tables.md"
 
@@ -30,16 +42,19 @@ What holds for all tables:
 
 def document() -> str:
     """Return the text of docs/tables.md."""
-    tables = list(PREBUILT.values())
+    tables = list(TABLES.values())
     lines = [_HEAD, "| table | what | key |", "| --- | --- | --- |"]
     lines += [
         f"| [`{schema.name}`](#{schema.name}) | {_cell(schema.description)} | {_names(schema.key)} |"
         for schema in (*(table.schema for table in tables), SYNC_LOG)
     ]
-    lines.append(f"| [`{SYNC_STATE}`](#{SYNC_STATE}) | {_cell(SYNC_STATE_DESCRIPTION)} | {_names(())} |")
+    views = {VISIT_ACTIONS: VISIT_ACTIONS_DESCRIPTION, SYNC_STATE: SYNC_STATE_DESCRIPTION}
+    lines += [f"| [`{name}`](#{name}) | {_cell(what)} | {_names(())} |" for name, what in views.items()]
     for table in tables:
         section = _section(table.schema, "by day, or by month (`partition_by`)")
         lines += ["", *section, *_sources(table), "", *_columns(table.columns)]
+    lines += ["", f"## {VISIT_ACTIONS}", "", f"{VISIT_ACTIONS_DESCRIPTION} A view of `visits`.", ""]
+    lines += _columns(visit_actions_columns())
     lines += ["", *_section(SYNC_LOG, "by day"), "", *_columns(SYNC_LOG.columns)]
     lines += ["", f"## {SYNC_STATE}", "", f"{SYNC_STATE_DESCRIPTION} A view, with the columns of `{SYNC_LOG.name}`."]
     return "\n".join(lines) + "\n"
@@ -72,9 +87,14 @@ def _source(source: Source) -> str:
 def _columns(columns: Iterable[Column]) -> Iterator[str]:
     yield "| column | type | mode | description |"
     yield "| --- | --- | --- | --- |"
+    yield from _rows(columns)
+
+
+def _rows(columns: Iterable[Column], path: str = "") -> Iterator[str]:
     for column in columns:
-        mode = "REQUIRED" if column.required else "NULLABLE"
-        yield f"| `{column.name}` | {column.kind} | {mode} | {_cell(column.description)} |"
+        mode = "REPEATED" if column.repeated else "REQUIRED" if column.required else "NULLABLE"
+        yield f"| `{path}{column.name}` | {column.kind} | {mode} | {_cell(column.description)} |"
+        yield from _rows(column.fields, f"{path}{column.name}.")
 
 
 def _names(names: Iterable[str]) -> str:

@@ -151,6 +151,9 @@ ACQUISITION_REFERRER = Table(
     key_dimensions=2,
 )
 
+# The pages, whose titles come from the visits.
+PAGES = BEHAVIOUR_PAGE.name
+
 MARKETING = (
     VISITOR_COUNTRY,
     VISITOR_DEVICE_TYPE,

@@ -12,8 +12,10 @@ class Kind(StrEnum):
     FLOAT64 = "FLOAT64"
     BOOL = "BOOL"
     DATE = "DATE"
+    TIME = "TIME"
     TIMESTAMP = "TIMESTAMP"
     JSON = "JSON"
+    STRUCT = "STRUCT"
 
 
 @dataclass(frozen=True, slots=True)
@@ -21,7 +23,8 @@ class Column:
     """One column of a table.
 
     ``source`` is Matomo's field, ``fallback`` the field taken where a row has no ``source``. ``absent`` is the
-    value of a row that has neither: 0 for what is counted, None for averages, bounds and texts.
+    value of a row that has neither: 0 for what is counted, None for averages, bounds and texts. ``repeated``: the
+    column is an array; ``fields``: those of a STRUCT.
     """
 
     name: str
@@ -31,6 +34,16 @@ class Column:
     fallback: str = ""
     required: bool = False
     absent: int | None = None
+    repeated: bool = False
+    fields: tuple["Column", ...] = ()
+
+    @property
+    def type_name(self) -> str:
+        """The column's type as GoogleSQL writes it, such as ARRAY<STRUCT<sku STRING, price FLOAT64>>."""
+        name = str(self.kind)
+        if self.fields:
+            name = f"STRUCT<{', '.join(f'{field.name} {field.type_name}' for field in self.fields)}>"
+        return f"ARRAY<{name}>" if self.repeated else name
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +87,10 @@ class Source:
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A table of the dataset: dimensions (with those of the key first), metrics, and where the rows come from."""
+    """A table of the dataset: dimensions (with those of the key first), metrics, and where the rows come from.
+
+    ``is_log``: the rows are single visits; they have no segment, and no row limit cuts them.
+    """
 
     name: str
     description: str
@@ -82,6 +98,7 @@ class Table:
     metrics: tuple[Column, ...]
     dimensions: tuple[Column, ...] = ()
     key_dimensions: int = 1
+    is_log: bool = False
 
     @property
     def is_one_row(self) -> bool:
@@ -91,12 +108,22 @@ class Table:
     @property
     def shaped(self) -> tuple[Column, ...]:
         """The columns that come out of Matomo's answer, in the table's order."""
-        return (*self.dimensions, *self.metrics, *(() if self.is_one_row else (IS_OTHERS,)))
+        return (*self.dimensions, *self.metrics, *((IS_OTHERS,) if self.has_others else ()))
+
+    @property
+    def has_others(self) -> bool:
+        """Whether a row can be Matomo's "Others"."""
+        return not (self.is_one_row or self.is_log)
+
+    @property
+    def slice_columns(self) -> tuple[Column, ...]:
+        """The columns that say which slice a row belongs to."""
+        return tuple(column for column in SLICE_COLUMNS if not (self.is_log and column.name == "segment"))
 
     @property
     def columns(self) -> tuple[Column, ...]:
         """All columns, in the table's order."""
-        return (*SLICE_COLUMNS, *self.shaped, *STAMP_COLUMNS)
+        return (*self.slice_columns, *self.shaped, *STAMP_COLUMNS)
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -106,9 +133,9 @@ class Table:
         """
         dimensions = tuple(column.name for column in self.dimensions[: self.key_dimensions])
         return (
-            *(c.name for c in SLICE_COLUMNS),
+            *(column.name for column in self.slice_columns),
             *dimensions,
-            *(() if self.is_one_row else (IS_OTHERS.name,)),
+            *((IS_OTHERS.name,) if self.has_others else ()),
         )
 
     @property
@@ -120,7 +147,7 @@ class Table:
     @property
     def staged(self) -> tuple[Column, ...]:
         """The columns that are loaded; the stamps are written by the merge."""
-        return (*SLICE_COLUMNS, *self.shaped)
+        return (*self.slice_columns, *self.shaped)
 
 
 SLICE_COLUMNS = (

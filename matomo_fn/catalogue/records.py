@@ -42,6 +42,11 @@ SYNC_LOG = Schema(
             Kind.STRING,
             "The run whose rows stand in the table; NULL where it never was written.",
         ),
+        Column(
+            "visits_difference",
+            Kind.INT64,
+            "Of the table visits: how many visits it has of the day more than VisitsSummary.get counts.",
+        ),
         Column("run_id", Kind.STRING, "The run that handled the slice.", required=True),
         Column(
             "request_id",

@@ -178,11 +178,25 @@ def _print_result(result: RunResult) -> None:
     rows = [(name, *(item.as_dict()[key] for key in head[1:])) for name, item in result.tables.items()]
     print_table(head, rows)
     click.echo(f"\n{result.verdict}: {result.calls} calls to Matomo, {result.seconds:.1f} seconds, run {result.run_id}")
+    for note in result.notes:
+        click.echo(f"note: {note}")
     print_errors(result.as_dict()["errors"])
 
 
 def _print_status(found: Sequence[TableStatus]) -> None:
-    head = ("table", "site", "first day", "last day", "days", "holes", "rows", "pending", "failed", "last run")
+    head = (
+        "table",
+        "site",
+        "first day",
+        "last day",
+        "days",
+        "holes",
+        "rows",
+        "pending",
+        "failed",
+        "visits off by",
+        "last run",
+    )
     rows = [
         (
             item.table,
@@ -194,6 +208,7 @@ def _print_status(found: Sequence[TableStatus]) -> None:
             item.rows,
             item.pending,
             item.failed,
+            item.visits_difference,
             item.last_run.isoformat(sep=" ", timespec="minutes"),
         )
         for item in found

@@ -7,7 +7,18 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-from matomo_fn.catalogue import PREBUILT, SYNC_LOG, SYNC_STATE, SYNC_STATE_DESCRIPTION, Column, Schema, Table
+from matomo_fn.catalogue import (
+    SYNC_LOG,
+    SYNC_STATE,
+    SYNC_STATE_DESCRIPTION,
+    TABLES,
+    VISIT_ACTIONS,
+    VISIT_ACTIONS_DESCRIPTION,
+    Column,
+    Schema,
+    Table,
+    visit_actions_columns,
+)
 
 # Of the source. Where no schema is named, dbt takes this for one.
 SOURCE = "matomo"
@@ -29,7 +40,8 @@ def dbt_sources(database: str | None, schema: str | None) -> dict[str, Any]:
     if schema:
         source["schema"] = schema
     source["tables"] = [
-        *(_table(table) for table in PREBUILT.values()),
+        *(_table(table) for table in TABLES.values()),
+        _described(Schema(VISIT_ACTIONS, VISIT_ACTIONS_DESCRIPTION, visit_actions_columns())),
         _described(SYNC_LOG) | {"config": _freshness("logged_at")},
         _described(Schema(SYNC_STATE, SYNC_STATE_DESCRIPTION, SYNC_LOG.columns)),
     ]
@@ -56,7 +68,7 @@ def _described(schema: Schema) -> dict[str, Any]:
 
 
 def _column(column: Column) -> dict[str, Any]:
-    found = {"name": column.name, "description": column.description, "data_type": str(column.kind).lower()}
+    found = {"name": column.name, "description": column.description, "data_type": column.type_name.lower()}
     return found | ({"data_tests": ["not_null"]} if column.required else {})
 
 

@@ -158,6 +158,27 @@ class MatomoClient:
             raise AnswerError(f"{method} answers a visit of {day} when asked for {first} to {last}")
         return day
 
+    def visits_page(self, site_id: str, day: date, limit: int, after: int | None) -> tuple[list[object], int]:
+        """Return at most ``limit`` visits of a site's day, oldest last action first, and the bytes that they had.
+
+        ``after``: only visits whose last action is later than that Unix time.
+        """
+        method = "Live.getLastVisitsDetails"
+        form = {
+            "idSite": site_id,
+            "period": "range",  # period=day with today's date would bring yesterday's visits as well
+            "date": f"{day},{day}",
+            "filter_limit": str(limit),
+            "filter_sort_order": "asc",
+            **_ALWAYS,
+        }
+        if after is not None:
+            form["minTimestamp"] = str(after)
+        value, size = self._call(method, form)
+        if not isinstance(value, list):
+            raise AnswerError(f"{method} answers no list of visits")
+        return value, size
+
     def _range(self, source: Source, site_id: str, days: Sequence[date]) -> Answered:
         """Ask for days as a range, one day as ``D,D``, so that the answer never depends on how many there are."""
         span = f"{days[0]},{days[-1]}"

@@ -5,12 +5,11 @@ the failed job that may succeed as another one.
 """
 
 import concurrent.futures
-import gzip
 import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import IO, Any, TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import requests
 from google.api_core import exceptions
@@ -22,9 +21,10 @@ from google.cloud import bigquery
 from google.cloud.bigquery.table import PrimaryKey, TableConstraints
 from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
-from matomo_fn.catalogue import Column, Kind, Schema
+from matomo_fn.catalogue import Column, Schema
 from matomo_fn.deadline import Deadline
 from matomo_fn.errors import InputError, WarehouseError, WarehouseUnavailable
+from matomo_fn.spool import open_joined
 from matomo_fn.warehouse.protocol import FoundColumn, FoundTable, PartitionBy
 
 # Seconds for one HTTP exchange, and for one call with the client's own retries.
@@ -36,7 +36,8 @@ _JOB_DEADLINE = 600.0
 _ATTEMPTS = 4
 # A staging table that a killed run leaves behind goes away by itself.
 _STAGING_LIFETIME = timedelta(days=1)
-_LONG_NAMES = {"INTEGER": Kind.INT64, "FLOAT": Kind.FLOAT64, "BOOLEAN": Kind.BOOL}
+# The API answers with the names of legacy SQL.
+_SHORT_NAMES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL", "RECORD": "STRUCT"}
 _RETRIABLE_REASONS = {
     "backendError",
     "internalError",
@@ -113,7 +114,7 @@ class BigQueryWarehouse:
             )
         except _NotFound:
             return None
-        columns = tuple(FoundColumn(field.name, _kind(field), field.mode == "REQUIRED") for field in table.schema)
+        columns = tuple(FoundColumn(field.name, _type_name(field), field.mode == "REQUIRED") for field in table.schema)
         return FoundTable(columns, _partition_of(table), table.table_type != "TABLE")
 
     def create_table(self, schema: Schema, partition_by: PartitionBy) -> None:
@@ -141,19 +142,22 @@ class BigQueryWarehouse:
         )
         self._call(f"create view {name}", lambda: self._client.create_table(view, exists_ok=True, **self._limits()))
 
-    def load(self, schema: Schema, lines: Path, job: str) -> None:
-        """Create a staging table and fill it by one load job, which is free of charge.
-
-        The text is uploaded decompressed, as a stream: a compressed file is read by a single worker.
-        """
+    def create_staging(self, schema: Schema) -> None:
+        """Create a staging table, which expires by itself."""
         table = self._table(schema)
         table.expires = datetime.now(UTC) + _STAGING_LIFETIME
         self._call(
             f"create table {schema.name}",
             lambda: self._client.create_table(table, exists_ok=True, **self._limits()),
         )
+
+    def load(self, schema: Schema, files: Sequence[Path], job: str) -> None:
+        """Fill a staging table by one load job, which is free of charge.
+
+        The text is uploaded decompressed, as a stream: a compressed file is read by a single worker.
+        """
         config = bigquery.LoadJobConfig(
-            schema=table.schema,
+            schema=self._table(schema).schema,
             source_format=bigquery.SourceFormat.NEWLINE_DELIMITED_JSON,
             write_disposition=bigquery.WriteDisposition.WRITE_TRUNCATE,
             create_disposition=bigquery.CreateDisposition.CREATE_NEVER,
@@ -162,9 +166,9 @@ class BigQueryWarehouse:
         )
 
         def submit(job_id: str) -> Job:
-            with gzip.open(lines, "rb") as stream:
+            with open_joined(files) as stream:
                 loading: bigquery.LoadJob = self._client.load_table_from_file(
-                    cast("IO[bytes]", stream),
+                    stream,
                     f"{self.dataset}.{schema.name}",
                     job_id=job_id,
                     location=self._location,
@@ -176,9 +180,7 @@ class BigQueryWarehouse:
             loading.reload(retry=self._retry(), timeout=self._deadline.limit(_HTTP_TIMEOUT))
             return loading
 
-        with lines.open("rb") as content:
-            digest = hashlib.file_digest(content, "sha256").hexdigest()
-        self._run_job(job, digest, submit)
+        self._run_job(job, _digest(files), submit)
 
     def run(self, statement: str, job: str) -> None:
         """Run a statement that changes something, as one job."""
@@ -313,18 +315,26 @@ def _message(error: exceptions.GoogleAPICallError) -> str:
     return " ".join(str(error.message).split())[:500]
 
 
+def _digest(files: Sequence[Path]) -> str:
+    digest = hashlib.sha256()
+    for file in files:
+        with file.open("rb") as content:
+            digest.update(hashlib.file_digest(content, "sha256").digest())
+    return digest.hexdigest()
+
+
 def _field(column: Column) -> bigquery.SchemaField:
-    mode = "REQUIRED" if column.required else "NULLABLE"
-    return bigquery.SchemaField(column.name, str(column.kind), mode, description=column.description)
+    mode = "REPEATED" if column.repeated else "REQUIRED" if column.required else "NULLABLE"
+    fields = [_field(field) for field in column.fields]
+    kind = "RECORD" if fields else str(column.kind)  # the API's older name, which the emulator asks for
+    return bigquery.SchemaField(column.name, kind, mode, description=column.description, fields=fields)
 
 
-def _kind(field: bigquery.SchemaField) -> Kind | str:
-    name = field.field_type
-    if field.mode == "REPEATED":
-        return f"ARRAY<{name}>"
-    if name in _LONG_NAMES:
-        return _LONG_NAMES[name]
-    return Kind(name) if name in Kind.__members__ else str(name)
+def _type_name(field: bigquery.SchemaField) -> str:
+    name = _SHORT_NAMES.get(field.field_type, field.field_type)
+    if field.fields:
+        name = f"STRUCT<{', '.join(f'{part.name} {_type_name(part)}' for part in field.fields)}>"
+    return f"ARRAY<{name}>" if field.mode == "REPEATED" else name
 
 
 def _partition_of(table: bigquery.Table) -> str:

@@ -13,21 +13,11 @@ import duckdb
 import sqlglot
 from sqlglot import exp
 
-from matomo_fn.catalogue import Kind, Schema
+from matomo_fn.catalogue import Schema
 from matomo_fn.errors import WarehouseError, WarehouseUnavailable
 from matomo_fn.warehouse import sql
 from matomo_fn.warehouse.protocol import FoundColumn, FoundTable, PartitionBy
 
-_KINDS: dict[str, Kind] = {
-    "VARCHAR": Kind.STRING,
-    "BIGINT": Kind.INT64,
-    "DOUBLE": Kind.FLOAT64,
-    "BOOLEAN": Kind.BOOL,
-    "DATE": Kind.DATE,
-    "TIMESTAMP WITH TIME ZONE": Kind.TIMESTAMP,
-    "JSON": Kind.JSON,
-}
-_TYPES = {kind: name for name, kind in _KINDS.items()}
 # Two runs of one process that replace a slice at the same moment are both blind to the other's rows, and DuckDB
 # finds no conflict: the slice would stand there twice. So they take turns. Other processes cannot open the file.
 _TURN = threading.Lock()
@@ -78,8 +68,7 @@ class DuckDBWarehouse:
         if not found:
             return None
         columns = tuple(
-            FoundColumn(row["column_name"], _KINDS.get(row["data_type"], row["data_type"]), row["is_nullable"] == "NO")
-            for row in found
+            FoundColumn(row["column_name"], _google_type(row["data_type"]), row["is_nullable"] == "NO") for row in found
         )
         return FoundTable(columns, is_view=found[0]["table_type"] == "VIEW")
 
@@ -91,16 +80,19 @@ class DuckDBWarehouse:
         """Create a view, or make it anew; DuckDB's has no description."""
         self._execute(to_duckdb(sql.create_view(self.dataset, name, query)))
 
-    def load(self, schema: Schema, lines: Path, job: str) -> None:
-        """Create a staging table and fill it from a file of newline-delimited JSON."""
+    def create_staging(self, schema: Schema) -> None:
+        """Create a staging table; here it is a table like others."""
         self.create_table(schema, "day")
+
+    def load(self, schema: Schema, files: Sequence[Path], job: str) -> None:
+        """Fill a staging table from files of newline-delimited JSON."""
         names = ", ".join(schema.column_names)
-        columns = ", ".join(f"{column.name}: '{_TYPES[Kind(column.kind)]}'" for column in schema.columns)
+        columns = ", ".join(f"{column.name}: '{_duckdb_type(column.type_name)}'" for column in schema.columns)
         self._execute(
             f'insert into "{self.dataset}"."{schema.name}" ({names}) select {names} from read_json(?, '
             f"format = 'newline_delimited', compression = 'gzip', columns = {{{columns}}}, "
             "maximum_object_size = 100000000)",
-            [str(lines)],
+            [[str(file) for file in files]],
         )
 
     def run(self, statement: str, job: str) -> None:
@@ -138,6 +130,14 @@ def _cannot_be_opened(path: Path, error: Exception) -> WarehouseError:
     return WarehouseError(
         f"the DuckDB file {path} cannot be opened ({_first_line(error)}): name another one in MATOMO_FN_WAREHOUSE"
     )
+
+
+def _duckdb_type(name: str) -> str:
+    return exp.DataType.build(name, dialect="bigquery").sql(dialect="duckdb")
+
+
+def _google_type(name: str) -> str:
+    return exp.DataType.build(name, dialect="duckdb").sql(dialect="bigquery").replace("`", "")
 
 
 def _first_line(error: Exception) -> str:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
-from matomo_fn.catalogue import Kind, Schema
+from matomo_fn.catalogue import Schema
 
 PartitionBy = Literal["day", "month"]
 STAGING_PREFIX = "_staging_"
@@ -13,10 +13,10 @@ STAGING_PREFIX = "_staging_"
 
 @dataclass(frozen=True, slots=True)
 class FoundColumn:
-    """A column of a table that exists; ``kind`` is the warehouse's own word where the program knows no such type."""
+    """A column of a table that exists; ``type_name`` as GoogleSQL writes it."""
 
     name: str
-    kind: Kind | str
+    type_name: str
     required: bool
 
 
@@ -50,10 +50,13 @@ class Warehouse(Protocol):
     def create_view(self, name: str, query: str, description: str) -> None:
         """Create a view of a GoogleSQL query, or make it anew."""
 
-    def load(self, schema: Schema, lines: Path, job: str) -> None:
-        """Create a staging table of that schema, which expires by itself, and fill it.
+    def create_staging(self, schema: Schema) -> None:
+        """Create a staging table, which expires by itself."""
 
-        ``lines`` is a gzip file of newline-delimited JSON. ``job`` names the work: the same name with the same
+    def load(self, schema: Schema, files: Sequence[Path], job: str) -> None:
+        """Fill a staging table, which has that schema.
+
+        ``files`` are gzip files of newline-delimited JSON. ``job`` names the work: the same name with the same
         content is the same job, also after a broken connection.
         """
 

@@ -5,11 +5,25 @@ analyzer. Column lists are always spelled out; dates stand as literals, since on
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from datetime import date, datetime
+from dataclasses import replace
+from datetime import date, datetime, timedelta
 
-from matomo_fn.catalogue import STAMP_COLUMNS, SYNC_LOG, Column, Schema, Table
+from matomo_fn.catalogue import (
+    ACTION_FIELDS,
+    PAGE_TITLES,
+    PAGES,
+    STAMP_COLUMNS,
+    SYNC_LOG,
+    VISIT_ACTIONS_OF_VISIT,
+    VISITS,
+    Column,
+    Schema,
+    Table,
+)
 from matomo_fn.plan import Slice, runs_of_days
 
+# Days before its own on which a visit may have stood: it ends after 30 minutes without an action, so one would do.
+_MOVED_DAYS = 2
 _ESCAPES = str.maketrans({"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r", "\0": "\\x00"})
 
 
@@ -37,7 +51,7 @@ def add_column(dataset: str, table: str, column: Column) -> str:
     """Return the statement that adds a column; it can only be nullable, since older rows have no value for it."""
     return (
         f"alter table {table_name(dataset, table)} "
-        f"add column if not exists {column.name} {column.kind} options (description={literal(column.description)})"
+        f"add column if not exists {column.name} {column.type_name} options (description={literal(column.description)})"
     )
 
 
@@ -58,8 +72,64 @@ def replace_slices(
     values += [literal(synced_at), literal(run_id)]
     return (
         f"merge {table_name(dataset, table.name)} t using {table_name(dataset, staging)} s on false "
-        f"when not matched by source and {in_slices('t', slices)} then delete "
+        f"when not matched by source and {in_slices('t', slices, has_segment=not table.is_log)} then delete "
         f"when not matched by target then insert ({', '.join(names)}) values ({', '.join(values)})"
+    )
+
+
+def delete_moved_visits(dataset: str, table: Table, staging: str, slices: Iterable[Slice]) -> str | None:
+    """Return the statement that takes visits of a staging table off the days that they have moved away from.
+
+    A visit stands on the day of its last action; one that went on over midnight was written on the day before. None
+    where those days are all among the slices, which have been replaced anyway.
+    """
+    written = set(slices)
+    earlier = [timedelta(days=days) for days in range(1, _MOVED_DAYS + 1)]
+    before = {replace(piece, date=piece.date - back) for piece in written for back in earlier} - written
+    if not before:
+        return None
+    return (
+        f"delete from {table_name(dataset, table.name)} t where {in_slices('t', before, has_segment=False)} "
+        f"and t.visit_id in (select s.visit_id from {table_name(dataset, staging)} s)"
+    )
+
+
+def find_page_titles(dataset: str, staging: str, slices: Iterable[Slice]) -> str:
+    """Return the statement that puts the title seen most under each page's URL that day, or NULL, into a table."""
+    names = ", ".join(column.name for column in PAGE_TITLES)
+    slices = set(slices)
+    return (
+        f"insert into {table_name(dataset, staging)} ({names}) "
+        f"select distinct p.date, p.website_id, p.page_url, b.title from {table_name(dataset, PAGES)} p left join ("
+        "select c.date, c.website_id, c.url, c.title from ("
+        "select v.date, v.website_id, a.url, a.title, count(*) as views "
+        f"from {table_name(dataset, VISITS.name)} v, unnest(v.actions) a "
+        f"where {in_slices('v', slices, has_segment=False)} and a.type = 'action' "
+        "and a.url is not null and a.title is not null group by v.date, v.website_id, a.url, a.title) c "
+        "where true qualify row_number() over ("
+        "partition by c.date, c.website_id, c.url order by c.views desc, c.title) = 1) b "
+        "on b.date = p.date and b.website_id = p.website_id and b.url = p.page_url "
+        f"where {in_slices('p', slices)}"
+    )
+
+
+def set_page_titles(dataset: str, staging: str, slices: Iterable[Slice]) -> str:
+    """Return the statement that gives pages the titles that such a table has for them."""
+    return (
+        f"merge {table_name(dataset, PAGES)} t using {table_name(dataset, staging)} s "
+        f"on {in_slices('t', slices)} and t.date = s.date and t.website_id = s.website_id and t.page_url = s.url "
+        "when matched and t.page_title is distinct from s.title then update set page_title = s.title"
+    )
+
+
+def visit_actions_view(dataset: str) -> str:
+    """Return the query of the view with one row an action."""
+    columns = ["v.date", "v.website_id", "v.visit_id", "v.visitor_id", "v.user_id", "action_offset + 1 as action_index"]
+    columns += [f"a.{field.name}" for field in ACTION_FIELDS]
+    columns += [f"v.{name}" for name in VISIT_ACTIONS_OF_VISIT]
+    return (
+        f"select {', '.join(columns)} from {table_name(dataset, VISITS.name)} v, "
+        "unnest(v.actions) a with offset action_offset"
     )
 
 
@@ -71,8 +141,8 @@ def append_rows(dataset: str, schema: Schema, staging: str) -> str:
     )
 
 
-def in_slices(alias: str, slices: Iterable[Slice]) -> str:
-    """Return the condition that a row belongs to one of the slices, all of one table.
+def in_slices(alias: str, slices: Iterable[Slice], *, has_segment: bool = True) -> str:
+    """Return the condition that a row belongs to one of the slices, all of one table (with a segment, or without).
 
     Sites with the same days share their term, and consecutive days are one ``between``, so that the statement
     stays short for hundreds of sites.
@@ -84,8 +154,8 @@ def in_slices(alias: str, slices: Iterable[Slice]) -> str:
     for (site, segment), dates in sorted(days.items()):
         sites.setdefault((segment, frozenset(dates)), []).append(site)
     terms = [
-        f"({in_days(alias, dates)} and {alias}.website_id in ({', '.join(map(literal, ids))}) "
-        f"and {alias}.segment = {literal(segment)})"
+        f"({in_days(alias, dates)} and {alias}.website_id in ({', '.join(map(literal, ids))})"
+        + (f" and {alias}.segment = {literal(segment)})" if has_segment else ")")
         for (segment, dates), ids in sites.items()
     ]
     return terms[0] if len(terms) == 1 else f"({' or '.join(terms)})"
@@ -141,7 +211,7 @@ def settled_runs(dataset: str, connector: str, first: date, last: date) -> str:
 def known_slices(
     dataset: str,
     connector: str,
-    tables: Sequence[str],
+    tables: Sequence[Table],
     first: date,
     last: date,
     recheck_from: date,
@@ -157,12 +227,7 @@ def known_slices(
     if older:
         days = f"({days} or {in_days('l', older)})"
     window = f"l.connector = {literal(connector)} and {days}"
-    present = " union all ".join(
-        f"select {literal(name)} as table_name, t.date, t.website_id, t.segment, count(*) as row_count, "
-        f"min(t._run_id) as first_run, max(t._run_id) as last_run from {table_name(dataset, name)} t "
-        f"where t.date between {literal(recheck_from)} and {literal(last)} group by t.date, t.website_id, t.segment"
-        for name in tables
-    )
+    present = " union all ".join(_present(dataset, table, recheck_from, last) for table in tables)
     return (
         "select k.table_name, k.website_id, k.segment, k.date, k.status, k.row_count, k.content_hash, "
         f"k.written_run_id, k.request_id, "
@@ -170,7 +235,7 @@ def known_slices(
         "(k.row_count = 0 or (p.first_run = k.written_run_id and p.last_run = k.written_run_id)) as is_intact "
         f"from (select {_names('l')} from {_newest(dataset, window)}) k left join ({present}) p "
         "on p.table_name = k.table_name and p.date = k.date and p.website_id = k.website_id and p.segment = k.segment "
-        f"where k.table_name in ({', '.join(map(literal, tables))}) "
+        f"where k.table_name in ({', '.join(literal(table.name) for table in tables)}) "
         f"and (k.date >= {literal(recheck_from)} or k.status in ('failed', 'pending') or not k.is_final)"
     )
 
@@ -226,9 +291,21 @@ def status_of(dataset: str, connector: str) -> str:
     return (
         "select table_name, website_id, segment, min(date) as first_day, max(date) as last_day, "
         "count(*) as days, sum(row_count) as row_count, countif(status = 'pending') as pending, "
-        "countif(status = 'failed') as failed, max(logged_at) as last_run, max(error) as last_error "
+        "countif(status = 'failed') as failed, "
+        "sum(abs(visits_difference)) as visits_difference, max(logged_at) as last_run, max(error) as last_error "
         f"from {_newest(dataset, window)} group by table_name, website_id, segment "
         "order by table_name, website_id, segment"
+    )
+
+
+def _present(dataset: str, table: Table, first: date, last: date) -> str:
+    """Return the query for the slices that a table has rows of, with their number and the runs that wrote them."""
+    group, segment = ("", "''") if table.is_log else (", t.segment", "t.segment")
+    return (
+        f"select {literal(table.name)} as table_name, t.date, t.website_id, {segment} as segment, "
+        "count(*) as row_count, min(t._run_id) as first_run, max(t._run_id) as last_run "
+        f"from {table_name(dataset, table.name)} t "
+        f"where t.date between {literal(first)} and {literal(last)} group by t.date, t.website_id{group}"
     )
 
 
@@ -246,4 +323,4 @@ def _names(alias: str) -> str:
 
 
 def _definition(column: Column) -> str:
-    return f"{column.name} {column.kind}{' not null' if column.required else ''}"
+    return f"{column.name} {column.type_name}{' not null' if column.required else ''}"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import structlog
 
-from matomo_fn.catalogue import Column, Schema, Table
+from matomo_fn.catalogue import PAGE_TITLES, Column, Schema, Table
 from matomo_fn.errors import TableClash, WarehouseError
 from matomo_fn.plan import Slice
 from matomo_fn.warehouse import sql
@@ -52,38 +52,52 @@ def ensure_view(warehouse: Warehouse, name: str, columns: Sequence[str], query: 
 def replace_slices(
     warehouse: Warehouse,
     table: Table,
-    lines: Path,
+    files: Sequence[Path],
     slices: Collection[Slice],
     *,
     run_id: str,
     batch: int,
     synced_at: datetime,
 ) -> None:
-    """Replace slices of a table by the rows of a file, by one load and one merge."""
-    with _staged(warehouse, table.name, table.staged, lines, f"{run_id}_{batch}") as staging:
-        statement = sql.replace_slices(warehouse.dataset, table, staging, slices, run_id=run_id, synced_at=synced_at)
-        warehouse.run(statement, f"merge{staging}")
+    """Replace slices of a table by the rows of files, by one load and one merge."""
+    with _staging(warehouse, table.name, table.staged, f"{run_id}_{batch}") as staging:
+        warehouse.load(staging, files, f"load{staging.name}")
+        statement = sql.replace_slices(
+            warehouse.dataset, table, staging.name, slices, run_id=run_id, synced_at=synced_at
+        )
+        warehouse.run(statement, f"merge{staging.name}")
+        moved = sql.delete_moved_visits(warehouse.dataset, table, staging.name, slices) if table.is_log else None
+        if moved:
+            warehouse.run(moved, f"moved{staging.name}")
 
 
-def append_rows(warehouse: Warehouse, schema: Schema, lines: Path, *, run_id: str, batch: int) -> None:
-    """Append the rows of a file to a table, by one load and one insert.
+def fill_page_titles(warehouse: Warehouse, slices: Collection[Slice], *, run_id: str, batch: int) -> None:
+    """Give the pages of some slices the titles that the visits of those days saw most."""
+    with _staging(warehouse, "titles", PAGE_TITLES, f"{run_id}_{batch}") as staging:
+        warehouse.run(sql.find_page_titles(warehouse.dataset, staging.name, slices), f"find{staging.name}")
+        warehouse.run(sql.set_page_titles(warehouse.dataset, staging.name, slices), f"set{staging.name}")
+
+
+def append_rows(warehouse: Warehouse, schema: Schema, files: Sequence[Path], *, run_id: str, batch: int) -> None:
+    """Append the rows of files to a table, by one load and one insert.
 
     Not by a load into the table itself: a table takes 1,500 of those a day, and any number of inserts.
     """
-    with _staged(warehouse, schema.name, schema.columns, lines, f"{run_id}_{batch}") as staging:
-        warehouse.run(sql.append_rows(warehouse.dataset, schema, staging), f"append{staging}")
+    with _staging(warehouse, schema.name, schema.columns, f"{run_id}_{batch}") as staging:
+        warehouse.load(staging, files, f"load{staging.name}")
+        warehouse.run(sql.append_rows(warehouse.dataset, schema, staging.name), f"append{staging.name}")
 
 
 @contextmanager
-def _staged(warehouse: Warehouse, table: str, columns: tuple[Column, ...], lines: Path, suffix: str) -> Iterator[str]:
-    """Load a file into a staging table of its own and yield the table's name; drop the table afterwards.
+def _staging(warehouse: Warehouse, table: str, columns: tuple[Column, ...], suffix: str) -> Iterator[Schema]:
+    """Create a staging table and yield its schema; drop the table afterwards.
 
     The name is another one for each run and batch: BigQuery counts table changes by name.
     """
     staging = Schema(f"{STAGING_PREFIX}{table}_{suffix}", f"Rows on their way to {table}.", columns, partitioned=False)
-    warehouse.load(staging, lines, f"load{staging.name}")
+    warehouse.create_staging(staging)
     try:
-        yield staging.name
+        yield staging
     finally:
         try:
             warehouse.run(sql.drop_table(warehouse.dataset, staging.name), f"drop{staging.name}")
@@ -102,8 +116,8 @@ def clashes_of(schema: Schema, found: FoundTable, partition_by: PartitionBy) -> 
         if ours is None:
             if column.required:
                 problems.append(f"column {column.name} is required and nothing fills it")
-        elif column.kind != ours.kind:
-            problems.append(f"column {column.name} is {column.kind}, not {ours.kind}")
+        elif column.type_name != ours.type_name:
+            problems.append(f"column {column.name} is {column.type_name}, not {ours.type_name}")
         elif column.required and not ours.required:
             problems.append(f"column {column.name} is required, but Matomo does not always have a value for it")
     if schema.partitioned and found.partition_by not in (None, partition_by):

@@ -9,7 +9,7 @@ import duckdb
 import pytest
 import yaml
 
-from matomo_fn.catalogue import PREBUILT, SYNC_LOG, SYNC_STATE
+from matomo_fn.catalogue import PREBUILT, SYNC_LOG, SYNC_STATE, TABLES, VISIT_ACTIONS
 from matomo_fn.cli.dbt import to_yaml
 from matomo_fn.warehouse.duckdb import to_duckdb
 from tests.cli.calling import call
@@ -61,12 +61,12 @@ def test_json_is_the_same_document() -> None:
 def test_every_table_is_there_with_every_column() -> None:
     """Names, descriptions and types are the catalogue's."""
     found = tables()
-    assert list(found) == [*PREBUILT, SYNC_LOG.name, SYNC_STATE]
-    schemas = {name: table.schema for name, table in PREBUILT.items()} | {SYNC_LOG.name: SYNC_LOG}
+    assert list(found) == [*TABLES, VISIT_ACTIONS, SYNC_LOG.name, SYNC_STATE]
+    schemas = {name: table.schema for name, table in TABLES.items()} | {SYNC_LOG.name: SYNC_LOG}
     for name, schema in schemas.items():
         assert found[name]["description"] == schema.description
         assert found[name]["columns"] == [
-            {"name": column.name, "description": column.description, "data_type": str(column.kind).lower()}
+            {"name": column.name, "description": column.description, "data_type": column.type_name.lower()}
             | ({"data_tests": ["not_null"]} if column.required else {})
             for column in schema.columns
         ]

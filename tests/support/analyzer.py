@@ -97,9 +97,7 @@ def analyze(statement: str, catalog_id: int) -> service.AnalyzeResponse:
         allow_undeclared_parameters=True,
         error_message_mode=language_pb2.ERROR_MESSAGE_MULTI_LINE_WITH_CARET,
     )
-    request = service.AnalyzeRequest(
-        options=options, registered_catalog_id=catalog_id, sql_statement=statement
-    )
+    request = service.AnalyzeRequest(options=options, registered_catalog_id=catalog_id, sql_statement=statement)
     try:
         return wasm().call_grpc_func("ZetaSqlLocalService_Analyze", request, service.AnalyzeResponse)
     except ServerError as error:
@@ -128,9 +126,7 @@ def register(tables: Mapping[str, Iterable[Column]]) -> int:
 
 def unregister(catalog_id: int) -> None:
     """Forget a catalog, which holds some megabytes."""
-    wasm().call_grpc_func(
-        "ZetaSqlLocalService_UnregisterCatalog", service.UnregisterRequest(registered_id=catalog_id)
-    )
+    wasm().call_grpc_func("ZetaSqlLocalService_UnregisterCatalog", service.UnregisterRequest(registered_id=catalog_id))
 
 
 @functools.cache

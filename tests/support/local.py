@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from matomo_fn.matomo.transport import Transport
     from matomo_fn.result import RunResult
     from matomo_fn.sample import SampleMatomo
 
@@ -133,11 +134,11 @@ class Local:
 
     def contents(self, tables: Iterable[str] | None = None) -> dict[str, list[tuple[Any, ...]]]:
         """The rows of the tables."""
-        return contents(self.warehouse, tables or self.connector.reports)
+        return contents(self.warehouse, tables or self.connector.tables)
 
     def duplicates(self) -> list[Mapping[str, Any]]:
         """The keys that stand in a table more than once."""
-        return duplicates(self.warehouse, self.connector.reports)
+        return duplicates(self.warehouse, self.connector.tables)
 
     def states(self) -> dict[tuple[str, str, date], Mapping[str, Any]]:
         """The newest row of the log for each (table, site, day)."""
@@ -153,6 +154,10 @@ class Local:
         """What was asked of Matomo since ``matomo.forget_calls()``: (method, site, day) of the reports."""
         return asked(self.matomo)
 
+    def transport(self, deadline: Deadline) -> Transport:
+        """Make what a run reaches Matomo by."""
+        return HttpTransport(self.connector.matomo_url, Token(TOKEN), timeout=30, deadline=deadline)
+
     def close(self) -> None:
         """Close the file."""
         self.warehouse.close()
@@ -163,7 +168,7 @@ class Local:
             # Time is kept for writing, so the asking ends at 340 of 400 seconds; what is asked then comes to its end.
             step, already = 340 / calls, self.matomo.http_requests
             deadline = Deadline(400, clock=lambda: min(360, step * (self.matomo.http_requests - already)))
-        transport = HttpTransport(self.connector.matomo_url, Token(TOKEN), timeout=30, deadline=deadline)
+        transport = self.transport(deadline)
         throttle = Throttle(self.connector.requests_per_minute)
         return MatomoClient(transport, throttle, deadline, sleep=lambda _: None), deadline
 

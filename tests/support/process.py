@@ -71,9 +71,7 @@ def running(
     with tempfile.TemporaryDirectory(prefix="matomo-fn-") as name:
         folder = Path(name)
         with (folder / "stdout").open("wb") as out, (folder / "stderr").open("wb") as err:
-            popen = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=env, cwd=cwd
-            )
+            popen = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=out, stderr=err, env=env, cwd=cwd)
         process = Process(popen, folder)
         try:
             if not wait_for(port, seconds=seconds, is_alive=process.is_alive):

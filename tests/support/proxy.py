@@ -140,9 +140,7 @@ class Proxy:
     def _pass_on(self, request: Request) -> Answer:
         connection = http.client.HTTPConnection(self.upstream, timeout=UPSTREAM_SECONDS)
         try:
-            headers = {
-                name: value for name, value in request.headers.items() if name.lower() not in HOP_BY_HOP
-            }
+            headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP_BY_HOP}
             headers["Host"] = self.upstream
             connection.request(request.method, request.path, body=request.body, headers=headers)
             response = connection.getresponse()

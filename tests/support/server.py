@@ -32,9 +32,7 @@ class QuietHandler(WSGIRequestHandler):
 
 
 @contextlib.contextmanager
-def serving(
-    target: str, *, env: Mapping[str, str], source: Path = MAIN, signature: str = "http"
-) -> Iterator[str]:
+def serving(target: str, *, env: Mapping[str, str], source: Path = MAIN, signature: str = "http") -> Iterator[str]:
     """Serve an entry point in this process, with threads, and yield its url.
 
     Args:

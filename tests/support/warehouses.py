@@ -7,7 +7,7 @@ import json
 import threading
 from typing import TYPE_CHECKING, Any
 
-from matomo_fn.catalogue import PREBUILT, SYNC_LOG, Kind
+from matomo_fn.catalogue import SYNC_LOG, TABLES, Kind
 from matomo_fn.warehouse import sql
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 STAMPS = {"_synced_at", "_run_id"}
 # What changes a warehouse, as opposed to looking at it.
-CHANGES = {"ensure_dataset", "create_table", "create_view", "load", "run"}
+CHANGES = {"ensure_dataset", "create_table", "create_view", "create_staging", "load", "run"}
 
 
 class Killed(BaseException):
@@ -79,10 +79,15 @@ class Watched:
         self._note("create_view", name)
         self._warehouse.create_view(name, query, description)
 
-    def load(self, schema: Schema, lines: Path, job: str) -> None:
+    def create_staging(self, schema: Schema) -> None:
+        """As the protocol has it."""
+        self._note("create_staging", schema.name)
+        self._warehouse.create_staging(schema)
+
+    def load(self, schema: Schema, files: Sequence[Path], job: str) -> None:
         """As the protocol has it."""
         self._note("load", job)
-        self._warehouse.load(schema, lines, job)
+        self._warehouse.load(schema, files, job)
 
     def run(self, statement: str, job: str) -> None:
         """As the protocol has it."""
@@ -145,9 +150,7 @@ def rows_of(warehouse: Warehouse, table: Table) -> list[tuple[Any, ...]]:
 
 def contents(warehouse: Warehouse, tables: Iterable[str]) -> dict[str, list[tuple[Any, ...]]]:
     """The rows of several tables by name; none of one that is not there."""
-    return {
-        name: rows_of(warehouse, PREBUILT[name]) if warehouse.find_table(name) is not None else [] for name in tables
-    }
+    return {name: rows_of(warehouse, TABLES[name]) if warehouse.find_table(name) is not None else [] for name in tables}
 
 
 def duplicates(warehouse: Warehouse, tables: Iterable[str]) -> list[Mapping[str, Any]]:
@@ -156,7 +159,7 @@ def duplicates(warehouse: Warehouse, tables: Iterable[str]) -> list[Mapping[str,
     for name in tables:
         if warehouse.find_table(name) is None:
             continue
-        key = ", ".join(f"t.{column}" for column in PREBUILT[name].key)
+        key = ", ".join(f"t.{column}" for column in TABLES[name].key)
         found += warehouse.query(
             f"select {key}, count(*) as times from {sql.table_name(warehouse.dataset, name)} t "
             f"group by {key} having count(*) > 1"

@@ -72,7 +72,7 @@ def write(warehouse: BigQueryWarehouse, folder: Path, views: int = 7) -> None:
     rows = [{"date": str(DAY), "website_id": "1", "segment": "", "nb_pageviews": views}]
     path = write_lines(folder / "rows.gz", rows)
     slices = [Slice(SUMMARY.name, "1", "", DAY)]
-    replace_slices(warehouse, SUMMARY, path, slices, run_id="r1", batch=1, synced_at=AT)
+    replace_slices(warehouse, SUMMARY, [path], slices, run_id="r1", batch=1, synced_at=AT)
 
 
 def views(warehouse: BigQueryWarehouse) -> list[int]:

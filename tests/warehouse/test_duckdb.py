@@ -116,7 +116,7 @@ def test_two_runs_that_write_a_slice_at_the_same_moment_leave_it_once(tmp_path: 
             ]
             path = write_lines(tmp_path / f"{run}.gz", lines)
             slices = [Slice(SUMMARY.name, str(site), "", DAY) for site in range(300)]
-            replace_slices(warehouse, SUMMARY, path, slices, run_id=run, batch=1, synced_at=AT)
+            replace_slices(warehouse, SUMMARY, [path], slices, run_id=run, batch=1, synced_at=AT)
         finally:
             warehouse.close()
 

@@ -13,7 +13,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlglot import exp
 
-from matomo_fn.catalogue import PREBUILT, SYNC_LOG, Column, Kind, Schema
+from matomo_fn.catalogue import PAGE_TITLES, PREBUILT, SYNC_LOG, VISITS, Column, Kind, Schema, visit_actions_columns
 from matomo_fn.plan import Slice
 from matomo_fn.warehouse import sql
 from matomo_fn.warehouse.duckdb import DuckDBWarehouse
@@ -30,7 +30,7 @@ DATASET = "my-project.matomo_shop"
 AT = datetime(2026, 11, 20, 3, 4, 5, 678, tzinfo=UTC)
 FIRST, LAST = date(2026, 1, 31), date(2026, 11, 19)
 NAMES = list(PREBUILT)
-TABLES = list(PREBUILT.values())
+TABLES = [*PREBUILT.values(), VISITS]
 ODD_TEXTS = (
     "",
     "it's",
@@ -71,11 +71,15 @@ def merge_of(name: str) -> str:
 # Every function that makes a statement, with the arguments that make it interesting.
 STATEMENTS: Mapping[str, Callable[[], list[str]]] = {
     "create_table": lambda: [sql.create_table(DATASET, schema) for schema in (*(t.schema for t in TABLES), SYNC_LOG)],
-    "add_column": lambda: [
-        sql.add_column(DATASET, table.name, replace(COLUMN, name=f"added_{kind.lower()}", kind=kind))
-        for table in TABLES
-        for kind in Kind
-    ],
+    "add_column": lambda: (
+        [
+            sql.add_column(DATASET, table.name, replace(COLUMN, name=f"added_{kind.lower()}", kind=kind))
+            for table in TABLES
+            for kind in Kind
+            if kind is not Kind.STRUCT
+        ]
+        + [sql.add_column(DATASET, VISITS.name, replace(column, name="added_struct")) for column in VISITS.metrics[-1:]]
+    ),
     "drop_table": lambda: [sql.drop_table(DATASET, staging(name)) for name in (*PREBUILT, SYNC_LOG.name)],
     "replace_slices": lambda: [
         sql.replace_slices(DATASET, table, staging(table.name), slices, run_id=run_id, synced_at=AT)
@@ -93,9 +97,9 @@ STATEMENTS: Mapping[str, Callable[[], list[str]]] = {
     "known_slices": lambda: [
         sql.known_slices(DATASET, text, tables, FIRST, LAST, LAST - timedelta(days=3), older)
         for text, tables, older in (
-            ("shop", NAMES[:1], []),
-            (ODD_TEXT, NAMES, MANY_DAYS),
-            *(("shop", [name], [FIRST]) for name in NAMES),
+            ("shop", TABLES[:1], []),
+            (ODD_TEXT, TABLES, MANY_DAYS),
+            *(("shop", [table], [FIRST]) for table in TABLES),
         )
     ],
     "foreign_slices": lambda: [
@@ -105,16 +109,40 @@ STATEMENTS: Mapping[str, Callable[[], list[str]]] = {
         sql.void_slices(DATASET, name, run_id=text, at=AT, reason=text)
         for text, name in zip(ODD_TEXTS, NAMES, strict=True)
     ],
+    "delete_moved_visits": lambda: [
+        sql.delete_moved_visits(DATASET, VISITS, staging(VISITS.name), slices) or ""
+        for slices in ([Slice(VISITS.name, "1", "", LAST)], many_slices(VISITS.name))
+    ],
+    "find_page_titles": lambda: [sql.find_page_titles(DATASET, staging("titles"), many_slices(VISITS.name))],
+    "set_page_titles": lambda: [sql.set_page_titles(DATASET, staging("titles"), many_slices(VISITS.name))],
+    "visit_actions_view": lambda: [sql.visit_actions_view(DATASET)],
     "status_of": lambda: [sql.status_of(DATASET, text) for text in ODD_TEXTS],
 }
 FRAGMENTS = {"literal", "table_name", "in_slices", "in_days"}
+
+NOT_ABOUT_THE_LOG = {
+    "create_table",
+    "drop_table",
+    "replace_slices",
+    "delete_moved_visits",
+    "find_page_titles",
+    "set_page_titles",
+    "visit_actions_view",
+}
 
 Catalog = dict[str, list["AnalyzerColumn"]]
 
 
 def listed(columns: tuple[Column, ...]) -> list[AnalyzerColumn]:
     """Columns as the analyzer wants them."""
-    return [(column.name, str(column.kind), "REQUIRED" if column.required else "NULLABLE") for column in columns]
+    return [
+        (
+            column.name,
+            replace(column, repeated=False).type_name,
+            "REPEATED" if column.repeated else "REQUIRED" if column.required else "NULLABLE",
+        )
+        for column in columns
+    ]
 
 
 def catalog() -> Catalog:
@@ -122,6 +150,7 @@ def catalog() -> Catalog:
     tables = {table.name: listed(table.columns) for table in TABLES}
     tables |= {staging(table.name): listed(table.staged) for table in TABLES}
     tables |= {name: listed(SYNC_LOG.columns) for name in ("_sync_state", staging(SYNC_LOG.name))}
+    tables[staging("titles")] = listed(PAGE_TITLES)
     return {f"{DATASET}.{name}": columns for name, columns in tables.items()} | catalog_of_log(listed(SYNC_LOG.columns))
 
 
@@ -149,6 +178,7 @@ def duckdb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBWarehouse
         warehouse.create_table(Schema(staging(table.name), "", table.staged), "day")
     warehouse.create_table(SYNC_LOG, "day")
     warehouse.create_table(replace(SYNC_LOG, name=staging(SYNC_LOG.name)), "day")
+    warehouse.create_table(Schema(staging("titles"), "", PAGE_TITLES), "day")
     warehouse.create_table(Schema("grid", "", PREBUILT["visits_summary"].columns[:3]), "day")
     warehouse.run(
         "insert into `matomo_shop.grid` (date, website_id, segment) select d, w, s from "
@@ -247,7 +277,7 @@ def test_each_tables_merge_names_each_of_its_columns(analyzer: Callable[[Any], A
             analyzer({**both, f"{DATASET}.{name}": left}).check(statement)
 
 
-@pytest.mark.parametrize("name", sorted(STATEMENTS.keys() - {"create_table", "drop_table", "replace_slices"}))
+@pytest.mark.parametrize("name", sorted(STATEMENTS.keys() - NOT_ABOUT_THE_LOG))
 def test_a_statement_about_the_log_fails_where_the_log_lacks_a_column(
     analyzer: Callable[[Any], Analyzer], name: str
 ) -> None:
@@ -290,6 +320,21 @@ def test_a_statement_about_the_log_fails_where_a_column_has_another_type(
     wrong = [(each, kind if each == column else type_, mode) for each, type_, mode in listed(SYNC_LOG.columns)]
     with pytest.raises(AnalyzerError):
         analyzer(catalog_of_log(wrong)).check(STATEMENTS[name]()[0])
+
+
+def test_the_view_of_the_actions_has_the_columns_that_tell_its_version(bigquery: Analyzer) -> None:
+    """A view whose columns are others is made anew."""
+    assert bigquery.columns(sql.visit_actions_view(DATASET)) == [column.name for column in visit_actions_columns()]
+
+
+@pytest.mark.parametrize("name", ["delete_moved_visits", "find_page_titles", "set_page_titles", "visit_actions_view"])
+def test_a_statement_about_visits_fails_where_the_visits_are_others(
+    analyzer: Callable[[Any], Analyzer], name: str
+) -> None:
+    """The counter-check: without the columns that it reads, a statement does not pass."""
+    fewer = {table: columns[:2] for table, columns in catalog().items()}
+    with pytest.raises(AnalyzerError):
+        analyzer(fewer).check(STATEMENTS[name]()[0])
 
 
 def test_the_views_query_gives_the_logs_columns(bigquery: Analyzer) -> None:

@@ -13,8 +13,8 @@ from matomo_fn.catalogue import PREBUILT, SYNC_LOG, Column, Kind, Schema
 from matomo_fn.deadline import Deadline
 from matomo_fn.errors import TableClash, WarehouseError
 from matomo_fn.plan import Slice
-from matomo_fn.rows import utf8
 from matomo_fn.spool import Spool
+from matomo_fn.values import utf8
 from matomo_fn.warehouse import sql
 from matomo_fn.warehouse.bigquery import BigQueryWarehouse
 from matomo_fn.warehouse.duckdb import DuckDBWarehouse
@@ -104,7 +104,9 @@ class Writer:
         for piece, values in rows.items():
             spool.add(piece, [json.dumps(value, ensure_ascii=False) for value in values])
         spool.close()
-        replace_slices(self.warehouse, COUNTRIES, spool.path, list(rows), run_id=run_id, batch=self.batch, synced_at=AT)
+        replace_slices(
+            self.warehouse, COUNTRIES, [spool.path], list(rows), run_id=run_id, batch=self.batch, synced_at=AT
+        )
 
 
 @pytest.fixture
@@ -138,8 +140,8 @@ def test_a_table_is_created_with_its_columns(warehouse: Warehouse, schema: Schem
     assert ensure_table(warehouse, schema, "day") is True
     found = warehouse.find_table(schema.name)
     assert found is not None
-    assert [(c.name, c.kind, c.required) for c in found.columns] == [
-        (c.name, c.kind, c.required) for c in schema.columns
+    assert [(c.name, c.type_name, c.required) for c in found.columns] == [
+        (c.name, c.type_name, c.required) for c in schema.columns
     ]
     assert not found.is_view
     assert ensure_table(warehouse, schema, "day") is False
@@ -307,7 +309,7 @@ def test_a_merge_that_fails_changes_nothing_and_leaves_no_staging_table(
     broken = replace(COUNTRIES, name="nowhere")
     path = write_lines(write.folder / "b.gz", [{"date": str(MONDAY), "website_id": "1", "segment": "", **row("X")}])
     with pytest.raises(WarehouseError):
-        replace_slices(watched, broken, path, [of()], run_id="r2", batch=1, synced_at=AT)
+        replace_slices(watched, broken, [path], [of()], run_id="r2", batch=1, synced_at=AT)
     assert [what for method, what in watched.calls if method == "run"][-1] == "drop_staging_nowhere_r2_1"
     assert warehouse.find_table("_staging_nowhere_r2_1") is None
     assert labels(warehouse) == [(MONDAY, "1", "", "France")]
@@ -322,7 +324,7 @@ def test_a_load_that_fails_leaves_the_table_as_it_was(opened: Open, warehouse: W
     )
     watched = Watched(opened("r2"))
     with pytest.raises(WarehouseError):
-        replace_slices(watched, COUNTRIES, path, [of()], run_id="r2", batch=1, synced_at=AT)
+        replace_slices(watched, COUNTRIES, [path], [of()], run_id="r2", batch=1, synced_at=AT)
     assert watched.count("run", "merge") == 0
     assert labels(warehouse) == [(MONDAY, "1", "", "France")]
 
@@ -365,7 +367,7 @@ def test_rows_are_appended_and_the_view_shows_the_newest(warehouse: Warehouse, t
     ensure_table(warehouse, SYNC_LOG, "day")
     ensure_view(warehouse, "_sync_state", SYNC_LOG.column_names, sql.state_view(warehouse.dataset), "Newest.")
     for batch, rows in enumerate([[log_row("written", 5), log_row("failed", 9)], [log_row("pending", 7)]]):
-        append_rows(warehouse, SYNC_LOG, write_lines(tmp_path / "a.gz", rows), run_id="r1", batch=batch)
+        append_rows(warehouse, SYNC_LOG, [write_lines(tmp_path / "a.gz", rows)], run_id="r1", batch=batch)
     log = warehouse.query(f"select l.status from {sql.table_name(warehouse.dataset, '_sync_log')} l order by l.status")
     assert [each["status"] for each in log] == ["failed", "pending", "written"]
     (newest,) = warehouse.query(f"select status, error from {sql.table_name(warehouse.dataset, '_sync_state')} v")

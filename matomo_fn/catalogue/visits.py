@@ -1,0 +1,213 @@
+"""The visits log: one row a visit with its actions nested in it, and a view with one row an action."""
+
+from matomo_fn.catalogue.columns import amount, count, document, number, text
+from matomo_fn.catalogue.model import Column, Kind, Source, Table
+
+LIVE = Source("Live.getLastVisitsDetails", ranges=False)
+
+
+def _decimal(name: str, source: str, description: str) -> Column:
+    return Column(name, Kind.FLOAT64, f"{description} Matomo's {source}.", source=source)
+
+
+def _moment(name: str, source: str, description: str) -> Column:
+    return Column(name, Kind.TIMESTAMP, f"{description} Matomo's {source}.", source=source, required=True)
+
+
+def _texts(name: str, source: str, description: str) -> Column:
+    return Column(name, Kind.STRING, f"{description} Matomo's {source}.", source=source, repeated=True)
+
+
+def _struct(name: str, description: str, *fields: Column, repeated: bool = True) -> Column:
+    return Column(name, Kind.STRUCT, description, repeated=repeated, fields=fields)
+
+
+def _custom_dimensions(scope: str) -> Column:
+    return _struct(
+        "custom_dimensions",
+        f"Custom dimensions of the {scope} that have a value. Matomo's dimensionN.",
+        Column("index", Kind.INT64, "The dimension's number N."),
+        Column("value", Kind.STRING, "Its value."),
+    )
+
+
+_VISIT = (
+    text("visitor_id", "visitorId", "The visitor: a cookie or a fingerprint, 16 hexadecimal digits."),
+    text("user_id", "userId", "The user ID that the site gave to the visitor."),
+    text("fingerprint", "fingerprint", "The device's configuration, 16 hexadecimal digits, new each day."),
+    text("visit_ip", "visitIp", "The visitor's IP address, masked as the Matomo is set up."),
+    text("visitor_type", "visitorType", "new, returning or returningCustomer."),
+    number("visit_count", "visitCount", "How many visits the visitor has made, this one included."),
+    _moment("first_action_at", "firstActionTimestamp", "When the visit began."),
+    _moment("last_action_at", "lastActionTimestamp", "When the visit's last action was; its day is the visit's."),
+    number("visit_duration", "visitDuration", "Length of the visit, in seconds."),
+    Column(
+        "visitor_local_time",
+        Kind.TIME,
+        "The visitor's own clock when the visit began. Matomo's visitLocalTime.",
+        source="visitLocalTime",
+    ),
+    number("days_since_first_visit", "daysSinceFirstVisit", "Days since the visitor's first visit."),
+    number("days_since_last_visit", "daysSinceLastVisit", "Days since the visitor's visit before this one."),
+    number("days_since_last_order", "daysSinceLastEcommerceOrder", "Days since the visitor's last order."),
+)
+_COUNTS = (
+    count("action_count", "actions", "Actions."),
+    count("interaction_count", "interactions", "Interactions: page views, searches, downloads and outlinks."),
+    count("event_count", "events", "Events."),
+    count("search_count", "searches", "Searches on the site."),
+    count("goal_conversions", "goalConversions", "Conversions of goals."),
+    count(
+        "truncated_action_count",
+        "truncatedActionsCount",
+        "Actions that Matomo left out because the visit has more than it shows (500 by default).",
+    ),
+    Column("is_converted", Kind.BOOL, "Whether the visit converted. Matomo's visitConverted.", source="visitConverted"),
+)
+_COMMERCE = (
+    text("currency", "siteCurrency", "The site's currency (ISO 4217)."),
+    text("ecommerce_status", "visitEcommerceStatus", "none, ordered, abandonedCart or orderedThenAbandonedCart."),
+    count("order_count", "totalEcommerceConversions", "Orders."),
+    amount("order_revenue", "totalEcommerceRevenue", "Revenue of the orders."),
+    count("order_items", "totalEcommerceItems", "Items ordered."),
+    count("abandoned_carts", "totalAbandonedCarts", "Abandoned carts."),
+    amount("abandoned_cart_revenue", "totalAbandonedCartsRevenue", "Value of the abandoned carts."),
+    count("abandoned_cart_items", "totalAbandonedCartsItems", "Items in the abandoned carts."),
+)
+_CAMPAIGN = tuple(
+    text(f"campaign_{part}", f"campaign{part.title()}", f"The campaign's {part}, where the instance tracks it.")
+    for part in ("id", "name", "keyword", "source", "medium", "content", "group", "placement")
+)
+_ORIGIN = (
+    text("referrer_type", "referrerType", "direct, search, website, campaign, social or ai-assistant."),
+    text("referrer_name", "referrerName", "The search engine, website, campaign or social network."),
+    text("referrer_keyword", "referrerKeyword", "The keyword."),
+    text("referrer_url", "referrerUrl", "The URL that the visit came from."),
+    *_CAMPAIGN,
+)
+_PLACE = (
+    text("continent", "continent", "The continent's English name."),
+    text("continent_code", "continentCode", "The continent's three-letter code."),
+    text("country", "country", "The country's English name."),
+    text("country_code", "countryCode", "The country's two-letter code (ISO 3166), in lower case."),
+    text("region", "region", "The region's name."),
+    text("region_code", "regionCode", "The region's code (ISO 3166-2)."),
+    text("city", "city", "The city's name."),
+    _decimal("latitude", "latitude", "Latitude in degrees."),
+    _decimal("longitude", "longitude", "Longitude in degrees."),
+)
+_DEVICE = (
+    text("device_type", "deviceType", "The kind of device."),
+    text("device_brand", "deviceBrand", "The device's brand."),
+    text("device_model", "deviceModel", "The device's model."),
+    text("operating_system", "operatingSystemName", "The operating system."),
+    text("operating_system_version", "operatingSystemVersion", "Its version."),
+    text("browser", "browserName", "The browser."),
+    text("browser_version", "browserVersion", "Its version."),
+    text("resolution", "resolution", "The screen's resolution."),
+    text("language", "language", "The browser's language, in English."),
+    text("language_code", "languageCode", "The browser's language code."),
+    _texts("browser_plugins", "plugins", "Plugins of the browser."),
+)
+ACTION_FIELDS = (
+    text("type", "type", "action (a page view), event, search, goal, download, outlink, content and so on."),
+    Column(
+        "occurred_at",
+        Kind.TIMESTAMP,
+        "When it was, in true UTC. Matomo's timestamp, which is the site's wall clock.",
+        source="timestamp",
+    ),
+    text("url", "url", "The URL."),
+    text("title", "pageTitle", "The page's title."),
+    text("pageview_id", "idpageview", "The page view that the action belongs to."),
+    number("pageview_position", "pageviewPosition", "The page view's position in the visit, from 1."),
+    number("time_spent", "timeSpent", "Time until the next page view, in seconds."),
+    number("page_load_ms", "pageLoadTimeMilliseconds", "Time that the page took to load, in milliseconds."),
+    text("event_category", "eventCategory", "The event's category."),
+    text("event_action", "eventAction", "The event's action."),
+    text("event_name", "eventName", "The event's name."),
+    _decimal("event_value", "eventValue", "The event's value."),
+    number("goal_id", "goalId", "The goal's number."),
+    text("goal_name", "goalName", "The goal's name."),
+    _decimal("revenue", "revenue", "Revenue of the goal, order or cart, in the site's currency."),
+    text("search_keyword", "siteSearchKeyword", "What was searched for."),
+    text("search_category", "siteSearchCategory", "The category that was searched in."),
+    number("search_count", "siteSearchCount", "Results found."),
+    text("content_name", "contentName", "The content's name."),
+    text("content_piece", "contentPiece", "The content's piece."),
+    text("content_target", "contentTarget", "The content's target."),
+    text("content_interaction", "contentInteraction", "How the content was interacted with."),
+    text("order_id", "orderId", "The order's number."),
+    _decimal("order_subtotal", "revenueSubTotal", "The order's subtotal."),
+    _decimal("order_tax", "revenueTax", "The order's tax."),
+    _decimal("order_shipping", "revenueShipping", "The order's shipping."),
+    _decimal("order_discount", "revenueDiscount", "The order's discount."),
+    _struct(
+        "items",
+        "Items of the order or cart. Matomo's itemDetails.",
+        text("sku", "itemSKU", "The item's SKU."),
+        text("name", "itemName", "The item's name."),
+        _texts("categories", "categories", "Its categories."),
+        _decimal("price", "price", "Price of one."),
+        number("quantity", "quantity", "How many."),
+    ),
+    _struct(
+        "product",
+        "The product that the page shows.",
+        text("sku", "productViewSku", "The product's SKU."),
+        text("name", "productViewName", "The product's name."),
+        _decimal("price", "productViewPrice", "Its price."),
+        _texts("categories", "productViewCategories", "Its categories."),
+        repeated=False,
+    ),
+    _custom_dimensions("action"),
+    document("raw", "other fields", "Every other field of the action that carries information."),
+)
+_MORE = (
+    _custom_dimensions("visit"),
+    _struct(
+        "custom_variables",
+        "Custom variables of the visit. Matomo's customVariables.",
+        Column("index", Kind.INT64, "The variable's number."),
+        Column("name", Kind.STRING, "Its name."),
+        Column("value", Kind.STRING, "Its value."),
+    ),
+    document("raw", "other fields", "Every other field of the visit that carries information."),
+    _struct("actions", "The visit's actions, in Matomo's order.", *ACTION_FIELDS),
+)
+
+VISITS = Table(
+    "visits",
+    "The visits log: one row a visit, with its actions. A visit stands on the site's day of its last action.",
+    (LIVE,),
+    (*_VISIT, *_COUNTS, *_COMMERCE, *_ORIGIN, *_PLACE, *_DEVICE, *_MORE),
+    (Column("visit_id", Kind.INT64, "The visit. Matomo's idVisit.", source="idVisit", required=True),),
+    is_log=True,
+)
+
+# Columns that a connector may leave out, by their path; without the rest a row would not be a visit.
+EXCLUDABLE = frozenset(
+    [column.name for column in VISITS.shaped if not column.required]
+    + [f"actions.{field.name}" for field in ACTION_FIELDS if field.name != "type"]
+)
+
+# What the visits tell of the pages' titles.
+PAGE_TITLES = (
+    Column("date", Kind.DATE, "The day.", required=True),
+    Column("website_id", Kind.STRING, "The site.", required=True),
+    Column("url", Kind.STRING, "The page's URL.", required=True),
+    Column("title", Kind.STRING, "The title that it had in most views; NULL where no visit saw one."),
+)
+
+VISIT_ACTIONS = "visit_actions"
+VISIT_ACTIONS_DESCRIPTION = "One row an action of a visit, with the visit's referrer, country and device."
+# The columns of a visit that stand beside each of its actions. Names that an action has as well are not among them.
+VISIT_ACTIONS_OF_VISIT = tuple(column.name for column in (*_ORIGIN, *_PLACE[:4], *_DEVICE[:7]))
+
+
+def visit_actions_columns() -> tuple[Column, ...]:
+    """Return the columns of the view, in its order."""
+    of_visit = {column.name: column for column in (*VISITS.slice_columns, *VISITS.shaped)}
+    index = Column("action_index", Kind.INT64, "The action's position in the visit, from 1.")
+    first = (of_visit[name] for name in ("date", "website_id", "visit_id", "visitor_id", "user_id"))
+    return (*first, index, *ACTION_FIELDS, *(of_visit[name] for name in VISIT_ACTIONS_OF_VISIT))

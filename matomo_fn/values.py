@@ -1,0 +1,75 @@
+"""From one of Matomo's JSON values to one of ours: the same counter is an int here and a numeric string there.
+
+Each function raises ValueError, with a phrase that follows the field's name, where a value cannot be read without
+guessing.
+"""
+
+import json
+import math
+import re
+
+_INTEGER = re.compile(r"[+-]?\d+(\.0+)?")
+_DECIMAL = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
+_PERCENT = re.compile(r"([+-]?\d+(?:\.\d+)?)[ \u00a0\u202f]?%")
+_INT64 = range(-(2**63), 2**63)
+_SHOWN = 80  # characters of a value that an error repeats
+
+# A value as one compact JSON text, without NaN, which JSON has not.
+encode = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False).encode
+
+
+def utf8(text: str) -> bytes:
+    """Return the text's bytes; half a surrogate pair, as Matomo's cut at 1,024 characters leaves, becomes U+FFFD."""
+    try:
+        return text.encode()
+    except UnicodeEncodeError:
+        return text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").encode()
+
+
+def as_integer(value: object) -> int:
+    """Return a whole number of 64 bits."""
+    if type(value) is int:
+        result = value
+    elif isinstance(value, str) and _INTEGER.fullmatch(value):
+        result = int(value.partition(".")[0])
+    elif isinstance(value, float) and value.is_integer():
+        result = int(value)
+    else:
+        raise ValueError(f"is {shown(value)}, not a whole number")
+    if result not in _INT64:
+        raise ValueError(f"is {result}, which is more than 64 bits hold")
+    return result
+
+
+def as_float(value: object) -> float:
+    """Return a finite number; 21% is 0.21."""
+    if type(value) in (int, float):
+        try:
+            result = float(value)  # type: ignore[arg-type]  # the line above tells bool from int, which mypy cannot
+        except OverflowError:  # an int of more than 308 digits
+            result = math.inf
+    elif isinstance(value, str) and _DECIMAL.fullmatch(value):
+        result = float(value)
+    elif isinstance(value, str) and (match := _PERCENT.fullmatch(value)):
+        # A server that formats all the same. Rounded, since 29 / 100 must be what format_metrics=0 gives.
+        result = round(float(match[1]) / 100, 12)
+    else:
+        raise ValueError(f"is {shown(value)}, not a number")
+    if not math.isfinite(result):
+        raise ValueError(f"is {shown(value)}, not a finite number")
+    return result
+
+
+def as_text(value: object) -> str:
+    """Return a text; PHP turns a label of digits into a number."""
+    if isinstance(value, str):
+        return value if value.isascii() else utf8(value).decode()  # as it is written: two halves of a pair are one
+    if type(value) in (int, float):
+        return str(value)
+    raise ValueError(f"is {shown(value)}, not a text")
+
+
+def shown(value: object) -> str:
+    """Return a value as an error shows it."""
+    text = json.dumps(value, ensure_ascii=False, default=str)
+    return text if len(text) <= _SHOWN else f"{text[: _SHOWN - 3]}..."
