@@ -1,0 +1,117 @@
+# Every role that is given, each on the one thing that needs it; docs/deploy.md has the same as a table (tested).
+
+locals {
+  pubsub_agent = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-pubsub.iam.gserviceaccount.com"
+}
+
+resource "google_service_account" "build" {
+  project      = var.project
+  account_id   = "${var.name}-build"
+  display_name = "matomo-fn: builds the functions' image"
+
+  depends_on = [google_project_service.required]
+}
+
+resource "google_service_account" "push" {
+  project      = var.project
+  account_id   = "${var.name}-push"
+  display_name = "matomo-fn: Pub/Sub calls sync_event by it"
+
+  depends_on = [google_project_service.required]
+}
+
+resource "google_service_account" "run" {
+  project      = var.project
+  account_id   = "${var.name}-run"
+  display_name = "matomo-fn: the functions run by it"
+
+  depends_on = [google_project_service.required]
+}
+
+resource "google_service_account" "schedule" {
+  project      = var.project
+  account_id   = "${var.name}-schedule"
+  display_name = "matomo-fn: Cloud Scheduler calls sync by it"
+
+  depends_on = [google_project_service.required]
+}
+
+# Jobs belong to a project and to nothing smaller; what they may read and write is said by dataset.
+resource "google_project_iam_member" "run" {
+  project = var.project
+  role    = "roles/bigquery.jobUser"
+  member  = google_service_account.run.member
+}
+
+resource "google_bigquery_dataset_iam_member" "run" {
+  for_each   = google_bigquery_dataset.connector
+  project    = var.project
+  dataset_id = each.value.dataset_id
+  role       = "roles/bigquery.dataEditor"
+  member     = google_service_account.run.member
+}
+
+resource "google_secret_manager_secret_iam_member" "run" {
+  for_each  = google_secret_manager_secret.connector
+  project   = var.project
+  secret_id = each.value.secret_id
+  role      = "roles/secretmanager.secretAccessor"
+  member    = google_service_account.run.member
+}
+
+# Bindings and not members: whatever else was given the right to call, by hand or by a console's checkbox, loses it
+# with the next apply.
+resource "google_cloud_run_v2_service_iam_binding" "sync" {
+  project  = var.project
+  location = var.region
+  name     = google_cloudfunctions2_function.sync.name
+  role     = "roles/run.invoker"
+  members  = [google_service_account.schedule.member]
+}
+
+resource "google_cloud_run_v2_service_iam_binding" "sync_event" {
+  project  = var.project
+  location = var.region
+  name     = google_cloudfunctions2_function.sync_event.name
+  role     = "roles/run.invoker"
+  members  = [google_service_account.push.member]
+}
+
+resource "google_artifact_registry_repository_iam_member" "build" {
+  project    = var.project
+  location   = var.region
+  repository = google_artifact_registry_repository.images.name
+  role       = "roles/artifactregistry.writer"
+  member     = google_service_account.build.member
+}
+
+resource "google_storage_bucket_iam_member" "build" {
+  bucket = local.function_sources_bucket
+  role   = "roles/storage.objectViewer"
+  member = google_service_account.build.member
+
+  depends_on = [google_storage_bucket.function_sources]
+}
+
+# Pub/Sub signs the push's token as the service account, and moves dead letters itself.
+resource "google_service_account_iam_member" "push" {
+  service_account_id = google_service_account.push.name
+  role               = "roles/iam.serviceAccountOpenIdTokenCreator"
+  member             = local.pubsub_agent
+
+  depends_on = [google_pubsub_topic.requests]
+}
+
+resource "google_pubsub_topic_iam_member" "dead_letters" {
+  project = var.project
+  topic   = google_pubsub_topic.dead_letters.name
+  role    = "roles/pubsub.publisher"
+  member  = local.pubsub_agent
+}
+
+resource "google_pubsub_subscription_iam_member" "dead_letters" {
+  project      = var.project
+  subscription = google_pubsub_subscription.requests.name
+  role         = "roles/pubsub.subscriber"
+  member       = local.pubsub_agent
+}

@@ -1,0 +1,59 @@
+locals {
+  labels = merge(var.labels, { app = var.name })
+
+  # Times in harmony. Whoever waits, waits longer than the one he waits for, so that nobody is cut off:
+  #
+  #   caller's deadline   Scheduler: var.attempt_deadline; Pub/Sub: 600 s is the most that a subscription knows
+  #   − 30 s              the function's timeout: a cold start (its imports take 1.5 s) and the answer's way back
+  #   − 60 s              the program's time budget: it stops asking Matomo 60 s before that, writes what it has, and cuts
+  #                       each call to Matomo and BigQuery to what is left of the budget
+  #
+  # A run that ended by its budget has logged what it did; one killed by the timeout would lose its spool.
+  scheduler_deadline = var.attempt_deadline
+  ack_deadline       = 600
+  sync_timeout       = local.scheduler_deadline - 30
+  sync_event_timeout = local.ack_deadline - 30
+  sync_budget        = local.sync_timeout - 60
+  sync_event_budget  = local.sync_event_timeout - 60
+
+  connectors = {
+    for name, connector in var.connectors : name => {
+      # The program's own default is the same one (matomo_fn/config.py).
+      dataset          = coalesce(connector.dataset, "matomo_${replace(name, "-", "_")}")
+      late_after_hours = connector.late_after_hours
+      location         = coalesce(connector.location, var.dataset_location)
+    }
+  }
+  datasets = {
+    for dataset in distinct([for connector in values(local.connectors) : connector.dataset]) :
+    dataset => distinct([for connector in values(local.connectors) : connector.location if connector.dataset == dataset])[0]
+  }
+  schedules = merge([
+    for name, connector in var.connectors : {
+      for key, schedule in connector.schedules : "${name}-${key}" => {
+        connector = name
+        cron      = schedule.cron
+        paused    = schedule.paused
+        request = { for field, value in {
+          connector = name
+          mode      = schedule.mode
+          sites     = schedule.sites
+          tables    = schedule.tables
+        } : field => value if value != null }
+        time_zone = coalesce(schedule.time_zone, var.time_zone)
+      }
+    }
+  ]...)
+  secrets = toset(flatten([for name in keys(var.connectors) : ["matomo-${name}-config", "matomo-${name}-token"]]))
+
+  # Every setting of the program (matomo_fn/settings.py), and MATOMO_FN_TIME_BUDGET beside each function.
+  # BIGQUERY_EMULATOR_HOST is the one that never stands here: it would send the rows elsewhere.
+  environment = { for name, value in {
+    GOOGLE_CLOUD_PROJECT      = var.project
+    MATOMO_FN_LOG_FORMAT      = "json"
+    MATOMO_FN_SECRETS         = "secret-manager"
+    MATOMO_FN_SECRET_VERSIONS = join(",", [for secret, version in var.secret_versions : "${secret}=${version}"])
+    MATOMO_FN_SPOOL_MEGABYTES = tostring(var.spool_megabytes)
+    MATOMO_FN_WAREHOUSE       = "bigquery"
+  } : name => value if value != "" }
+}

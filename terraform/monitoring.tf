@@ -1,0 +1,196 @@
+# The program writes one line for each thing that matters, an event's name and fields (matomo_fn/logs.py); what is counted
+# and alerted on are those lines. The alerts ask by PromQL: it takes a metric that has no value yet, so that one apply does,
+# looks back further than a day, and can count what did not happen.
+
+locals {
+  metric_prefix = replace(var.name, "-", "_")
+  # Both functions' lines and nobody else's.
+  log_source = join(" AND ", [
+    "resource.type=\"cloud_run_revision\"",
+    "resource.labels.service_name=(\"${var.name}-sync\" OR \"${var.name}-sync-event\")",
+  ])
+  metrics = {
+    refusals = {
+      description = "Requests and messages that can never succeed, such as a misspelt configuration."
+      filter      = "jsonPayload.message=(\"request_refused\" OR \"message_refused\")"
+      labels      = { message = "EXTRACT(jsonPayload.message)" }
+    }
+    runs = {
+      description = "Runs that ended, by connector and status."
+      filter      = "jsonPayload.message=\"run_finished\""
+      labels = {
+        connector = "EXTRACT(jsonPayload.connector)"
+        status    = "EXTRACT(jsonPayload.status)"
+      }
+    }
+    token_refusals = {
+      description = "Runs that Matomo ended by refusing the token, or by blocking the address for refused tokens."
+      filter      = "jsonPayload.message=\"run_finished\" AND jsonPayload.errors=~\"refused the token|too many refused tokens\""
+      labels      = { connector = "EXTRACT(jsonPayload.connector)" }
+    }
+  }
+  channels = concat(var.notification_channels, [for channel in google_monitoring_notification_channel.email : channel.id])
+}
+
+resource "google_logging_metric" "event" {
+  for_each    = local.metrics
+  project     = var.project
+  name        = "${local.metric_prefix}_${each.key}"
+  description = each.value.description
+  filter      = "${local.log_source} AND ${each.value.filter}"
+
+  label_extractors = each.value.labels
+
+  metric_descriptor {
+    metric_kind = "DELTA"
+    value_type  = "INT64"
+    unit        = "1"
+
+    dynamic "labels" {
+      for_each = each.value.labels
+
+      content {
+        key        = labels.key
+        value_type = "STRING"
+      }
+    }
+  }
+
+  depends_on = [google_project_service.required]
+}
+
+resource "google_monitoring_notification_channel" "email" {
+  for_each     = var.alert_emails
+  project      = var.project
+  display_name = "matomo-fn: ${each.value}"
+  type         = "email"
+  labels       = { email_address = each.value }
+
+  depends_on = [google_project_service.required]
+}
+
+resource "google_monitoring_alert_policy" "run_failed" {
+  project               = var.project
+  display_name          = "${var.name}: a run failed"
+  combiner              = "OR"
+  severity              = "WARNING"
+  notification_channels = local.channels
+  user_labels           = local.labels
+
+  conditions {
+    display_name = "run_finished with status failed"
+
+    condition_prometheus_query_language {
+      query                     = "sum by (connector) (increase(logging_googleapis_com:user_${google_logging_metric.event["runs"].name}{monitored_resource=\"cloud_run_revision\",status=\"failed\"}[10m])) > 0"
+      duration                  = "0s"
+      evaluation_interval       = "60s"
+      disable_metric_validation = true
+    }
+  }
+
+  conditions {
+    display_name = "request_refused or message_refused"
+
+    condition_prometheus_query_language {
+      query                     = "sum by (message) (increase(logging_googleapis_com:user_${google_logging_metric.event["refusals"].name}{monitored_resource=\"cloud_run_revision\"}[10m])) > 0"
+      duration                  = "0s"
+      evaluation_interval       = "60s"
+      disable_metric_validation = true
+    }
+  }
+
+  documentation {
+    mime_type = "text/markdown"
+    content   = "A run ended with errors, or a request could not be understood. Its line in the log says what happened and what to do; what failed is asked again by the next run.\n\n`${local.logs_command}`"
+  }
+}
+
+resource "google_monitoring_alert_policy" "late" {
+  for_each              = { for name, connector in local.connectors : name => connector if connector.late_after_hours > 0 }
+  project               = var.project
+  display_name          = "${var.name}: the tables of ${each.key} are late"
+  combiner              = "OR"
+  severity              = "ERROR"
+  notification_channels = local.channels
+  user_labels           = local.labels
+
+  conditions {
+    display_name = "no complete run for ${each.value.late_after_hours} hours"
+
+    # "or vector(0)": no line at all is a zero too, also where there has never been one.
+    condition_prometheus_query_language {
+      query                     = "(sum(increase(logging_googleapis_com:user_${google_logging_metric.event["runs"].name}{monitored_resource=\"cloud_run_revision\",connector=\"${each.key}\",status=\"complete\"}[${each.value.late_after_hours}h])) or vector(0)) < 1"
+      duration                  = "3600s" # time for the first run after the first apply
+      evaluation_interval       = "300s"
+      disable_metric_validation = true
+    }
+  }
+
+  documentation {
+    mime_type = "text/markdown"
+    content   = "No run of connector ${each.key} was complete for ${each.value.late_after_hours} hours: it is not started (Cloud Scheduler), killed (memory, timeout), fails, or has more to do than its time allows.\n\n`${local.logs_command}`"
+  }
+}
+
+resource "google_monitoring_alert_policy" "dead_letters" {
+  project               = var.project
+  display_name          = "${var.name}: a message is dead"
+  combiner              = "OR"
+  severity              = "ERROR"
+  notification_channels = local.channels
+  user_labels           = local.labels
+
+  conditions {
+    display_name = "messages wait in ${google_pubsub_subscription.dead_letters.name}"
+
+    condition_prometheus_query_language {
+      query                     = "max(pubsub_googleapis_com:subscription_num_undelivered_messages{monitored_resource=\"pubsub_subscription\",subscription_id=\"${google_pubsub_subscription.dead_letters.name}\"}) > 0"
+      duration                  = "0s"
+      evaluation_interval       = "60s"
+      disable_metric_validation = true
+    }
+  }
+
+  documentation {
+    mime_type = "text/markdown"
+    content   = "A message was delivered ${var.delivery_attempts} times and never done. Read it, mend the cause, publish it anew and take it off:\n\n`gcloud pubsub subscriptions pull ${google_pubsub_subscription.dead_letters.name} --project=${var.project} --auto-ack`"
+  }
+}
+
+resource "google_monitoring_alert_policy" "token_refused" {
+  project               = var.project
+  display_name          = "${var.name}: Matomo refuses the token"
+  combiner              = "OR"
+  severity              = "CRITICAL"
+  notification_channels = local.channels
+  user_labels           = local.labels
+
+  conditions {
+    display_name = "run_finished with a refused token"
+
+    condition_prometheus_query_language {
+      query                     = "sum by (connector) (increase(logging_googleapis_com:user_${google_logging_metric.event["token_refusals"].name}{monitored_resource=\"cloud_run_revision\"}[10m])) > 0"
+      duration                  = "0s"
+      evaluation_interval       = "60s"
+      disable_metric_validation = true
+    }
+  }
+
+  documentation {
+    mime_type = "text/markdown"
+    content   = "Matomo refused the token: it is wrong, expired or revoked. Every further attempt brings the address nearer to being blocked, so pause the connector's schedule or set a valid token at once (the output set_token has the command)."
+  }
+}
+
+# The program's own lines, for who keeps logs longer or elsewhere.
+resource "google_logging_project_sink" "events" {
+  count                  = var.log_sink_destination == null ? 0 : 1
+  project                = var.project
+  name                   = "${var.name}-events"
+  description            = "matomo-fn's own log lines."
+  destination            = var.log_sink_destination
+  filter                 = "${local.log_source} AND jsonPayload.message:*"
+  unique_writer_identity = true
+
+  depends_on = [google_project_service.required]
+}

@@ -1,0 +1,336 @@
+# Variables that cannot work are refused before anything is asked of Google.
+
+mock_provider "google" {}
+
+variables {
+  project    = "test-project"
+  connectors = { shop = {} }
+}
+
+run "no_project" {
+  command = plan
+  variables {
+    project = "Not A Project"
+  }
+  expect_failures = [var.project]
+}
+
+run "no_connector" {
+  command = plan
+  variables {
+    connectors = {}
+  }
+  expect_failures = [var.connectors]
+}
+
+run "connector_with_capitals" {
+  command = plan
+  variables {
+    connectors = { Shop = {} }
+  }
+  expect_failures = [var.connectors]
+}
+
+run "connector_with_underscore" {
+  command = plan
+  variables {
+    connectors = { my_shop = {} }
+  }
+  expect_failures = [var.connectors]
+}
+
+run "dataset_with_hyphen" {
+  command = plan
+  variables {
+    connectors = { shop = { dataset = "my-data" } }
+  }
+  expect_failures = [var.connectors]
+}
+
+run "location_that_is_none" {
+  command = plan
+  variables {
+    connectors = { shop = { location = "Europe" } }
+  }
+  expect_failures = [var.connectors]
+}
+
+run "one_dataset_in_two_places" {
+  command = plan
+  variables {
+    connectors = { a = { dataset = "d", location = "EU" }, b = { dataset = "d", location = "US" } }
+  }
+  expect_failures = [var.connectors]
+}
+
+run "one_dataset_in_two_places_by_default" {
+  command = plan
+  variables {
+    connectors = { a = { dataset = "matomo_b", location = "US" }, b = {} }
+  }
+  expect_failures = [var.connectors]
+}
+
+run "late_at_once" {
+  command = plan
+  variables {
+    connectors = { shop = { late_after_hours = 1 } }
+  }
+  expect_failures = [var.connectors]
+}
+
+run "schedule_with_capitals" {
+  command = plan
+  variables {
+    connectors = { shop = { schedules = { Daily = {} } } }
+  }
+  expect_failures = [var.connectors]
+}
+
+run "cron_of_four_fields" {
+  command = plan
+  variables {
+    connectors = { shop = { schedules = { daily = { cron = "30 4 * *" } } } }
+  }
+  expect_failures = [var.connectors]
+}
+
+run "cron_of_six_fields" {
+  command = plan
+  variables {
+    connectors = { shop = { schedules = { daily = { cron = "0 30 4 * * *" } } } }
+  }
+  expect_failures = [var.connectors]
+}
+
+run "cron_at_25_o_clock" {
+  command = plan
+  variables {
+    connectors = { shop = { schedules = { daily = { cron = "0 25 * * *" } } } }
+  }
+  expect_failures = [var.connectors]
+}
+
+run "cron_at_minute_60" {
+  command = plan
+  variables {
+    connectors = { shop = { schedules = { daily = { cron = "60 4 * * *" } } } }
+  }
+  expect_failures = [var.connectors]
+}
+
+run "cron_in_words" {
+  command = plan
+  variables {
+    connectors = { shop = { schedules = { daily = { cron = "every day" } } } }
+  }
+  expect_failures = [var.connectors]
+}
+
+run "mode_that_is_none" {
+  command = plan
+  variables {
+    connectors = { shop = { schedules = { daily = { mode = "everything" } } } }
+  }
+  expect_failures = [var.connectors]
+}
+
+run "time_zone_as_offset" {
+  command = plan
+  variables {
+    connectors = { shop = { schedules = { daily = { time_zone = "+02:00" } } } }
+  }
+  expect_failures = [var.connectors]
+}
+
+run "site_by_name" {
+  command = plan
+  variables {
+    connectors = { shop = { schedules = { daily = { sites = ["shop"] } } } }
+  }
+  expect_failures = [var.connectors]
+}
+
+run "deadline_past_half_an_hour" {
+  command = plan
+  variables {
+    attempt_deadline = 1801
+  }
+  expect_failures = [var.attempt_deadline]
+}
+
+run "deadline_too_short" {
+  command = plan
+  variables {
+    attempt_deadline = 60
+  }
+  expect_failures = [var.attempt_deadline]
+}
+
+run "no_concurrency" {
+  command = plan
+  variables {
+    concurrency = 0
+  }
+  expect_failures = [var.concurrency]
+}
+
+run "default_location_that_is_none" {
+  command = plan
+  variables {
+    dataset_location = "Germany"
+  }
+  expect_failures = [var.dataset_location]
+}
+
+run "four_deliveries" {
+  command = plan
+  variables {
+    delivery_attempts = 4
+  }
+  expect_failures = [var.delivery_attempts]
+}
+
+run "ingress_that_is_none" {
+  command = plan
+  variables {
+    ingress = "ALL"
+  }
+  expect_failures = [var.ingress]
+}
+
+run "label_with_capitals" {
+  command = plan
+  variables {
+    labels = { Team = "data" }
+  }
+  expect_failures = [var.labels]
+}
+
+run "sink_to_nowhere" {
+  command = plan
+  variables {
+    log_sink_destination = "gs://logs"
+  }
+  expect_failures = [var.log_sink_destination]
+}
+
+run "no_instances" {
+  command = plan
+  variables {
+    max_instances = 0
+  }
+  expect_failures = [var.max_instances]
+}
+
+run "memory_in_megabytes" {
+  command = plan
+  variables {
+    memory = "1024M"
+  }
+  expect_failures = [var.memory]
+}
+
+run "memory_too_small_for_the_spool" {
+  command = plan
+  variables {
+    spool_megabytes = 512
+  }
+  expect_failures = [var.memory]
+}
+
+run "memory_too_small_for_the_concurrency" {
+  command = plan
+  variables {
+    concurrency = 4
+  }
+  expect_failures = [var.memory]
+}
+
+run "name_too_long" {
+  command = plan
+  variables {
+    name = "matomo-fn-of-the-agency"
+  }
+  expect_failures = [var.name]
+}
+
+run "channel_by_name" {
+  command = plan
+  variables {
+    notification_channels = ["mail"]
+  }
+  expect_failures = [var.notification_channels]
+}
+
+run "mail_without_at" {
+  command = plan
+  variables {
+    alert_emails = ["data"]
+  }
+  expect_failures = [var.alert_emails]
+}
+
+run "region_of_many" {
+  command = plan
+  variables {
+    region = "EU"
+  }
+  expect_failures = [var.region]
+}
+
+run "too_many_retries" {
+  command = plan
+  variables {
+    retry_count = 6
+  }
+  expect_failures = [var.retry_count]
+}
+
+run "old_runtime" {
+  command = plan
+  variables {
+    runtime = "python310"
+  }
+  expect_failures = [var.runtime]
+}
+
+run "secret_in_a_multi_region" {
+  command = plan
+  variables {
+    secret_locations = ["EU"]
+  }
+  expect_failures = [var.secret_locations]
+}
+
+run "version_of_a_secret_that_is_none" {
+  command = plan
+  variables {
+    secret_versions = { matomo-shop-password = "1" }
+  }
+  expect_failures = [var.secret_versions]
+}
+
+run "version_that_is_none" {
+  command = plan
+  variables {
+    secret_versions = { matomo-shop-token = "latest" }
+  }
+  expect_failures = [var.secret_versions]
+}
+
+run "spool_of_nothing" {
+  command = plan
+  variables {
+    spool_megabytes = 0
+  }
+  expect_failures = [var.spool_megabytes]
+}
+
+run "default_time_zone_in_words" {
+  command = plan
+  variables {
+    time_zone = "berlin time"
+  }
+  expect_failures = [var.time_zone]
+}

@@ -1,0 +1,343 @@
+variable "alert_emails" {
+  description = "Addresses that alerts are mailed to; each becomes a notification channel."
+  type        = set(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for address in var.alert_emails : can(regex("^[^@ ]+@[^@ ]+\\.[^@ ]+$", address))])
+    error_message = "Each of alert_emails has to be an address such as data@example.com."
+  }
+}
+
+variable "attempt_deadline" {
+  description = "Seconds that Cloud Scheduler waits for one attempt; the function's timeout and the program's own time budget follow from it (locals.tf). 30 minutes is Scheduler's most."
+  type        = number
+  default     = 1800
+  nullable    = false
+
+  validation {
+    condition     = var.attempt_deadline == floor(var.attempt_deadline) && var.attempt_deadline >= 300 && var.attempt_deadline <= 1800
+    error_message = "attempt_deadline has to be a whole number of seconds from 300 to 1800."
+  }
+}
+
+variable "concurrency" {
+  description = "Requests that one instance serves at once. 1 keeps a run's memory its own; more saves instances where many small connectors share a schedule, and needs the memory (see memory)."
+  type        = number
+  default     = 1
+  nullable    = false
+
+  validation {
+    condition     = var.concurrency == floor(var.concurrency) && var.concurrency >= 1 && var.concurrency <= 8
+    error_message = "concurrency has to be a whole number from 1 to 8."
+  }
+}
+
+variable "connectors" {
+  description = <<-EOT
+    What to sync, by the connector's name: one Matomo instance into one dataset.
+
+    dataset: the dataset's name, by default matomo_<name>; several connectors may share one.
+    location: of the dataset, by default dataset_location.
+    late_after_hours: alert where no run was complete for so long; 0 for no such alert.
+    schedules: by name, when to ask for what. cron in five fields and in time_zone; tables, sites and mode as in
+    a request (README), left out for everything that is due; paused for a job that waits for your hand.
+  EOT
+  type = map(object({
+    dataset          = optional(string)
+    late_after_hours = optional(number, 30)
+    location         = optional(string)
+    schedules = optional(map(object({
+      cron      = optional(string, "30 4 * * *")
+      mode      = optional(string)
+      paused    = optional(bool, false)
+      sites     = optional(list(string))
+      tables    = optional(list(string))
+      time_zone = optional(string)
+    })), { daily = {} })
+  }))
+  nullable = false
+
+  validation {
+    condition     = length(var.connectors) > 0
+    error_message = "connectors names none: give at least one, such as { shop = {} }."
+  }
+  validation {
+    condition     = alltrue([for name in keys(var.connectors) : can(regex("^[a-z][a-z0-9-]{0,62}$", name))])
+    error_message = "A connector's name is lower-case letters, digits and hyphens, begins with a letter and has at most 63 of them."
+  }
+  validation {
+    condition     = alltrue([for connector in values(var.connectors) : connector.dataset == null || can(regex("^[A-Za-z0-9_]+$", connector.dataset))])
+    error_message = "A connector's dataset is letters, digits and underscores."
+  }
+  validation {
+    condition     = alltrue([for connector in values(var.connectors) : connector.location == null || can(regex("^(EU|US|[a-z]+(-[a-z]+)+[0-9]+)$", connector.location))])
+    error_message = "A connector's location is a place of BigQuery such as EU, US or europe-west1."
+  }
+  validation {
+    condition = alltrue([
+      for dataset in distinct([for name, connector in var.connectors : coalesce(connector.dataset, "matomo_${replace(name, "-", "_")}")]) :
+      length(distinct([
+        for name, connector in var.connectors : coalesce(connector.location, var.dataset_location)
+        if coalesce(connector.dataset, "matomo_${replace(name, "-", "_")}") == dataset
+      ])) == 1
+    ])
+    error_message = "Connectors that share a dataset have to name the same location: a dataset is in one place."
+  }
+  validation {
+    condition     = alltrue([for connector in values(var.connectors) : connector.late_after_hours == 0 || (connector.late_after_hours >= 2 && connector.late_after_hours <= 720)])
+    error_message = "late_after_hours is from 2 to 720, or 0 for no such alert."
+  }
+  validation {
+    condition     = alltrue(flatten([for connector in values(var.connectors) : [for name in keys(connector.schedules) : can(regex("^[a-z][a-z0-9-]{0,62}$", name))]]))
+    error_message = "A schedule's name is lower-case letters, digits and hyphens, and begins with a letter."
+  }
+  validation {
+    # Its five fields, their characters and their ranges: Terraform's provider takes any text, and Scheduler refuses it at the apply.
+    condition = alltrue(flatten([for connector in values(var.connectors) : [
+      for schedule in values(connector.schedules) : can(regex(join(" ", [
+        "^(\\*|[0-5]?[0-9])([-/,][0-5]?[0-9])*",
+        "(\\*|[01]?[0-9]|2[0-3])([-/,]([01]?[0-9]|2[0-3]))*",
+        "(\\*|[1-9]|[12][0-9]|3[01])([-/,]([1-9]|[12][0-9]|3[01]))*",
+        "(\\*|[1-9]|1[0-2]|[A-Za-z]{3})([-/,]([1-9]|1[0-2]|[A-Za-z]{3}))*",
+        "(\\*|[0-7]|[A-Za-z]{3})([-/,]([0-7]|[A-Za-z]{3}))*$",
+      ]), schedule.cron))
+    ]]))
+    error_message = "A schedule's cron is five fields (minute, hour, day, month, weekday), such as \"30 4 * * *\"."
+  }
+  validation {
+    condition = alltrue(flatten([for connector in values(var.connectors) : [
+      for schedule in values(connector.schedules) : schedule.mode == null || contains(["incremental", "backfill", "full_refresh"], coalesce(schedule.mode, "-"))
+    ]]))
+    error_message = "A schedule's mode is incremental, backfill or full_refresh."
+  }
+  validation {
+    condition = alltrue(flatten([for connector in values(var.connectors) : [
+      for schedule in values(connector.schedules) : schedule.time_zone == null || can(regex("^(UTC|Etc/UTC|[A-Z][A-Za-z_]+(/[A-Za-z0-9_+-]+){1,2})$", schedule.time_zone))
+    ]]))
+    error_message = "A schedule's time_zone is a name such as Europe/Berlin or Etc/UTC."
+  }
+  validation {
+    condition = alltrue(flatten([for connector in values(var.connectors) : [
+      for schedule in values(connector.schedules) : alltrue([for site in coalesce(schedule.sites, []) : can(regex("^[1-9][0-9]{0,9}$", site))])
+    ]]))
+    error_message = "A schedule's sites are the ids of Matomo's sites, such as [\"1\", \"2\"]."
+  }
+}
+
+variable "create_function_sources_bucket" {
+  description = "Create the bucket gcf-v2-sources-NUMBER-REGION that Cloud Functions builds from, so that the build's service account can be given a role on it alone. Set it to false where the project has functions in this region already: then the bucket is there."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
+variable "dataset_location" {
+  description = "Where BigQuery keeps the datasets, unless a connector says otherwise: EU, US or a region. It cannot be changed later."
+  type        = string
+  default     = "EU"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^(EU|US|[a-z]+(-[a-z]+)+[0-9]+)$", var.dataset_location))
+    error_message = "dataset_location has to be a place of BigQuery such as EU, US or europe-west1."
+  }
+}
+
+variable "delivery_attempts" {
+  description = "Deliveries of a Pub/Sub message before it goes to the dead letters. Each goes on where the one before stopped, so a backfill has about nine minutes times this; a message that Matomo's absence fails is tried for about ten minutes times this."
+  type        = number
+  default     = 30
+  nullable    = false
+
+  validation {
+    condition     = var.delivery_attempts == floor(var.delivery_attempts) && var.delivery_attempts >= 5 && var.delivery_attempts <= 100
+    error_message = "delivery_attempts has to be a whole number from 5 to 100: Pub/Sub knows no others."
+  }
+}
+
+variable "ingress" {
+  description = "Where calls of the function sync may come from, before its caller's rights are looked at. Scheduler and Pub/Sub of the same project are internal; ALLOW_ALL lets people with the role run.invoker call it from outside."
+  type        = string
+  default     = "ALLOW_INTERNAL_ONLY"
+  nullable    = false
+
+  validation {
+    condition     = contains(["ALLOW_ALL", "ALLOW_INTERNAL_AND_GCLB", "ALLOW_INTERNAL_ONLY"], var.ingress)
+    error_message = "ingress has to be ALLOW_INTERNAL_ONLY, ALLOW_INTERNAL_AND_GCLB or ALLOW_ALL."
+  }
+}
+
+variable "labels" {
+  description = "Labels of everything that can carry some, beside app = <name>."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for key, value in var.labels : can(regex("^[a-z][a-z0-9_-]{0,62}$", key)) && can(regex("^[a-z0-9_-]{0,63}$", value))])
+    error_message = "Labels are lower-case letters, digits, hyphens and underscores; a key begins with a letter."
+  }
+}
+
+variable "log_sink_destination" {
+  description = "Where else the program's log lines go: bigquery.googleapis.com/projects/…, storage.googleapis.com/…, pubsub.googleapis.com/… or logging.googleapis.com/…; nowhere by default. The output log_sink_writer has to be given the right to write there."
+  type        = string
+  default     = null
+
+  validation {
+    condition     = var.log_sink_destination == null || can(regex("^(bigquery|logging|pubsub|storage)\\.googleapis\\.com/.+$", var.log_sink_destination))
+    error_message = "log_sink_destination has to begin with bigquery., logging., pubsub. or storage.googleapis.com/."
+  }
+}
+
+variable "max_instances" {
+  description = "Instances of each function at most: how many connectors run at once. A bound for the bill, and for Matomo: each run keeps its connector's own limits."
+  type        = number
+  default     = 5
+  nullable    = false
+
+  validation {
+    condition     = var.max_instances == floor(var.max_instances) && var.max_instances >= 1 && var.max_instances <= 100
+    error_message = "max_instances has to be a whole number from 1 to 100."
+  }
+}
+
+variable "memory" {
+  description = "Memory of an instance, which is its disk too: four times the spool for each request that it serves at once."
+  type        = string
+  default     = "1Gi"
+  nullable    = false
+
+  validation {
+    condition     = contains(["512Mi", "1Gi", "2Gi", "4Gi"], var.memory)
+    error_message = "memory has to be 512Mi, 1Gi, 2Gi or 4Gi."
+  }
+  validation {
+    condition     = lookup({ "512Mi" = 512, "1Gi" = 1024, "2Gi" = 2048, "4Gi" = 4096 }, var.memory, 0) >= 4 * var.spool_megabytes * var.concurrency
+    error_message = "memory has to be at least 4 times spool_megabytes times concurrency: spooled rows and the upload lie in it."
+  }
+}
+
+variable "name" {
+  description = "Name of the functions, and the beginning of what goes with them."
+  type        = string
+  default     = "matomo-fn"
+  nullable    = false
+
+  validation {
+    # A service account's id has at most 30 characters, and "-schedule" follows.
+    condition     = can(regex("^[a-z][a-z0-9-]{1,18}[a-z0-9]$", var.name))
+    error_message = "name has to be 3 to 20 lower-case letters, digits and hyphens, beginning with a letter and not ending with a hyphen."
+  }
+}
+
+variable "notification_channels" {
+  description = "Ids of notification channels that alerts go to, beside alert_emails: projects/PROJECT/notificationChannels/NUMBER."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for channel in var.notification_channels : can(regex("^projects/[^/]+/notificationChannels/[0-9]+$", channel))])
+    error_message = "Each of notification_channels has to read like projects/PROJECT/notificationChannels/NUMBER."
+  }
+}
+
+variable "project" {
+  description = "Id of the Google Cloud project."
+  type        = string
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[a-z][a-z0-9-]{4,28}[a-z0-9]$", var.project))
+    error_message = "project has to be a project's id, such as my-analytics-123456."
+  }
+}
+
+variable "region" {
+  description = "Region of the functions, the schedule and the source: near Matomo is quickest. Results go to BigQuery wherever it is."
+  type        = string
+  default     = "europe-west1"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^[a-z]+(-[a-z]+)+[0-9]+$", var.region))
+    error_message = "region has to be one region such as europe-west1; EU and US are places of BigQuery alone."
+  }
+}
+
+variable "retry_count" {
+  description = "Times that Scheduler tries a failed attempt again, 5 minutes and more apart. Few on purpose: Matomo blocks an address after 21 refused tokens an hour."
+  type        = number
+  default     = 3
+  nullable    = false
+
+  validation {
+    condition     = var.retry_count == floor(var.retry_count) && var.retry_count >= 0 && var.retry_count <= 5
+    error_message = "retry_count has to be a whole number from 0 to 5."
+  }
+}
+
+variable "runtime" {
+  description = "Python runtime of Cloud Functions."
+  type        = string
+  default     = "python313"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^python31[1-9]$", var.runtime))
+    error_message = "runtime has to be python311 or newer, such as python313."
+  }
+}
+
+variable "secret_locations" {
+  description = "Regions that keep the secrets; none for Google's automatic choice."
+  type        = list(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for location in var.secret_locations : can(regex("^[a-z]+(-[a-z]+)+[0-9]+$", location))])
+    error_message = "Each of secret_locations has to be a region such as europe-west1."
+  }
+}
+
+variable "secret_versions" {
+  description = "Secrets that are read in a certain version and not the newest one, such as { \"matomo-shop-token\" = \"3\" }."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+
+  validation {
+    condition = alltrue([for secret, version in var.secret_versions :
+      contains(flatten([for name in keys(var.connectors) : ["matomo-${name}-config", "matomo-${name}-token"]]), secret) && can(regex("^[1-9][0-9]*$", version))
+    ])
+    error_message = "secret_versions maps a connector's secret, such as matomo-shop-token, to the number of a version."
+  }
+}
+
+variable "spool_megabytes" {
+  description = "Megabytes of rows that a run gathers before it writes them (MATOMO_FN_SPOOL_MEGABYTES)."
+  type        = number
+  default     = 128
+  nullable    = false
+
+  validation {
+    condition     = var.spool_megabytes == floor(var.spool_megabytes) && var.spool_megabytes >= 1 && var.spool_megabytes <= 1024
+    error_message = "spool_megabytes has to be a whole number from 1 to 1024."
+  }
+}
+
+variable "time_zone" {
+  description = "Time zone of schedules that name none."
+  type        = string
+  default     = "Etc/UTC"
+  nullable    = false
+
+  validation {
+    condition     = can(regex("^(UTC|Etc/UTC|[A-Z][A-Za-z_]+(/[A-Za-z0-9_+-]+){1,2})$", var.time_zone))
+    error_message = "time_zone has to be a name such as Europe/Berlin or Etc/UTC."
+  }
+}
