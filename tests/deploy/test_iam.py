@@ -1,0 +1,100 @@
+"""Who may do what: every role in Terraform, held to the table in docs/deploy.md and to what must never be."""
+
+from __future__ import annotations
+
+import re
+
+import pytest
+
+from tests.deploy import configuration
+from tests.deploy.configuration import ROOT, TERRAFORM, Block
+
+ACCOUNTS = {"build", "push", "run", "schedule"}
+# Which argument of a binding names what the role is given on.
+TARGETS = {
+    "google_artifact_registry_repository_iam_member": "repository",
+    "google_bigquery_dataset_iam_member": "dataset_id",
+    "google_cloud_run_v2_service_iam_binding": "name",
+    "google_project_iam_member": "project",
+    "google_pubsub_subscription_iam_member": "subscription",
+    "google_pubsub_topic_iam_member": "topic",
+    "google_secret_manager_secret_iam_member": "secret_id",
+    "google_service_account_iam_member": "service_account_id",
+    "google_storage_bucket_iam_member": "bucket",
+}
+
+
+def bindings() -> list[Block]:
+    return [block for block in configuration.read(TERRAFORM).of("resource") if "_iam_" in block.labels[0]]
+
+
+def who(binding: Block) -> str:
+    """The account that a binding speaks of: one of ours by its name, or Pub/Sub's own."""
+    member = binding.attributes.get("member") or binding.attributes["members"]
+    (member,) = member if isinstance(member, list) else [member]
+    if member == "${local.pubsub_agent}":
+        return "Pub/Sub's own"
+    match = re.fullmatch(r"\$\{google_service_account\.(\w+)\.member\}", member)
+    assert match, member
+    return match[1]
+
+
+def documented() -> set[tuple[str, str, str]]:
+    """The rows of the table of roles: account, role, Terraform's name of the binding."""
+    text = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
+    row = re.compile(
+        r"^\| `?(?P<who>[^`|]+?)`? \| `(?P<role>roles/[\w.]+)` \| [^|]+ \| `(?P<address>google_\w+\.\w+)` \|$",
+        re.MULTILINE,
+    )
+    return {(each["who"], each["role"], each["address"]) for each in row.finditer(text)}
+
+
+def test_every_role_stands_in_the_document_and_every_documented_role_is_given() -> None:
+    given = {(who(each), each.text("role"), each.address) for each in bindings()}
+    assert documented() == given
+    assert len(given) == len(bindings())
+
+
+def test_the_project_gives_one_role_and_that_is_job_user() -> None:
+    on_the_project = [each for each in bindings() if each.labels[0].startswith("google_project_iam")]
+    assert [each.text("role") for each in on_the_project] == ["roles/bigquery.jobUser"]
+    assert not [each for each in bindings() if re.search("organization|folder|policy", each.labels[0])]
+
+
+def test_every_role_is_a_predefined_narrow_one_on_one_thing() -> None:
+    for each in bindings():
+        role = each.text("role")
+        assert re.fullmatch(r"roles/\w+\.\w+", role), each.address
+        assert role not in {"roles/editor", "roles/owner", "roles/viewer"}
+        assert not re.search(r"[aA]dmin$", role), each.address
+        assert TARGETS[each.labels[0]] in each.attributes, each.address
+
+
+def test_nobody_calls_without_being_known() -> None:
+    """No allUsers, no allAuthenticatedUsers; who may call a function is the whole list, so that others lose it."""
+    for path in [*TERRAFORM.rglob("*.tf"), ROOT / "cloudbuild.yaml"]:
+        assert not re.search(r"allUsers|allAuthenticatedUsers", path.read_text(encoding="utf-8")), path
+    invokers = [each for each in bindings() if each.text("role") == "roles/run.invoker"]
+    assert {each.labels[0] for each in invokers} == {"google_cloud_run_v2_service_iam_binding"}
+    assert {each.labels[1]: who(each) for each in invokers} == {"sync": "schedule", "sync_event": "push"}
+
+
+def test_every_account_that_is_made_is_used_and_every_used_one_is_made() -> None:
+    made = [
+        block for block in configuration.read(TERRAFORM).of("resource") if block.labels[0] == "google_service_account"
+    ]
+    assert {block.labels[1] for block in made} == ACCOUNTS
+    assert {who(each) for each in bindings()} == {*ACCOUNTS, "Pub/Sub's own"}
+
+
+@pytest.mark.parametrize("function", ["sync", "sync_event"])
+def test_functions_run_and_build_by_accounts_of_their_own(function: str) -> None:
+    """Not by the default account, which may edit the whole project in many a project."""
+    block = next(
+        block
+        for block in configuration.read(TERRAFORM).of("resource")
+        if block.labels == ("google_cloudfunctions2_function", function)
+    )
+    inner = {each.kind: each for each in block.blocks}
+    assert inner["service_config"].attributes["service_account_email"] == "${google_service_account.run.email}"
+    assert inner["build_config"].attributes["service_account"] == "${google_service_account.build.id}"

@@ -1,0 +1,167 @@
+"""Settings, events and times: what stands in the code stands in Terraform and in the README, and means the same."""
+
+from __future__ import annotations
+
+import ast
+import json
+import re
+from typing import TYPE_CHECKING
+from zoneinfo import available_timezones
+
+import pytest
+
+from matomo_fn import result
+from matomo_fn.request import read_request
+from matomo_fn.settings import PREFIX, VARIABLES, read_settings
+from tests.deploy import configuration
+from tests.deploy.configuration import EXAMPLES, ROOT, TERRAFORM
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+# The emulator is for tests: set on a function, the rows would go elsewhere.
+NEVER_DEPLOYED = {"BIGQUERY_EMULATOR_HOST"}
+
+
+def terraform_text(name: str) -> str:
+    return (TERRAFORM / name).read_text(encoding="utf-8")
+
+
+def environment() -> set[str]:
+    """The variables that Terraform sets: for both functions, and beside each."""
+    shared = re.search(r"environment = \{ for .*? in \{\n(.*?)\n  \} :", terraform_text("locals.tf"), re.DOTALL)
+    assert shared
+    own = re.findall(r"merge\(local\.environment, \{ (\w+) =", terraform_text("functions.tf"))
+    assert len(own) == 2
+    return {*re.findall(r"^\s+(\w+)\s+=", shared[1], re.MULTILINE), *own}
+
+
+def test_every_setting_is_set_by_terraform() -> None:
+    assert environment() == set(VARIABLES.values()) - NEVER_DEPLOYED
+    for name in NEVER_DEPLOYED:
+        assert name in terraform_text("locals.tf"), f"{name}: say why it is not set"
+
+
+def test_every_setting_stands_in_the_readme() -> None:
+    readme = (ROOT / "README.md").read_text(encoding="utf-8")
+    rows = set(re.findall(r"^\| `([A-Z_]+)` \|", readme, re.MULTILINE))
+    assert {name for name in rows if name.startswith(PREFIX)} == {
+        name for name in VARIABLES.values() if name.startswith(PREFIX)
+    }
+    assert "GOOGLE_CLOUD_PROJECT" in rows
+
+
+def test_the_program_takes_what_terraform_sets() -> None:
+    """As the Terraform test asserts them; the budgets by the rule of locals.tf."""
+    settings = read_settings(
+        {
+            "GOOGLE_CLOUD_PROJECT": "test-project",
+            "MATOMO_FN_LOG_FORMAT": "json",
+            "MATOMO_FN_SECRETS": "secret-manager",
+            "MATOMO_FN_SECRET_VERSIONS": "matomo-shop-token=3",
+            "MATOMO_FN_SPOOL_MEGABYTES": "128",
+            "MATOMO_FN_TIME_BUDGET": "1710",
+            "MATOMO_FN_WAREHOUSE": "bigquery",
+        }
+    )
+    assert settings.time_budget == 1710
+    assert settings.secret_versions == {"matomo-shop-token": "3"}
+
+
+def test_whoever_waits_waits_longer_than_whom_he_waits_for() -> None:
+    """Caller's deadline, function's timeout, program's budget: with the margins that locals.tf explains."""
+    text = terraform_text("locals.tf")
+    assert "sync_timeout       = local.scheduler_deadline - 30" in text
+    assert "sync_event_timeout = local.ack_deadline - 30" in text
+    assert "sync_budget        = local.sync_timeout - 60" in text
+    assert "sync_event_budget  = local.sync_event_timeout - 60" in text
+    assert "ack_deadline       = 600" in text  # Pub/Sub's most
+    limits = re.search(r"attempt_deadline >= (\d+) && var.attempt_deadline <= (\d+)", terraform_text("variables.tf"))
+    assert limits
+    assert (int(limits[1]), int(limits[2])) == (300, 1800)  # Scheduler's most is 30 minutes
+
+
+def logged_events() -> set[str]:
+    """The names of all events that the program logs."""
+    found = set()
+    for path in ROOT.glob("matomo_fn/**/*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Constant):
+                name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+                if name in {"info", "warning", "error", "tell"}:
+                    found.add(str(node.args[0].value))
+    return found
+
+
+def test_alerts_count_events_that_the_program_logs() -> None:
+    text = terraform_text("monitoring.tf")
+    filters = re.findall(r'filter      = "(jsonPayload\..*)"$', text, re.MULTILINE)
+    events = {name for each in filters for name in re.findall(r'\\"([a-z_]+)\\"', each)}
+    assert events == {"run_finished", "request_refused", "message_refused"}
+    assert events <= logged_events()
+    assert set(re.findall(r'status=\\"(\w+)\\"', text)) == {str(result.Verdict.FAILED), str(result.Verdict.COMPLETE)}
+
+
+def test_queries_ask_for_metrics_that_are_made() -> None:
+    """Prometheus' name of a metric from the log is made of its own."""
+    text = terraform_text("monitoring.tf")
+    metrics = re.search(r"^  metrics = \{\n(.*?)^  \}\n", text, re.DOTALL | re.MULTILINE)
+    assert metrics
+    made = set(re.findall(r"^    (\w+) = \{", metrics[1], re.MULTILINE))
+    asked = re.findall(
+        r'logging_googleapis_com:user_\$\{google_logging_metric\.event\["(\w+)"\]\.name\}\{(.*?)\}\[', text
+    )
+    assert {name for name, _ in asked} == made
+    assert all('monitored_resource=\\"cloud_run_revision\\"' in labels for _, labels in asked)
+    for name, labels in asked:
+        block = metrics[1].partition(f"    {name} = {{")[2].partition("\n    }\n")[0]
+        used = set(re.findall(r'(\w+)=\\"', labels)) - {"monitored_resource"}
+        assert used <= set(re.findall(r'(\w+)\s+= "EXTRACT', block)), name
+
+
+def test_every_sentence_about_a_refused_token_is_found_by_the_alert() -> None:
+    pattern = re.search(r'jsonPayload\.errors=~\\"(.+?)\\"', terraform_text("monitoring.tf"))
+    assert pattern
+    sentences = [
+        ast.literal_eval(node.args[0])
+        for path in ROOT.glob("matomo_fn/**/*.py")
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "TokenRefused"
+    ]
+    assert len(sentences) >= 2
+    assert all(re.search(pattern[1], sentence) for sentence in sentences), sentences
+
+
+@pytest.mark.parametrize("path", [TERRAFORM / "variables.tf", *(folder / "main.tf" for folder in EXAMPLES)], ids=str)
+def test_time_zones_and_schedules_are_real(path: Path) -> None:
+    """Cron strings and time zones are checked by no provider."""
+    text = path.read_text(encoding="utf-8")
+    zones = re.findall(r'time_zone\s+= "([^"]+)"', text)
+    assert set(zones) <= available_timezones()
+    for cron in re.findall(r'\bcron\s*=\s*(?:optional\(string, )?"([^"]+)"', text):
+        fields = cron.split()
+        assert len(fields) == 5, cron
+        bounds = [(0, 59), (0, 23), (1, 31), (1, 12), (0, 7)]
+        for value, (low, high) in zip(fields, bounds, strict=True):
+            assert value == "*" or value in {"SUN", "MON-FRI"} or low <= int(value) <= high, cron
+
+
+def test_the_requests_that_terraform_sends_are_understood() -> None:
+    """The bodies of the schedules in Terraform's own tests, and the message of the output `backfill`."""
+    text = (TERRAFORM / "tests" / "deployment.tftest.hcl").read_text(encoding="utf-8")
+    bodies = re.findall(r'"(\{\\"connector\\".*?\})"', text) + re.findall(r"--message='(\{.*?\})'", text)
+    requests = [read_request(json.loads(body.replace('\\"', '"'))) for body in bodies]
+    assert len(requests) == 4
+    assert {request.connector for request in requests} == {"shop", "two-sites"}
+    assert {request.mode for request in requests} == {"incremental", "backfill"}
+
+
+def test_terraforms_connector_is_a_subset_of_the_programs_request() -> None:
+    """Fields of a schedule that go into the request are the request's own."""
+    text = terraform_text("locals.tf")
+    fields = re.search(r"request = \{ for field, value in \{\n(.*?)\n\s+\} :", text, re.DOTALL)
+    assert fields
+    names = set(re.findall(r"(\w+)\s+=", fields[1]))
+    assert names == {"connector", "mode", "sites", "tables"}
+    connectors = configuration.read(TERRAFORM).of("variable")
+    assert "connectors" in {block.address for block in connectors}
