@@ -7,6 +7,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 import pytest
+import structlog
 from hypothesis import settings
 
 from tests.support import analyzer as googlesql
@@ -38,6 +39,13 @@ def nothing_outside(_only_local: list[str]) -> Iterator[list[str]]:
     yield _only_local
     if _only_local:
         pytest.fail(f"this test tried to reach {', '.join(_only_local)}", pytrace=False)
+
+
+@pytest.fixture(autouse=True)
+def _own_logs() -> Iterator[None]:
+    """Leave no test the log stream of another: it is that test's captured output, and closed."""
+    yield
+    structlog.reset_defaults()
 
 
 @pytest.fixture(scope="session")

@@ -196,7 +196,7 @@ CONFIGURATION = (
         400,
         (
             f"{CONFIG}unknown key 'xyz': known are backfill_days, concurrency, dataset, location, matomo_url, "
-            "page_rows, partition_by, reports, requests_per_minute, sites, timeout_seconds, trailing_days",
+            "page_rows, partition_by, reports, requests_per_minute, sites, timeout_seconds, trailing_days, visits",
         ),
         config={"xyz": 1},
     ),
@@ -205,7 +205,7 @@ CONFIGURATION = (
         400,
         (
             f"{CONFIG}unknown key 'token_auth': known are backfill_days, concurrency, dataset, location, matomo_url, "
-            "page_rows, partition_by, reports, requests_per_minute, sites, timeout_seconds, trailing_days",
+            "page_rows, partition_by, reports, requests_per_minute, sites, timeout_seconds, trailing_days, visits",
         ),
         config={"token_auth": CANARY},
     ),

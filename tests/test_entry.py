@@ -76,6 +76,7 @@ def test_the_summary_says_what_was_done_with_each_table(place: Shop) -> None:
         "first_day": "2024-03-05",
         "last_day": "2024-03-06",
         "errors": [],
+        "notes": [],
         "matomo_calls": 4,
     }
 

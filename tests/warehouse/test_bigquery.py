@@ -373,7 +373,7 @@ def test_a_missing_permission_is_said_with_the_roles_that_give_it(proxy: Proxy, 
 
 # --- deadlines ---------------------------------------------------------------------------------------------
 
-CALLS = ["ensure_dataset", "find_table", "create_table", "create_view", "load", "run", "query"]
+CALLS = ["ensure_dataset", "find_table", "create_table", "create_view", "create_staging", "load", "run", "query"]
 
 
 def call_of(warehouse: BigQueryWarehouse, method: str, folder: Path) -> None:
@@ -382,7 +382,8 @@ def call_of(warehouse: BigQueryWarehouse, method: str, folder: Path) -> None:
         "find_table": ("t",),
         "create_table": (SUMMARY.schema, "day"),
         "create_view": ("v", "select 1 as a", "x"),
-        "load": (SUMMARY.schema, write_lines(folder / "x.gz", [{"date": "2026-11-16"}]), "x"),
+        "create_staging": (SUMMARY.schema,),
+        "load": (SUMMARY.schema, [write_lines(folder / "x.gz", [{"date": "2026-11-16"}])], "x"),
         "run": ("select 1", "x"),
         "query": ("select 1",),
     }
