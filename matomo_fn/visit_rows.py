@@ -9,6 +9,7 @@ import re
 from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, tzinfo
+from functools import lru_cache
 from typing import Any
 
 from matomo_fn.catalogue import VISITS, Column, Kind
@@ -85,22 +86,19 @@ class VisitShaper:
                 raise ValueError(f"there is no {name}")
         row = _take(self._lasting, visit)
         ages = _take(self._ages, visit)
-        self._add(row, "custom_dimensions", _custom_dimensions(visit))
+        raw, dimensions = _rest(visit, self._known)
+        self._add(row, "custom_dimensions", dimensions)
         self._add(row, "custom_variables", _custom_variables(visit.get("customVariables")))
         self._add(row, "actions", self._actions(visit))
-        raw = {name: value for name, value in visit.items() if value is not None and self._is_other(name)}
-        lasting = {name: value for name, value in raw.items() if name not in _AGES}
-        stable = encode({**row, "raw": lasting} if "raw" not in self._exclude else row)
-        if "raw" not in self._exclude and raw:
-            row["raw"] = raw
-        return VisitRow(
-            as_integer(visit["idVisit"]), as_integer(visit["lastActionTimestamp"]), encode({**row, **ages}), stable
-        )
+        self._add(ages, "raw", raw)
+        # Encoded once, since most of it is the same in both.
+        kept = encode(row)
+        line = f"{kept[:-1]},{encode(ages)[1:]}" if ages else kept
+        lasting = {} if "raw" in self._exclude else {name: raw[name] for name in raw if name not in _AGES}
+        stable = kept + encode(lasting)
+        return VisitRow(as_integer(visit["idVisit"]), as_integer(visit["lastActionTimestamp"]), line, stable)
 
-    def _is_other(self, name: str) -> bool:
-        return name not in self._known and not _DIMENSION.fullmatch(name)
-
-    def _add(self, row: dict[str, Any], name: str, value: Sequence[object]) -> None:
+    def _add(self, row: dict[str, Any], name: str, value: Collection[object]) -> None:
         if value and name not in self._exclude:
             row[name] = value
 
@@ -123,13 +121,9 @@ class VisitShaper:
         product = _take(self._product, action)
         if product:
             self._add_of_action(row, "product", product)
-        self._add_of_action(row, "custom_dimensions", _custom_dimensions(action))
-        other = {
-            name: value
-            for name, value in action.items()
-            if value is not None and name not in self._known_of_action and not _DIMENSION.fullmatch(name)
-        }
-        self._add_of_action(row, "raw", other)
+        raw, dimensions = _rest(action, self._known_of_action)
+        self._add_of_action(row, "custom_dimensions", dimensions)
+        self._add_of_action(row, "raw", raw)
         return row
 
     def _add_of_action(self, row: dict[str, Any], name: str, value: object) -> None:
@@ -182,8 +176,15 @@ def _end_at(
 
 def _true_times(wall: int, timezone: tzinfo) -> list[int]:
     """Return the Unix times, earlier first, at which a site's clock showed a time that is given as if it were UTC."""
+    return [wall - offset for offset in _offsets(wall // 60, timezone)]
+
+
+@lru_cache(maxsize=4096)  # the minutes of two days and more; clocks are changed on whole ones
+def _offsets(minute: int, timezone: tzinfo) -> tuple[int, ...]:
+    """Return by how many seconds a site's clock may be ahead of UTC in a minute that it shows, the most first."""
+    wall = 60 * minute
     local = datetime.fromtimestamp(wall, UTC).replace(tzinfo=timezone)
-    return sorted({int(local.replace(fold=fold).timestamp()) for fold in (0, 1)})
+    return tuple(sorted({wall - int(local.replace(fold=fold).timestamp()) for fold in (0, 1)}, reverse=True))
 
 
 def _puts(columns: Sequence[Column], exclude: Collection[str]) -> tuple[_Put, ...]:
@@ -222,9 +223,18 @@ def _within(path: str, exclude: Collection[str]) -> set[str]:
     return {name.removeprefix(f"{path}.") for name in exclude if name.startswith(f"{path}.")}
 
 
-def _custom_dimensions(values: Mapping[str, Any]) -> list[dict[str, Any]]:
-    found = ((match, value) for name, value in values.items() if (match := _DIMENSION.fullmatch(name)))
-    return [{"index": int(match[1]), "value": as_text(value)} for match, value in found if value is not None]
+def _rest(values: Mapping[str, Any], known: Collection[str]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return the fields that have no column and are no copies, and the custom dimensions among them as rows."""
+    others, dimensions = {}, []
+    for name in [name for name in values if name not in known]:
+        value = values[name]
+        if value is None:
+            continue
+        if match := _DIMENSION.fullmatch(name):
+            dimensions.append({"index": int(match[1]), "value": as_text(value)})
+        else:
+            others[name] = value
+    return others, dimensions
 
 
 def _custom_variables(values: object) -> list[dict[str, Any]]:
@@ -247,7 +257,7 @@ def _objects(name: str, values: object) -> list[Mapping[str, Any]]:
 
 
 def _timestamp(seconds: int) -> str:
-    return f"{datetime.fromtimestamp(seconds, UTC):%Y-%m-%dT%H:%M:%SZ}"
+    return f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}Z"
 
 
 def _moment(value: object) -> str:

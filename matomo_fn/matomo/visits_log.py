@@ -45,7 +45,7 @@ def read_visits(client: MatomoClient, site_id: str, day: date, *, limit: int = _
             newest = places[-1][1]
             seen = {key for key, moment in places if moment == newest} | (seen if newest == last else set())
             last = newest
-            limit = max(1, min(largest, 2 * limit, limit * _TARGET_PAGE // max(1, size)))
+            limit = max(1, min(largest, 2 * limit, len(page) * _TARGET_PAGE // size))
         elif len(page) < limit:
             return
         else:

@@ -28,6 +28,10 @@ def to_duckdb(statement: str) -> str:
     parsed = sqlglot.parse_one(statement, read="bigquery")
     for table in parsed.find_all(exp.Table):
         table.set("catalog", None)
+    # Of an array GoogleSQL's offset counts from 0 and DuckDB's ordinality from 1; sqlglot takes the one for the other.
+    offsets = {unnest.args["offset"].name for unnest in parsed.find_all(exp.Unnest) if unnest.args.get("offset")}
+    for column in [column for column in parsed.find_all(exp.Column) if column.name in offsets]:
+        column.replace(exp.paren(column.copy() - 1))
     return parsed.sql(dialect="duckdb")
 
 

@@ -120,7 +120,7 @@ class Proxy:
             self.requests.append(request)
             rules = [rule for rule in self._rules if rule.when(request)]
         kept = any(not rule.passed_on and not self._is_spent(rule) for rule in rules)
-        answer: Answer | None = Answer(503) if kept else self._pass_on(request)
+        answer: Answer | None = Answer(503) if kept else self.pass_on(request)
         for rule in rules:
             if answer is None:
                 break
@@ -137,7 +137,8 @@ class Proxy:
     def _is_spent(rule: Rule) -> bool:
         return rule.times is not None and rule.used >= rule.times
 
-    def _pass_on(self, request: Request) -> Answer:
+    def pass_on(self, request: Request) -> Answer:
+        """Return the server's own answer."""
         connection = http.client.HTTPConnection(self.upstream, timeout=UPSTREAM_SECONDS)
         try:
             headers = {name: value for name, value in request.headers.items() if name.lower() not in HOP_BY_HOP}
@@ -230,9 +231,9 @@ class ProxyServer(ThreadingHTTPServer):
 
 
 @contextlib.contextmanager
-def proxied(upstream: str) -> Iterator[Proxy]:
-    """Run a proxy in front of ``host:port`` until the block ends."""
-    proxy = Proxy(upstream)
+def proxied(upstream: str, proxy: Proxy | None = None) -> Iterator[Proxy]:
+    """Run a proxy in front of ``host:port`` until the block ends, or one of another kind."""
+    proxy = proxy or Proxy(upstream)
     server = ProxyServer(proxy)
     proxy.address = f"{LOCAL}:{server.server_address[1]}"
     thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01}, daemon=True)

@@ -97,13 +97,13 @@ class Scripted:
     """A transport that answers by a function of the method and the form, and remembers what was asked."""
 
     def __init__(self, answer: Callable[[str, Mapping[str, str]], Any]) -> None:
-        self._answer = answer
+        self.answer = answer
         self.asked: list[tuple[str, dict[str, str]]] = []
 
     def post(self, method: str, form: Mapping[str, str]) -> Reply:
         """Give what the function makes: a reply, a value to put into JSON, or an exception to raise."""
         self.asked.append((method, dict(form)))
-        answer = self._answer(method, form)
+        answer = self.answer(method, form)
         if isinstance(answer, Exception):
             raise answer
         return answer if isinstance(answer, Reply) else as_json(answer)

@@ -1,0 +1,151 @@
+"""What the tests of the visits log share: servers that answer it, runs that are watched on their way, and readers."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any
+from zoneinfo import ZoneInfo
+
+from matomo_fn.catalogue import VISITS
+from matomo_fn.extract_visits import VisitsOfDay
+from matomo_fn.sites import Site
+from matomo_fn.spool import SpooledSlice
+from matomo_fn.visit_rows import VisitShaper
+from matomo_fn.warehouse import sql
+from tests.support.local import Local
+from tests.support.recordings import Scripted, client_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping, Sequence
+    from pathlib import Path
+
+    from matomo_fn.deadline import Deadline
+    from matomo_fn.matomo.transport import Reply, Transport
+    from matomo_fn.sample import SampleMatomo
+    from matomo_fn.warehouse.protocol import Warehouse
+
+METHOD = "Live.getLastVisitsDetails"
+PARIS = ZoneInfo("Europe/Paris")
+NEW_YORK = ZoneInfo("America/New_York")
+# The time zone of a recording's site.
+ZONES = {1: PARIS, 2: UTC, 3: NEW_YORK}
+DAY = date(2026, 11, 12)
+LATER = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+def server_of(visits: Sequence[Mapping[str, Any]]) -> Scripted:
+    """A transport that answers the visits log out of some visits, paged as Matomo pages it."""
+
+    def answer(method: str, form: Mapping[str, str]) -> object:
+        assert method == METHOD
+        assert form["filter_sort_order"] == "asc"
+        after = int(form.get("minTimestamp", 0))
+        ordered = sorted(visits, key=lambda visit: (visit["lastActionTimestamp"], visit["idVisit"]))
+        return [visit for visit in ordered if visit["lastActionTimestamp"] > after][: int(form["filter_limit"])]
+
+    return Scripted(answer)
+
+
+def reader_of(
+    transport: Scripted,
+    folder: Path,
+    *,
+    zone: Any = PARIS,
+    exclude: Collection[str] = (),
+    may_go_on: Callable[[], bool] = lambda: True,
+) -> VisitsOfDay:
+    """A reader of days of site 1 that spools into a folder."""
+    site = Site("1", "Site", zone, date(2021, 1, 1))
+    return VisitsOfDay(client_of(transport), site, VisitShaper(zone, exclude), folder, may_go_on)
+
+
+def read_day(transport: Scripted, folder: Path, *, zone: Any = PARIS, exclude: Collection[str] = ()) -> SpooledSlice:
+    """Read a closed day into a spool."""
+    read = reader_of(transport, folder, zone=zone, exclude=exclude).read(DAY, LATER)
+    assert isinstance(read, SpooledSlice)
+    return read
+
+
+def a_visit(number: int, last: int, **fields: object) -> dict[str, Any]:
+    """A visit with what every visit has."""
+    return {"idVisit": number, "firstActionTimestamp": last, "lastActionTimestamp": last, "actionDetails": [], **fields}
+
+
+class OnTheWay:
+    """A transport that keeps the pages of the visits log small and lets things happen between them.
+
+    Attributes:
+        pages: how many pages were asked.
+    """
+
+    def __init__(
+        self, transport: Transport, *, page: int | None = None, between: Callable[[int], None] = lambda _: None
+    ) -> None:
+        """Stand in front of another transport.
+
+        Args:
+            transport: the one that does the work.
+            page: visits of a page at most.
+            between: is told the number of a page, from 0, before that is asked, and may raise.
+        """
+        self.pages = 0
+        self._transport = transport
+        self._page = page
+        self._between = between
+
+    def post(self, method: str, form: Mapping[str, str]) -> Reply:
+        """Pass a call on, pages of the visits log made small; the question for a first visit is none."""
+        if method == METHOD and "doNotFetchActions" not in form:
+            self._between(self.pages)
+            self.pages += 1
+            if self._page is not None:
+                form = {**form, "filter_limit": str(min(self._page, int(form["filter_limit"])))}
+        return self._transport.post(method, form)
+
+    def clean(self, text: str) -> str:
+        """As the transport has it."""
+        return self._transport.clean(text)
+
+
+class LocalVisits(Local):
+    """A connector that syncs visits in pages of a few, and whose runs are told of each page.
+
+    Attributes:
+        page: visits of a page at most.
+        between: is told the number of each page of a run before it is asked.
+    """
+
+    def __init__(self, matomo: SampleMatomo, path: Path, *, page: int | None = 7, **config: Any) -> None:
+        """Know where Matomo and the file are; ``config`` goes over a connector with visits and no reports but one."""
+        self.page = page
+        self.between: Callable[[int], None] = lambda _: None
+        super().__init__(matomo, path, **{"reports": ["visits_summary"], "visits": True} | config)
+
+    def transport(self, deadline: Deadline) -> Transport:
+        """Stand between the client and the network."""
+        return OnTheWay(super().transport(deadline), page=self.page, between=lambda number: self.between(number))
+
+    def rows(self) -> list[Mapping[str, Any]]:
+        """The rows of the table."""
+        return rows_of_visits(self.warehouse)
+
+    def standing(self) -> list[tuple[str, date, int, datetime]]:
+        """(site, day, visit, last action) of every row, sorted."""
+        return sorted((row["website_id"], row["date"], row["visit_id"], row["last_action_at"]) for row in self.rows())
+
+
+def rows_of_visits(warehouse: Warehouse) -> list[Mapping[str, Any]]:
+    """All rows of the table of visits, each by column, in the order of their ids."""
+    names = ", ".join(f"t.{column.name}" for column in VISITS.columns)
+    table = sql.table_name(warehouse.dataset, VISITS.name)
+    return list(warehouse.query(f"select {names} from {table} t order by t.visit_id"))
+
+
+def truth(matomo: SampleMatomo, sites: Sequence[int], days: Sequence[date]) -> list[tuple[str, date, int, datetime]]:
+    """What should stand in the table: (site, day, visit, last action) of every visit of those days."""
+    return sorted(
+        (str(site), day, visit.id, datetime.fromtimestamp(visit.last_at, UTC))
+        for site in sites
+        for day in days
+        for visit in matomo.visits(site, day)
+    )

@@ -1,0 +1,1 @@
+"""Tests of raw visits: from the recordings to the tables."""

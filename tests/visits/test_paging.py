@@ -1,0 +1,268 @@
+"""Reading a day of the visits log: every visit once, whatever the pages, and an error where the server lies."""
+
+from __future__ import annotations
+
+import gzip
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from matomo_fn.errors import AnswerError, MatomoUnavailable, ReportRefused, TokenRefused
+from matomo_fn.matomo import visits_log
+from matomo_fn.matomo.transport import MAX_ANSWER, AnswerTooLarge, Reply
+from matomo_fn.matomo.visits_log import VisitsLogOff, read_visits
+from tests.support.recordings import Scripted, as_json, client_of, read
+from tests.support.visits import DAY, LATER, a_visit, read_day, reader_of, server_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+Asked = dict[str, str]
+
+
+def ids(transport: Scripted, limit: int) -> list[int]:
+    """The visits read in pages that begin with so many."""
+    return [visit["idVisit"] for visit in read_visits(client_of(transport), "1", DAY, limit=limit)]  # type: ignore[index]
+
+
+def limits(transport: Scripted) -> list[int]:
+    """How many visits each page was asked for."""
+    return [int(form["filter_limit"]) for _, form in transport.asked]
+
+
+def refusal(message: str, status: int = 200) -> Reply:
+    """Matomo's word on a call."""
+    return as_json({"result": "error", "message": message}, status)
+
+
+# --- every visit once -------------------------------------------------------------------------------------
+
+
+@given(
+    moments=st.lists(st.integers(1_000, 1_020), max_size=60),
+    limit=st.integers(1, 20),
+)
+def test_every_visit_comes_once_whatever_the_size_of_the_pages(moments: list[int], limit: int) -> None:
+    """Also where many share a second, at the end of a page and all over it."""
+    visits = [a_visit(number, moment) for number, moment in enumerate(moments, 1)]
+    found = ids(server_of(visits), limit)
+    assert sorted(found) == [visit["idVisit"] for visit in visits]
+    in_order = {visit["idVisit"]: visit["lastActionTimestamp"] for visit in visits}
+    assert [in_order[each] for each in found] == sorted(moments)
+
+
+def test_pages_go_on_one_second_before_the_last_visit_and_never_by_offset() -> None:
+    """Its minTimestamp is strictly greater, so one second less asks for the visits of that second as well."""
+    transport = server_of([a_visit(number, 1_000 + number) for number in range(1, 8)])
+    assert ids(transport, 3) == [1, 2, 3, 4, 5, 6, 7]
+    assert [form.get("minTimestamp") for _, form in transport.asked] == [None, "1002", "1006"]
+    for _, form in transport.asked:
+        assert "filter_offset" not in form
+        assert (form["period"], form["date"], form["filter_sort_order"]) == ("range", f"{DAY},{DAY}", "asc")
+        assert (form["language"], form["format_metrics"]) == ("en", "0")
+
+
+def test_a_page_grows_where_more_visits_share_a_second_than_it_holds() -> None:
+    """A full page of known visits is asked again four times as large; none is lost."""
+    transport = server_of([a_visit(number, 1_000) for number in range(1, 41)])
+    assert sorted(ids(transport, 2)) == list(range(1, 41))
+    assert max(limits(transport)) > 40
+
+
+def test_more_visits_in_one_second_than_any_page_holds_are_an_error() -> None:
+    """Such a day cannot be read whole, so it is not written at all."""
+
+    def answer(_: str, form: Mapping[str, str]) -> object:
+        return [a_visit(number, 1_000) for number in range(int(form["filter_limit"]))]
+
+    with pytest.raises(AnswerError, match="more than 20000 visits have their last action in one second"):
+        ids(Scripted(answer), 5_000)
+
+
+def test_pages_are_bounded_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large visits come in small pages, small ones in pages that double up to a bound."""
+    monkeypatch.setattr(visits_log, "_TARGET_PAGE", 10_000)
+    large = server_of([a_visit(number, 1_000 + number, userId="x" * 1_000) for number in range(100)])
+    assert len(ids(large, 50)) == 100
+    assert max(limits(large)[1:]) <= 12
+    monkeypatch.undo()
+    small = server_of([a_visit(number, 1_000 + number) for number in range(3_000)])
+    assert len(ids(small, 500)) == 3_000
+    assert limits(small)[:3] == [500, 1_000, 2_000]
+
+
+# --- a server that does not page as it should -------------------------------------------------------------
+
+
+def test_a_server_that_ignores_min_timestamp_is_an_error() -> None:
+    """It would give the first page for ever."""
+    visits = [a_visit(number, 1_000 + number) for number in range(10)]
+    with pytest.raises(AnswerError, match="repeats a page: the server ignores minTimestamp"):
+        ids(Scripted(lambda _, form: visits[: int(form["filter_limit"])]), 3)
+
+
+def test_a_page_that_repeats_itself_is_an_error() -> None:
+    """A cache in front of Matomo that answers every page by the second one, say."""
+    visits = [a_visit(number, 1_000 + number) for number in range(10)]
+    pages = iter([visits[:3], visits[2:5], visits[2:5], visits[2:5]])
+    with pytest.raises(AnswerError, match="repeats a page"):
+        ids(Scripted(lambda _m, _f: next(pages)), 3)
+
+
+def test_an_unordered_answer_is_an_error() -> None:
+    """Newest first, paging by the last time seen would lose all the others."""
+    visits = [a_visit(number, 2_000 - number) for number in range(5)]
+    with pytest.raises(AnswerError, match="does not answer in the order that was asked for"):
+        ids(Scripted(lambda _m, _f: visits), 10)
+
+
+@pytest.mark.parametrize(
+    ("answer", "sentence"),
+    [
+        ({"a": 1}, "answers no list of visits"),
+        ([1], "answers 1 where a visit belongs"),
+        ([{"lastActionTimestamp": 5}], "answers a visit without idVisit"),
+        ([{"idVisit": 5}], "answers a visit without lastActionTimestamp"),
+        ([{"idVisit": "x", "lastActionTimestamp": 5}], 'a visit whose id or time is "x", not a whole number'),
+    ],
+)
+def test_what_is_no_visit_is_an_error(answer: object, sentence: str) -> None:
+    """It is told by what was found."""
+    with pytest.raises(AnswerError, match=sentence):
+        ids(Scripted(lambda _m, _f: answer), 10)
+
+
+# --- a server in trouble ----------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "trouble",
+    [
+        read("down_php_out_of_memory_post.json").reply,
+        refusal("Maximum execution time of 30 seconds exceeded", 500),
+        AnswerTooLarge(f"the answer has more than {MAX_ANSWER >> 20} MiB: set page_rows"),
+    ],
+    ids=["memory", "time", "bytes"],
+)
+def test_a_page_that_is_too_much_for_the_server_is_asked_smaller(trouble: Any) -> None:
+    """A quarter at a time until it is answered, and never again so much that day."""
+    visits = server_of([a_visit(number, 1_000 + number) for number in range(100)])
+
+    def answer(method: str, form: Mapping[str, str]) -> object:
+        return trouble if int(form["filter_limit"]) > 12 else visits.answer(method, form)
+
+    transport = Scripted(answer)
+    assert ids(transport, 160) == list(range(100))
+    assert limits(transport)[:3] == [160, 40, 10]
+    assert max(limits(transport)[2:]) == 10
+
+
+def test_a_single_visit_that_is_too_much_is_the_servers_error() -> None:
+    """Less than one visit cannot be asked."""
+    with pytest.raises(ReportRefused, match="Allowed memory size"):
+        ids(Scripted(lambda _m, _f: read("down_php_out_of_memory_post.json").reply), 16)
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        read("live_disabled.json").reply,
+        refusal("Visits log is deactivated in website settings."),
+        refusal("You can't access this resource as it requires 'view' access for the website id = 1.", 401),
+        refusal("The plugin Live is not enabled. You can activate the plugin on Settings > Plugins page."),
+    ],
+    ids=["globally", "site", "access", "plugin"],
+)
+def test_a_log_that_cannot_be_had_is_told_from_one_that_fails(reply: Reply) -> None:
+    """Switched off or refused: an error of its own kind, asked once, which the run makes a note of."""
+    transport = Scripted(lambda _m, _f: reply)
+    with pytest.raises(VisitsLogOff):
+        ids(transport, 10)
+    assert len(transport.asked) == 1
+
+
+@pytest.mark.parametrize(
+    ("reply", "kind"),
+    [
+        (refusal("Unable to authenticate with the provided token.", 401), TokenRefused),
+        (refusal("Something else went wrong."), ReportRefused),
+        (Reply(503, "text/html", None, "", b"<html></html>"), MatomoUnavailable),
+    ],
+    ids=["token", "word", "maintenance"],
+)
+def test_other_errors_are_what_they_are(reply: Reply, kind: type[Exception]) -> None:
+    """They neither shrink a page nor look like a log that is switched off."""
+    transport = Scripted(lambda _m, _f: reply)
+    with pytest.raises(kind) as raised:
+        ids(transport, 10)
+    assert not isinstance(raised.value, VisitsLogOff)
+    assert set(limits(transport)) == {10}
+
+
+# --- a day that does not hold still -----------------------------------------------------------------------
+
+
+def moving(times: int) -> Scripted:
+    """A server whose first visit gains an action, and moves to the end, after the first page of some readings."""
+    readings = [0]
+
+    def answer(method: str, form: Mapping[str, str]) -> object:
+        is_first = "minTimestamp" not in form
+        readings[0] += is_first
+        moved = 5_000 if not is_first and readings[0] <= times else 0
+        visits = [a_visit(1, 1_000 + moved), *(a_visit(number, 1_000 + number) for number in range(2, 9))]
+        return server_of(visits).answer(method, form)
+
+    return Scripted(answer)
+
+
+def test_a_visit_that_moves_while_the_day_is_read_stands_once(tmp_path: Path) -> None:
+    """The day is read anew, into another spool; the first one is gone."""
+    read = read_day(moving(2), tmp_path)
+    lines = gzip.decompress(read.spool.path.read_bytes()).splitlines()
+    assert read.row_count == len(lines) == 8
+    assert list(tmp_path.iterdir()) == [read.spool.path]
+
+
+def test_a_visit_that_keeps_moving_is_left_to_the_next_run(tmp_path: Path) -> None:
+    """After three readings the slice fails with a sentence, and nothing is left on the disk."""
+    with pytest.raises(AnswerError, match="gained actions in each of 3 readings: the next run tries again"):
+        read_day(moving(99), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reading_that_is_stopped_leaves_nothing(tmp_path: Path) -> None:
+    """Out of time in the middle of a day: no slice, no file."""
+    answers = iter([True] * 5)
+    reader = reader_of(
+        server_of([a_visit(number, 1_000 + number) for number in range(20)]),
+        tmp_path,
+        may_go_on=lambda: next(answers, False),
+    )
+    assert reader.read(DAY, LATER) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_visit_that_cannot_be_read_fails_the_day_and_leaves_nothing(tmp_path: Path) -> None:
+    """The sentence names the visit and the field."""
+    visits = [a_visit(1, 1_000), a_visit(2, 1_001, visitDuration="long")]
+    with pytest.raises(AnswerError, match='visit 2: visitDuration is "long", not a whole number'):
+        read_day(server_of(visits), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_hash_of_a_day_depends_on_its_visits_and_on_nothing_else(tmp_path: Path) -> None:
+    """Neither on the order of visits of the same second, nor on the pages; but on every value of every visit."""
+    visits = [a_visit(number, 1_000, actions=number) for number in range(5)]
+    hashes = [read_day(Scripted(_answering(order)), tmp_path).content_hash for order in (visits, visits[::-1])]
+    assert hashes[0] == hashes[1]
+    other = read_day(server_of([*visits[:-1], visits[-1] | {"actions": 9}]), tmp_path)
+    fewer = read_day(server_of(visits[:-1]), tmp_path)
+    assert len({hashes[0], other.content_hash, fewer.content_hash}) == 3
+
+
+def _answering(visits: list[dict[str, Any]]) -> Any:
+    return lambda _method, form: [] if int(form.get("minTimestamp", 0)) >= 1_000 else visits

@@ -1,0 +1,133 @@
+"""Every statement about visits before the GoogleSQL analyzer, and in DuckDB's dialect."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from matomo_fn.catalogue import (
+    PAGE_TITLES,
+    PAGES,
+    SYNC_LOG,
+    TABLES,
+    VISIT_ACTIONS,
+    VISITS,
+    Schema,
+    visit_actions_columns,
+)
+from matomo_fn.plan import Slice
+from matomo_fn.warehouse import sql
+from matomo_fn.warehouse.duckdb import to_duckdb
+from tests.support.analyzer import Analyzer, AnalyzerError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+    from tests.support.analyzer import Column
+
+DATASET = "test.shop"
+DAY = date(2026, 11, 12)
+SLICES = [Slice("visits", site, "", DAY - timedelta(days=back)) for site in ("1", "2") for back in (0, 1, 5)]
+STAGING = Schema("_staging_visits_r_1", "Rows.", VISITS.staged, partitioned=False)
+TITLES = Schema("_staging_titles_r_1", "Titles.", PAGE_TITLES, partitioned=False)
+
+
+def columns(schema: Schema) -> list[Column]:
+    """A schema as the analyzer wants it; an array is an array by its type."""
+    return [(c.name, c.type_name, "REQUIRED" if c.required else "NULLABLE") for c in schema.columns]
+
+
+@pytest.fixture(scope="module")
+def googlesql(analyzer: Callable[[Mapping[str, Iterable[Column]]], Analyzer]) -> Analyzer:
+    """The analyzer with the tables that visits have to do with."""
+    schemas = [VISITS.schema, TABLES[PAGES].schema, SYNC_LOG, STAGING, TITLES]
+    return analyzer({f"{DATASET}.{schema.name}": columns(schema) for schema in schemas})
+
+
+def moved(slices: list[Slice]) -> str:
+    """The statement, which is there for these slices."""
+    statement = sql.delete_moved_visits(DATASET, VISITS, STAGING.name, slices)
+    assert statement
+    return statement
+
+
+def statements() -> dict[str, str]:
+    """Every statement that names the visits, by what it does."""
+    at = datetime(2026, 11, 20, 12, tzinfo=UTC)
+    adding = {
+        f"add {column.name}": sql.add_column(DATASET, VISITS.name, column)
+        for column in VISITS.columns
+        if column.fields or column.repeated or column.name == "raw"
+    }
+    return adding | {
+        "create": sql.create_table(DATASET, VISITS.schema),
+        "create staging": sql.create_table(DATASET, STAGING),
+        "create titles": sql.create_table(DATASET, TITLES),
+        "replace": sql.replace_slices(DATASET, VISITS, STAGING.name, SLICES, run_id="r", synced_at=at),
+        "moved": moved(SLICES),
+        "find titles": sql.find_page_titles(DATASET, TITLES.name, SLICES),
+        "set titles": sql.set_page_titles(DATASET, TITLES.name, SLICES),
+        "view": sql.visit_actions_view(DATASET),
+        "create view": sql.create_view(DATASET, VISIT_ACTIONS, sql.visit_actions_view(DATASET)),
+        "known": sql.known_slices(DATASET, "c", [VISITS, TABLES[PAGES]], DAY, DAY, DAY, [DAY]),
+        "status": sql.status_of(DATASET, "c"),
+        "void": sql.void_slices(DATASET, VISITS.name, run_id="r", at=at, reason="gone"),
+        "append": sql.append_rows(DATASET, SYNC_LOG, SYNC_LOG.name),
+    }
+
+
+@pytest.mark.parametrize("name", statements())
+def test_bigquery_would_take_every_statement_about_visits(name: str, googlesql: Analyzer) -> None:
+    """Names, nested types and syntax hold before the real GoogleSQL analyzer; DuckDB's dialect has a form of it."""
+    googlesql.check(statements()[name])
+    assert to_duckdb(statements()[name])
+
+
+def test_the_view_has_its_columns_in_their_order(googlesql: Analyzer) -> None:
+    """What a run compares an existing view with is what the query gives; no name is there twice."""
+    names = [column.name for column in visit_actions_columns()]
+    assert googlesql.columns(sql.visit_actions_view(DATASET)) == names
+    assert len(set(names)) == len(names)
+
+
+def test_a_field_of_an_action_that_is_not_there_is_refused(googlesql: Analyzer) -> None:
+    """So the analyzer does look into the nested types."""
+    with pytest.raises(AnalyzerError, match="titel"):
+        googlesql.check(sql.visit_actions_view(DATASET).replace("a.title", "a.titel"))
+    with pytest.raises(AnalyzerError, match="item"):
+        googlesql.check(f"select i.skuu from `{DATASET}.visits` v, unnest(v.actions) a, unnest(a.items) i")
+
+
+def test_analysts_reach_items_products_and_raw(googlesql: Analyzer) -> None:
+    """The queries that the nested columns are for."""
+    googlesql.check(
+        f"select v.visit_id, i.sku, i.price * i.quantity as value, c from `{DATASET}.visits` v, unnest(v.actions) a, "
+        "unnest(a.items) i, unnest(i.categories) c where a.type = 'ecommerceOrder'"
+    )
+    googlesql.check(
+        f"select a.product.sku, json_value(a.raw, '$.pageId'), (select value from unnest(v.custom_dimensions) "
+        f"where index = 1) as plan from `{DATASET}.visits` v, unnest(v.actions) a where a.product is not null"
+    )
+
+
+def test_moved_visits_are_looked_for_on_literal_days_before_and_nowhere_else() -> None:
+    """Two days back of each slice, without the slices themselves, which are replaced anyway; sites apart."""
+    statement = moved([Slice("visits", "1", "", DAY), Slice("visits", "2", "", DAY - timedelta(days=1))])
+    assert "t.date between date '2026-11-10' and date '2026-11-11' and t.website_id in ('1')" in statement
+    assert "t.date between date '2026-11-09' and date '2026-11-10' and t.website_id in ('2')" in statement
+    whole = [Slice("visits", "1", "", DAY - timedelta(days=back)) for back in range(5)]
+    statement = moved(whole)
+    assert "t.date between date '2026-11-06' and date '2026-11-07'" in statement
+    assert "2026-11-12" not in statement
+    assert sql.delete_moved_visits(DATASET, VISITS, STAGING.name, []) is None
+
+
+def test_no_statement_reads_visits_without_naming_literal_days() -> None:
+    """Only literals prune partitions: a whole log would be paid for otherwise."""
+    for name in ("replace", "moved", "find titles", "known"):
+        statement = statements()[name]
+        aliases = {"replace": "t", "moved": "t", "find titles": "v", "known": "t"}
+        assert f"{aliases[name]}.date in (date '" in statement or f"{aliases[name]}.date between date '" in statement
+    assert "p.date in (date '" in statements()["find titles"] or "p.date between date '" in statements()["find titles"]

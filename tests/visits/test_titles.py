@@ -1,0 +1,143 @@
+"""behaviour_page.page_title: the title seen most under that URL on that day, from the visits."""
+
+from __future__ import annotations
+
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from matomo_fn.catalogue import PAGES
+from matomo_fn.sample import Fault, SampleMatomo
+from matomo_fn.warehouse import sql
+from tests.support.visits import METHOD, LocalVisits
+from tests.visits.test_runs import DAYS, WORLD
+
+if TYPE_CHECKING:
+    from datetime import date
+    from pathlib import Path
+
+Titles = dict[tuple[str, "date", str], str | None]
+
+
+def titles(local: LocalVisits) -> Titles:
+    """The title of each page in the table."""
+    rows = local.warehouse.query(
+        "select t.website_id, t.date, t.page_url, t.page_title "
+        f"from {sql.table_name(local.warehouse.dataset, PAGES)} t where t.segment = ''"
+    )
+    return {(row["website_id"], row["date"], row["page_url"]): row["page_title"] for row in rows}
+
+
+def expected(matomo: SampleMatomo, local: LocalVisits, changed: Any = lambda title: title) -> Titles:
+    """The same from the server's own visits: most views first, of as many the title that sorts first."""
+    seen: dict[tuple[str, date, str], Counter[str]] = {}
+    for site in (1, 2):
+        for day in DAYS:
+            for visit in matomo.visits(site, day):
+                for action in visit.actions:
+                    if action.kind == "action":
+                        key = (str(site), day, action.page.url)
+                        seen.setdefault(key, Counter())[changed(action.page.title, visit.id)] += 1
+    best = {key: min(counts, key=lambda title: (-counts[title], title)) for key, counts in seen.items()}
+    return {key: best.get(key) for key in titles(local)}
+
+
+def _renamed(title: str, visit: int) -> str:
+    """Two thirds of the visits see another title, not the same ones; so several stand under one URL."""
+    return f"{title} – {'AB'[visit % 3 - 1]}" if visit % 3 else title
+
+
+def _rename(answer: object) -> object:
+    assert isinstance(answer, list)
+    for visit in answer:
+        for action in visit.get("actionDetails", ()):
+            if action["type"] == "action":
+                action["pageTitle"] = _renamed(action["pageTitle"], visit["idVisit"])
+    return answer
+
+
+def _connector(matomo: SampleMatomo, path: Path, **config: Any) -> LocalVisits:
+    return LocalVisits(matomo, path, **{"reports": ["visits_summary", PAGES]} | config)
+
+
+def test_a_page_has_the_title_that_was_seen_most(tmp_path: Path) -> None:
+    """Of several under one URL; where two were seen as often, the one that sorts first."""
+    with SampleMatomo(WORLD) as matomo:
+        local = _connector(matomo, tmp_path / "w.duckdb")
+        matomo.faults.add(Fault(method=METHOD, mutate=_rename))
+        local.sync()
+        found = titles(local)
+        assert found == expected(matomo, local, _renamed)
+        assert len(found) > 10
+        assert {title[-3:] for title in found.values() if title} >= {"– A", "– B"}
+        local.close()
+
+
+def test_titles_are_renewed_when_only_the_visits_change_and_when_only_the_pages_do(tmp_path: Path) -> None:
+    """The pages are not written anew for a new title; and pages that are keep theirs."""
+    with SampleMatomo(WORLD) as matomo:
+        local = _connector(matomo, tmp_path / "w.duckdb")
+        local.sync()
+        assert titles(local) == expected(matomo, local, lambda title, _: title)
+        matomo.faults.add(Fault(method=METHOD, mutate=_rename))
+        result = local.sync()
+        assert (result.tables[PAGES].written, result.tables["visits"].written) == (0, 4)
+        assert titles(local) == expected(matomo, local, _renamed)
+
+        def busier(answer: object) -> object:
+            assert isinstance(answer, dict)
+            return {day: [{**row, "nb_hits": int(row["nb_hits"]) + 1} for row in rows] for day, rows in answer.items()}
+
+        matomo.faults.add(Fault(method="Actions.getPageUrls", site=1, mutate=busier))
+        result = local.sync()
+        assert (result.tables[PAGES].written, result.tables["visits"].written) == (2, 0)
+        assert titles(local) == expected(matomo, local, _renamed)
+        local.close()
+
+
+def test_a_title_goes_away_with_the_visits_that_saw_it(tmp_path: Path) -> None:
+    """What the table says depends on what Matomo says now, not on what it said once."""
+    with SampleMatomo(WORLD) as matomo:
+        local = _connector(matomo, tmp_path / "w.duckdb")
+        local.sync()
+        before = titles(local)
+        matomo.faults.add(Fault(method=METHOD, site=1, day=DAYS[0], mutate=lambda _: []))
+        local.sync()
+        gone = {key for key in before if key[:2] == ("1", DAYS[0])}
+        assert gone
+        assert titles(local) == {key: None if key in gone else title for key, title in before.items()}
+        local.close()
+
+
+def test_without_visits_there_are_no_titles(tmp_path: Path) -> None:
+    """NULL, and nothing is asked or run for them; nor where the visits' URLs or titles are left out."""
+    with SampleMatomo(WORLD) as matomo:
+        local = _connector(matomo, tmp_path / "w.duckdb", visits=False)
+        local.sync()
+        assert set(titles(local).values()) == {None}
+        assert local.watched.count("run", "find_staging_titles") == 0
+        local.close()
+        for number, column in enumerate(("actions.title", "actions.url", "actions")):
+            local = _connector(matomo, tmp_path / f"{number}.duckdb", visits={"exclude": [column]})
+            local.sync()
+            assert set(titles(local).values()) == {None}
+            local.close()
+
+
+def test_visits_of_a_connector_without_pages_fill_no_titles(tmp_path: Path) -> None:
+    """The table of pages is another's business, or not there at all."""
+    with SampleMatomo(WORLD) as matomo:
+        local = LocalVisits(matomo, tmp_path / "w.duckdb")
+        assert local.sync().http_status == 200
+        assert local.warehouse.find_table(PAGES) is None
+        local.close()
+
+
+def test_only_one_of_the_two_tables_synced_still_fills_titles(tmp_path: Path) -> None:
+    """A request for the visits alone gives the pages of an earlier run their titles."""
+    with SampleMatomo(WORLD) as matomo:
+        local = _connector(matomo, tmp_path / "w.duckdb")
+        local.sync(tables=(PAGES,))
+        assert set(titles(local).values()) == {None}
+        local.sync(tables=("visits",))
+        assert titles(local) == expected(matomo, local, lambda title, _: title)
+        local.close()
