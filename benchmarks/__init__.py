@@ -1,0 +1,1 @@
+"""What the program costs: rows a second, memory, calls. `python -m benchmarks` prints it; nothing is asserted."""
