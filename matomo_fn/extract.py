@@ -19,8 +19,8 @@ from matomo_fn.rows import Shaped, is_empty, shape
 from matomo_fn.spool import SpooledSlice
 from matomo_fn.visit_rows import VisitShaper
 
-# Bytes that one answer should have: large enough that the call's own cost does not show, small enough that four
-# of them, parsed, take less than 200 MB.
+# Bytes that one answer should have, from the second of a report on: large enough that the call's own cost does not
+# show, small enough that four of them, parsed, take less than 200 MB.
 _TARGET_ANSWER = 4 * 1024 * 1024
 _LONGEST_CHUNK = 366
 
@@ -120,9 +120,10 @@ class Extraction:
             answers = self._ask(job, days)
             pieces = list(self._slices(job, days, answers, evidence))
             seconds = (time.monotonic() - started) / len(pieces)
+            chunk = _next_chunk(len(days), answers.values())
+            del answers  # parsed they are large, and the slices may wait for their turn to be written
             for piece in pieces:
                 yield Extracted(piece.slice, piece.shaped, piece.pending, piece.error, seconds)
-            chunk = _next_chunk(len(days), answers.values())
 
     def _ask(self, job: Job, days: Sequence[date]) -> dict[object, Answered]:
         """Ask each call of the job's tables once."""
