@@ -6,7 +6,7 @@ import flask
 import functions_framework
 from cloudevents.http import CloudEvent
 
-from matomo_fn.entry import TryAgainError, handle_event, handle_http
+from matomo_fn.app.handlers import TryAgainError, handle_event, handle_http
 
 
 @functions_framework.http

@@ -12,7 +12,7 @@ from benchmarks.figures import Figure, table_of
 from benchmarks.memory import memory
 from benchmarks.throughput import throughput
 from benchmarks.visits import visits
-from matomo_fn.logs import configure_logs
+from matomo_fn.app.logs import configure_logs
 
 BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "rows": throughput,

@@ -7,12 +7,12 @@ from pathlib import Path
 from benchmarks.figures import Figure
 from benchmarks.warehouses import CountingWarehouse, Counts
 from benchmarks.worlds import CONNECTOR, settings_for
+from fake_matomo import FakeMatomo, default_world
+from matomo_fn.app.wiring import make_client, new_run, read_credentials
+from matomo_fn.config.request import SyncRequest
+from matomo_fn.config.settings import Settings
 from matomo_fn.deadline import Deadline
-from matomo_fn.request import SyncRequest
-from matomo_fn.sample import SampleMatomo, default_world
-from matomo_fn.service import make_client, new_run, read_credentials
-from matomo_fn.settings import Settings
-from matomo_fn.sync import Session, sync
+from matomo_fn.sync.run import Session, sync
 from matomo_fn.warehouse.duckdb import DuckDBWarehouse
 
 _CASES: Mapping[str, Mapping[str, object]] = {
@@ -26,12 +26,12 @@ _ON_ROWS = frozenset({"merge", "insert", "update", "delete"})
 
 def calls() -> Iterator[Figure]:
     """Sync a year, twice, in each of the cases."""
-    with SampleMatomo(default_world()) as matomo:
+    with FakeMatomo(default_world()) as matomo:
         for name, config in _CASES.items():
             yield from _of_case(matomo, name, config)
 
 
-def _of_case(matomo: SampleMatomo, name: str, config: Mapping[str, object]) -> Iterator[Figure]:
+def _of_case(matomo: FakeMatomo, name: str, config: Mapping[str, object]) -> Iterator[Figure]:
     with tempfile.TemporaryDirectory() as folder:
         settings = settings_for(Path(folder), matomo.url, matomo.token, backfill_days=365, **config)
         for run in ("first run", "second run"):
@@ -62,7 +62,7 @@ def _run(settings: Settings) -> tuple[int, Counts]:
     warehouse = CountingWarehouse(DuckDBWarehouse(settings.duckdb_path, credentials.connector.dataset_name))
     try:
         client = make_client(credentials, deadline)
-        session = Session(credentials.connector, client, warehouse, deadline, settings.spool_megabytes * 1024 * 1024)
+        session = Session(credentials.connector, client, warehouse, deadline, settings.buffer_megabytes * 1024 * 1024)
         result = sync(session, SyncRequest(connector=CONNECTOR), new_run())
     finally:
         warehouse.close()

@@ -31,8 +31,8 @@ def _of_warehouse(url: str, token: str, into: str) -> Iterator[Figure]:
         named = f"{run['rows']:,.0f} rows"
         yield Figure(group, f"{named}: peak", run["peak"] / _MB, "MB")
         yield Figure(group, f"{named}: time", run["seconds"], "s")
-        if run["spool"]:
-            yield Figure(group, f"{named}: largest spool on disk", run["spool"] / _MB, "MB")
+        if run["buffer"]:
+            yield Figure(group, f"{named}: largest buffer on disk", run["buffer"] / _MB, "MB")
     for run in runs[:-1]:
         beside = f"peak of {runs[-1]['rows']:,.0f} rows beside that of {run['rows']:,.0f}"
         yield Figure(group, beside, runs[-1]["peak"] / run["peak"], "times")

@@ -12,13 +12,13 @@ import click
 
 from benchmarks.warehouses import CountingWarehouse, Counts, NullWarehouse
 from benchmarks.worlds import CONNECTOR, settings_for
+from matomo_fn.app.logs import configure_logs
+from matomo_fn.app.wiring import make_client, new_run, read_credentials, run_sync
+from matomo_fn.config.request import SyncRequest
+from matomo_fn.config.settings import Settings
 from matomo_fn.deadline import Deadline
-from matomo_fn.logs import configure_logs
-from matomo_fn.request import SyncRequest
-from matomo_fn.result import RunResult
-from matomo_fn.service import make_client, new_run, read_credentials, run_sync
-from matomo_fn.settings import Settings
-from matomo_fn.sync import Session, sync
+from matomo_fn.sync.result import RunResult
+from matomo_fn.sync.run import Session, sync
 
 Sync = Callable[[Settings, SyncRequest], tuple[RunResult, Counts | None]]
 
@@ -33,8 +33,8 @@ def sync_to_nowhere(settings: Settings, request: SyncRequest) -> tuple[RunResult
     deadline = Deadline()
     credentials = read_credentials(settings, request.connector)
     warehouse = CountingWarehouse(NullWarehouse())
-    spool_bytes = settings.spool_megabytes * 1024 * 1024
-    session = Session(credentials.connector, make_client(credentials, deadline), warehouse, deadline, spool_bytes)
+    buffer_bytes = settings.buffer_megabytes * 1024 * 1024
+    session = Session(credentials.connector, make_client(credentials, deadline), warehouse, deadline, buffer_bytes)
     return sync(session, request, new_run()), warehouse.counts
 
 
@@ -62,7 +62,7 @@ def main(url: str, token: str, days: int, into: str) -> None:
                 "calls": result.calls,
                 "before": before,
                 "peak": peak_memory(),
-                "spool": counts.largest_spool if counts else 0,
+                "buffer": counts.largest_spool if counts else 0,
             }
         )
     )

@@ -15,9 +15,9 @@ from urllib.request import urlopen
 import click
 
 from benchmarks.worlds import wide_world
-from matomo_fn.plan import days_between
-from matomo_fn.sample import SampleMatomo
-from matomo_fn.sample.wire import Answer, HttpServer, Request, json_answer
+from fake_matomo import FakeMatomo
+from fake_matomo.wire import Answer, HttpServer, Request, json_answer
+from matomo_fn.slices import days_between
 
 _DAYS = 31
 
@@ -25,7 +25,7 @@ _DAYS = 31
 class Replay:
     """Answers by what a sample Matomo says of one month."""
 
-    def __init__(self, matomo: SampleMatomo) -> None:
+    def __init__(self, matomo: FakeMatomo) -> None:
         self._matomo = matomo
         self._month: dict[str, list[bytes]] = {}
         self._lock = Lock()
@@ -59,7 +59,7 @@ class Replay:
 @click.option("--sites", type=int, required=True, help="How many sites there are.")
 def main(sites: int) -> None:
     """Serve, and tell address and token in one line."""
-    with SampleMatomo(wide_world(sites)) as matomo:
+    with FakeMatomo(wide_world(sites)) as matomo:
         server = HttpServer(("127.0.0.1", 0), Replay(matomo).serve, compress=False)
         thread = Thread(target=server.serve_forever)
         thread.start()

@@ -1,4 +1,4 @@
-"""Rows a second, from the bytes of Matomo's answer to the bytes in the spool, beside bare reading and writing JSON."""
+"""Rows a second, from the bytes of Matomo's answer to the bytes in the buffer, beside bare reading and writing JSON."""
 
 import json
 import tempfile
@@ -11,18 +11,18 @@ from time import perf_counter
 
 from benchmarks.figures import Figure
 from benchmarks.worlds import wide_world
+from fake_matomo import FakeMatomo
 from matomo_fn.catalogue import PREBUILT, Table
+from matomo_fn.config.token import Token
 from matomo_fn.deadline import Deadline
+from matomo_fn.extract.report_rows import shape
 from matomo_fn.matomo.client import MatomoClient
-from matomo_fn.matomo.throttle import Throttle
+from matomo_fn.matomo.rate_limit import RateLimit
 from matomo_fn.matomo.transport import HttpTransport, Reply
-from matomo_fn.plan import Slice
-from matomo_fn.rows import shape
-from matomo_fn.sample import SampleMatomo
-from matomo_fn.spool import Spool
-from matomo_fn.token import Token
+from matomo_fn.slices import Slice
+from matomo_fn.warehouse.buffer import Buffer
 
-_GROUP = "Rows: from Matomo's answer of a month to the spool"
+_GROUP = "Rows: from Matomo's answer of a month to the buffer"
 _TABLES = ("visitor_country", "behaviour_page")
 _FIRST = date(2026, 10, 1)
 _DAYS = [_FIRST + timedelta(days=number) for number in range(31)]
@@ -56,22 +56,22 @@ class _Recorded:
 
 def throughput() -> Iterator[Figure]:
     """Measure both ways in turns and yield the medians, for a narrow report of few rows and a wide one of many."""
-    with SampleMatomo(wide_world(1)) as matomo:
+    with FakeMatomo(wide_world(1)) as matomo:
         for name in _TABLES:
             table = PREBUILT[name]
             yield from _measured(table, _ask(matomo, table))
 
 
-def _ask(matomo: SampleMatomo, table: Table) -> Reply:
+def _ask(matomo: FakeMatomo, table: Table) -> Reply:
     """Return Matomo's answer of a month, by the very call that a sync makes."""
     deadline = Deadline()
     transport = _Keeping(matomo.url, Token(matomo.token), timeout=60, deadline=deadline)
-    MatomoClient(transport, Throttle(60_000), deadline).report(table.sources[0], "1", _DAYS)
+    MatomoClient(transport, RateLimit(60_000), deadline).report(table.sources[0], "1", _DAYS)
     return transport.reply
 
 
 def _measured(table: Table, reply: Reply) -> Iterator[Figure]:
-    client = MatomoClient(_Recorded(reply), Throttle(10_000_000), Deadline())
+    client = MatomoClient(_Recorded(reply), RateLimit(10_000_000), Deadline())
     rows = _stage(client, table)
     ours, bare = _in_turns(lambda: _stage(client, table), lambda: _bare(reply.body))
     yield Figure(_GROUP, f"{table.name}: rows in the answer", rows, "rows")
@@ -81,14 +81,14 @@ def _measured(table: Table, reply: Reply) -> Iterator[Figure]:
 
 
 def _stage(client: MatomoClient, table: Table) -> int:
-    """Read the answer, shape its days and spool them; return the number of rows."""
+    """Read the answer, shape its days and buffer them; return the number of rows."""
     source = table.sources[0]
     answered = client.report(source, "1", _DAYS)
-    with tempfile.TemporaryDirectory() as folder, Spool(Path(folder) / "rows.json.gz") as spool:
+    with tempfile.TemporaryDirectory() as folder, Buffer(Path(folder) / "rows.json.gz") as buffer:
         for day, answer in answered.days.items():
-            spool.add(Slice(table.name, "1", "", day), shape(table, [(source, answer)]).lines)
-        spool.close()
-        return spool.rows
+            buffer.add(Slice(table.name, "1", "", day), shape(table, [(source, answer)]).lines)
+        buffer.close()
+        return buffer.rows
 
 
 def _bare(body: bytes) -> None:

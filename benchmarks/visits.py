@@ -22,22 +22,22 @@ from urllib.request import urlopen
 import click
 
 from benchmarks.figures import Figure, table_of
+from fake_matomo import FakeMatomo, World
+from fake_matomo import Site as SampleSite
+from fake_matomo.wire import Answer, HttpServer, Request, json_answer
+from matomo_fn.app.logs import configure_logs
+from matomo_fn.app.wiring import new_run, run_sync
+from matomo_fn.config.request import SyncRequest
+from matomo_fn.config.settings import Settings
+from matomo_fn.config.token import Token
 from matomo_fn.deadline import Deadline
-from matomo_fn.extract_visits import VisitsOfDay
-from matomo_fn.logs import configure_logs
+from matomo_fn.extract.visit_rows import VisitParser
+from matomo_fn.extract.visits import VisitsOfDay
 from matomo_fn.matomo.client import MatomoClient
-from matomo_fn.matomo.throttle import Throttle
+from matomo_fn.matomo.rate_limit import RateLimit
 from matomo_fn.matomo.transport import HttpTransport, Reply, Transport
-from matomo_fn.request import SyncRequest
-from matomo_fn.sample import SampleMatomo, World
-from matomo_fn.sample import Site as SampleSite
-from matomo_fn.sample.wire import Answer, HttpServer, Request, json_answer
-from matomo_fn.service import new_run, run_sync
-from matomo_fn.settings import Settings
 from matomo_fn.sites import Site
-from matomo_fn.spool import SpooledSlice
-from matomo_fn.token import Token
-from matomo_fn.visit_rows import VisitShaper
+from matomo_fn.warehouse.buffer import BufferedSlice
 
 _VISITS = (30_000, 300_000)
 _ACTIONS = 5
@@ -51,7 +51,7 @@ _SHAPED = 20_000
 class Day:
     """So many visits of a day, each with five actions, from one second to the next; pages are put together as asked."""
 
-    def __init__(self, matomo: SampleMatomo, visits: int) -> None:
+    def __init__(self, matomo: FakeMatomo, visits: int) -> None:
         self._matomo = matomo
         self._visits = visits
         self._day = _yesterday()
@@ -130,7 +130,7 @@ def visits() -> Iterator[Figure]:
                 found.append(_run(kind, url, token))
             if count == _VISITS[0]:
                 yield from _beside_json(_run("shape", url, token))
-    for kind, what in (("read", "read, shaped and spooled"), ("sync", "synced into DuckDB")):
+    for kind, what in (("read", "read, shaped and buffered"), ("sync", "synced into DuckDB")):
         group = f"Visits: one day with {_ACTIONS} actions each, {what}"
         yield Figure(group, "before, all imported", runs[kind][0]["before"] / _MB, "MB")
         for run in runs[kind]:
@@ -138,9 +138,9 @@ def visits() -> Iterator[Figure]:
             yield Figure(group, f"{named}: peak memory", run["peak"] / _MB, "MB")
             yield Figure(group, f"{named}: time", run["seconds"], "s")
             yield Figure(group, f"{named}: visits a second", run["rows"] / run["seconds"], "")
-            if run["spool"]:
-                yield Figure(group, f"{named}: spool, uncompressed", run["size"] / _MB, "MB")
-                yield Figure(group, f"{named}: spool on disk", run["spool"] / _MB, "MB")
+            if run["buffer"]:
+                yield Figure(group, f"{named}: buffer, uncompressed", run["size"] / _MB, "MB")
+                yield Figure(group, f"{named}: buffer on disk", run["buffer"] / _MB, "MB")
         yield Figure(
             group,
             "peak of the larger beside that of the smaller",
@@ -154,7 +154,7 @@ def _beside_json(run: dict[str, float]) -> Iterator[Figure]:
     yield Figure(
         group, "bare json.loads and json.dumps of the same bytes, visits a second", run["rows"] / run["bare"], ""
     )
-    yield Figure(group, "parsed, shaped, hashed and spooled, visits a second", run["rows"] / run["seconds"], "")
+    yield Figure(group, "parsed, shaped, hashed and buffered, visits a second", run["rows"] / run["seconds"], "")
     yield Figure(group, "time beside bare JSON", run["seconds"] / run["bare"], "times")
 
 
@@ -187,9 +187,9 @@ class Taped:
 
 
 def _reader(transport: Transport, folder: Path) -> VisitsOfDay:
-    client = MatomoClient(transport, Throttle(60_000), Deadline())
+    client = MatomoClient(transport, RateLimit(60_000), Deadline())
     site = Site("1", "Busy", UTC, date(2021, 1, 1))
-    return VisitsOfDay(client, site, VisitShaper(UTC), folder, lambda: not Event().is_set())
+    return VisitsOfDay(client, site, VisitParser(UTC), folder, lambda: not Event().is_set())
 
 
 def _http(url: str, token: str) -> HttpTransport:
@@ -197,16 +197,16 @@ def _http(url: str, token: str) -> HttpTransport:
 
 
 def _read(url: str, token: str) -> dict[str, float]:
-    """Read the day into a spool."""
+    """Read the day into a buffer."""
     with tempfile.TemporaryDirectory() as folder:
         reader = _reader(_http(url, token), Path(folder))
         before, started = peak_memory(), time.perf_counter()
         read = _spooled(reader)
         seconds = time.perf_counter() - started
-        spool = read.spool.path.stat().st_size
+        buffer = read.buffer.path.stat().st_size
         return {
-            "rows": read.row_count, "seconds": seconds, "before": before, "peak": peak_memory(), "spool": spool,
-            "size": read.spool.size,
+            "rows": read.row_count, "seconds": seconds, "before": before, "peak": peak_memory(), "buffer": buffer,
+            "size": read.buffer.size,
         }  # fmt: skip
 
 
@@ -215,7 +215,7 @@ def _shape(url: str, token: str) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         tape = Taped(_http(url, token))
         reader = _reader(tape, Path(folder))
-        _spooled(reader).spool.discard()
+        _spooled(reader).buffer.discard()
         bodies = [reply.body for reply in tape.replies.values()]
         bare = min(_timed_json(bodies) for _ in range(3))
         taken = []
@@ -225,11 +225,11 @@ def _shape(url: str, token: str) -> dict[str, float]:
             read = _spooled(reader)
             taken.append(time.perf_counter() - started)
             rows = read.row_count
-            read.spool.discard()
+            read.buffer.discard()
         return {"rows": rows, "bare": bare, "seconds": min(taken)}
 
 
-def _spooled(reader: VisitsOfDay) -> SpooledSlice:
+def _spooled(reader: VisitsOfDay) -> BufferedSlice:
     read = reader.read(_yesterday(), datetime.now(UTC))
     assert read is not None
     return read
@@ -254,7 +254,14 @@ def _sync(url: str, token: str) -> dict[str, float]:
         result = run_sync(settings, SyncRequest(connector="bench"), new_run())
         assert result.http_status == 200, result.as_dict()
         rows = result.tables["visits"].rows
-        return {"rows": rows, "seconds": result.seconds, "before": before, "peak": peak_memory(), "spool": 0, "size": 0}
+        return {
+            "rows": rows,
+            "seconds": result.seconds,
+            "before": before,
+            "peak": peak_memory(),
+            "buffer": 0,
+            "size": 0,
+        }
 
 
 def peak_memory() -> int:
@@ -277,7 +284,7 @@ def main(context: click.Context) -> None:
 def serve(count: int) -> None:
     """Be the Matomo, tell address and token in one line, and serve for as long as standard input is open."""
     site = SampleSite(1, "Busy", created=date(2021, 1, 1), visits_per_day=400, pages=40, ecommerce=True)
-    with SampleMatomo(World((site,))) as matomo:
+    with FakeMatomo(World((site,))) as matomo:
         server = HttpServer(("127.0.0.1", 0), Day(matomo, count).serve, compress=False)
         thread = Thread(target=server.serve_forever)
         thread.start()

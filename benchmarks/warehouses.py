@@ -8,7 +8,7 @@ from threading import Lock
 from typing import Any
 
 from matomo_fn.catalogue import Schema
-from matomo_fn.spool import open_joined
+from matomo_fn.warehouse.buffer import open_joined
 from matomo_fn.warehouse.protocol import FoundColumn, FoundTable, PartitionBy, Warehouse
 
 _CHUNK = 1024 * 1024
@@ -36,11 +36,11 @@ class Counts:
         with open_joined(files) as stream:
             while part := stream.read(_CHUNK):
                 size += len(part)
-        spooled = sum(path.stat().st_size for path in files[0].parent.iterdir())
+        buffered = sum(path.stat().st_size for path in files[0].parent.iterdir())
         with self.lock:
             self.loads += 1
             self.size += size
-            self.largest_spool = max(self.largest_spool, spooled)
+            self.largest_spool = max(self.largest_spool, buffered)
 
     def statement(self, text: str) -> None:
         """Count a statement that changes something."""

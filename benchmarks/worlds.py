@@ -4,8 +4,8 @@ import json
 from datetime import date
 from pathlib import Path
 
-from matomo_fn.sample import Site, World
-from matomo_fn.settings import Settings
+from fake_matomo import Site, World
+from matomo_fn.config.settings import Settings
 
 CONNECTOR = "bench"
 # Rows of a page report in a day: Matomo's archive keeps 500 of the root.
@@ -33,7 +33,7 @@ def wide_world(sites: int) -> World:
 def settings_for(folder: Path, url: str, token: str, **config: object) -> Settings:
     """Return the settings of a run into a DuckDB file of the folder, its connector's secrets written there.
 
-    ``config`` overrides the connector's configuration. The throttle is out of the way: it would be what is measured.
+    ``config`` overrides the connector's configuration. The rate_limit is out of the way: it would be what is measured.
     """
     secrets = folder / "secrets"
     secrets.mkdir(exist_ok=True)

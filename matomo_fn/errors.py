@@ -12,9 +12,9 @@
     │   │   └── TokenRefused       never tried again: 21 refusals block the address for an hour
     │   ├── MatomoUnavailable      down, slow or over its limits, also after retries; later may do
     │   ├── ReportRefused          Matomo understood the call and refused it (API error in the body)
-    │   └── AnswerError            the answer is not what this report answers; nothing of it is written
+    │   └── InvalidResponse            the answer is not what this report answers; nothing of it is written
     └── WarehouseError             the warehouse failed (500)
-        ├── TableClash             a table exists with other columns; it stays untouched
+        ├── SchemaMismatch             a table exists with other columns; it stays untouched
         └── WarehouseUnavailable   later may do (503)
 
 No message carries a secret: the transport, which alone knows the token, cleans what it passes on.
@@ -71,7 +71,7 @@ class ReportRefused(MatomoError):
     """Matomo answered the call with an error of its API."""
 
 
-class AnswerError(MatomoError):
+class InvalidResponse(MatomoError):
     """The answer has another shape or other types than this report has."""
 
 
@@ -79,7 +79,7 @@ class WarehouseError(MatomoFnError):
     """The warehouse did not do what it was asked."""
 
 
-class TableClash(WarehouseError):
+class SchemaMismatch(WarehouseError):
     """A table of that name exists and cannot take the rows."""
 
 

@@ -8,7 +8,7 @@ locals {
   #   − 60 s              the program's time budget: it stops asking Matomo 60 s before that, writes what it has, and cuts
   #                       each call to Matomo and BigQuery to what is left of the budget
   #
-  # A run that ended by its budget has logged what it did; one killed by the timeout would lose its spool.
+  # A run that ended by its budget has logged what it did; one killed by the timeout would lose its buffer.
   scheduler_deadline = var.attempt_deadline
   ack_deadline       = 600
   sync_timeout       = local.scheduler_deadline - 30
@@ -49,11 +49,11 @@ locals {
   # Every setting of the program (matomo_fn/settings.py), and MATOMO_FN_TIME_BUDGET beside each function.
   # BIGQUERY_EMULATOR_HOST is the one that never stands here: it would send the rows elsewhere.
   environment = { for name, value in {
-    GOOGLE_CLOUD_PROJECT      = var.project
-    MATOMO_FN_LOG_FORMAT      = "json"
-    MATOMO_FN_SECRETS         = "secret-manager"
-    MATOMO_FN_SECRET_VERSIONS = join(",", [for secret, version in var.secret_versions : "${secret}=${version}"])
-    MATOMO_FN_SPOOL_MEGABYTES = tostring(var.spool_megabytes)
-    MATOMO_FN_WAREHOUSE       = "bigquery"
+    GOOGLE_CLOUD_PROJECT       = var.project
+    MATOMO_FN_LOG_FORMAT       = "json"
+    MATOMO_FN_SECRETS          = "secret-manager"
+    MATOMO_FN_SECRET_VERSIONS  = join(",", [for secret, version in var.secret_versions : "${secret}=${version}"])
+    MATOMO_FN_BUFFER_MEGABYTES = tostring(var.buffer_megabytes)
+    MATOMO_FN_WAREHOUSE        = "bigquery"
   } : name => value if value != "" }
 }

@@ -205,7 +205,7 @@ variable "max_instances" {
 }
 
 variable "memory" {
-  description = "Memory of an instance, which is its disk too: four times the spool for each request that it serves at once."
+  description = "Memory of an instance, which is its disk too: four times the buffer for each request that it serves at once."
   type        = string
   default     = "1Gi"
   nullable    = false
@@ -215,8 +215,8 @@ variable "memory" {
     error_message = "memory has to be 512Mi, 1Gi, 2Gi or 4Gi."
   }
   validation {
-    condition     = lookup({ "512Mi" = 512, "1Gi" = 1024, "2Gi" = 2048, "4Gi" = 4096 }, var.memory, 0) >= 4 * var.spool_megabytes * var.concurrency
-    error_message = "memory has to be at least 4 times spool_megabytes times concurrency: spooled rows and the upload lie in it."
+    condition     = lookup({ "512Mi" = 512, "1Gi" = 1024, "2Gi" = 2048, "4Gi" = 4096 }, var.memory, 0) >= 4 * var.buffer_megabytes * var.concurrency
+    error_message = "memory has to be at least 4 times buffer_megabytes times concurrency: buffered rows and the upload lie in it."
   }
 }
 
@@ -318,15 +318,15 @@ variable "secret_versions" {
   }
 }
 
-variable "spool_megabytes" {
-  description = "Megabytes of rows that a run gathers before it writes them (MATOMO_FN_SPOOL_MEGABYTES)."
+variable "buffer_megabytes" {
+  description = "Megabytes of rows that a run gathers before it writes them (MATOMO_FN_BUFFER_MEGABYTES)."
   type        = number
   default     = 128
   nullable    = false
 
   validation {
-    condition     = var.spool_megabytes == floor(var.spool_megabytes) && var.spool_megabytes >= 1 && var.spool_megabytes <= 1024
-    error_message = "spool_megabytes has to be a whole number from 1 to 1024."
+    condition     = var.buffer_megabytes == floor(var.buffer_megabytes) && var.buffer_megabytes >= 1 && var.buffer_megabytes <= 1024
+    error_message = "buffer_megabytes has to be a whole number from 1 to 1024."
   }
 }
 

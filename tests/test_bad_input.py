@@ -21,7 +21,7 @@ import duckdb
 import pytest
 from google.cloud import bigquery
 
-from matomo_fn.sample import (
+from fake_matomo import (
     Fault,
     database_down,
     force_ssl,
@@ -94,8 +94,8 @@ def slices(table: str, *days: date, site: str = "1") -> tuple[Piece, ...]:
     return tuple((table, site, day) for day in days)
 
 
-def failed(*pieces: Piece) -> tuple[tuple[str, Piece], ...]:
-    return tuple(("failed", piece) for piece in pieces)
+def failed(*slices: Piece) -> tuple[tuple[str, Piece], ...]:
+    return tuple(("failed", slice_) for slice_ in slices)
 
 
 SUMMARY_SLICES = slices("visits_summary", FIRST, SECOND)
@@ -624,9 +624,9 @@ ENVIRONMENT = (
         (
             "environment: unknown variable MATOMO_FN_SECRET: did you mean 'MATOMO_FN_SECRETS'?",
             "environment: MATOMO_FN_WAREHOUSE: 'postgres' is neither bigquery nor duckdb:PATH",
-            "environment: MATOMO_FN_SPOOL_MEGABYTES has to be 1 or more, not 0",
+            "environment: MATOMO_FN_BUFFER_MEGABYTES has to be 1 or more, not 0",
         ),
-        env={"MATOMO_FN_SECRET": "x", "MATOMO_FN_WAREHOUSE": "postgres", "MATOMO_FN_SPOOL_MEGABYTES": "0"},
+        env={"MATOMO_FN_SECRET": "x", "MATOMO_FN_WAREHOUSE": "postgres", "MATOMO_FN_BUFFER_MEGABYTES": "0"},
     ),
 )
 
@@ -1294,9 +1294,9 @@ def changes(earlier: Path, later: Path) -> tuple[set[Piece], list[tuple[str, Pie
     added = [
         (row["status"], (row["table_name"], row["website_id"], row["date"])) for row in log[1] if row not in log[0]
     ]
-    written = {piece for piece in old.keys() | new.keys() if old.get(piece) != new.get(piece)}
-    assert {piece for status, piece in added if status == "written"} == written
-    return written, sorted((status, piece) for status, piece in added if status != "written")
+    written = {slice_ for slice_ in old.keys() | new.keys() if old.get(slice_) != new.get(slice_)}
+    assert {slice_ for status, slice_ in added if status == "written"} == written
+    return written, sorted((status, slice_) for status, slice_ in added if status != "written")
 
 
 def by_slice(content: shop.Contents) -> dict[Piece, list[dict[str, Any]]]:

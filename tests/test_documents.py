@@ -17,12 +17,12 @@ import duckdb
 import pytest
 
 import matomo_fn
+from fake_matomo import FakeMatomo, Site, World
+from matomo_fn.app.cli.commands import cli
 from matomo_fn.catalogue import PREBUILT, SYNC_LOG, SYNC_STATE, TABLES, VISIT_ACTIONS
-from matomo_fn.cli.commands import cli
-from matomo_fn.config import ConnectorConfig, VisitsConfig
-from matomo_fn.request import SyncRequest, read_request
-from matomo_fn.sample import SampleMatomo, Site, World
-from matomo_fn.settings import PREFIX, VARIABLES, Settings
+from matomo_fn.config.connector import ConnectorConfig, VisitsConfig
+from matomo_fn.config.request import SyncRequest, read_request
+from matomo_fn.config.settings import PREFIX, VARIABLES, Settings
 from matomo_fn.warehouse.duckdb import to_duckdb
 from tests.support.canary import CANARY
 from tests.support.server import serving
@@ -290,7 +290,7 @@ def test_decisions_are_numbered_one_after_the_other() -> None:
 class Place:
     """A folder that looks like a fresh clone after `make setup`, with a sample Matomo for one's own."""
 
-    def __init__(self, folder: Path, matomo: SampleMatomo) -> None:
+    def __init__(self, folder: Path, matomo: FakeMatomo) -> None:
         """Link what the commands of the documents need."""
         self.folder, self.matomo = folder, matomo
         for name in ("matomo_fn", "main.py"):
@@ -334,7 +334,7 @@ class Place:
 def place(folder: Path, created: date) -> Iterator[Place]:
     """A Matomo with one small site that is no older than that."""
     world = World((Site(1, "Shop", created=created, visits_per_day=5, pages=5),))
-    with SampleMatomo(world, token=CANARY) as matomo:
+    with FakeMatomo(world, token=CANARY) as matomo:
         yield Place(folder, matomo)
 
 
@@ -441,7 +441,7 @@ def synced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPy
     first = YESTERDAY - timedelta(days=9)
     busy = Site(1, "Shop", created=first, visits_per_day=30, pages=620, folders=False, busy_on=frozenset({YESTERDAY}))
     world = World((busy, Site(2, "Docs", created=first, visits_per_day=6, pages=5)))
-    with SampleMatomo(world, token=CANARY) as matomo:
+    with FakeMatomo(world, token=CANARY) as matomo:
         matomo.unprocess(2, YESTERDAY)
         there = Place(folder, matomo)
         there.write_connector()

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from fake_matomo import TOKEN, FakeMatomo, Goal, Site, World
 from matomo_fn.catalogue import PREBUILT
 from matomo_fn.deadline import Deadline
-from matomo_fn.sample import TOKEN, Goal, SampleMatomo, Site, World
 from matomo_fn.warehouse.bigquery import BigQueryWarehouse
 from matomo_fn.warehouse.duckdb import DuckDBWarehouse
 from tests.support import emulator as bigquery_emulator
@@ -83,14 +83,14 @@ def emulator() -> Iterator[Emulator]:
 
 
 @pytest.fixture
-def matomo() -> Iterator[SampleMatomo]:
+def matomo() -> Iterator[FakeMatomo]:
     """A shop and a site without one."""
-    with SampleMatomo(WORLD) as running:
+    with FakeMatomo(WORLD) as running:
         yield running
 
 
 @pytest.fixture
-def secrets(matomo: SampleMatomo, tmp_path: Path, dataset_name: str) -> Path:
+def secrets(matomo: FakeMatomo, tmp_path: Path, dataset_name: str) -> Path:
     """A folder with the connector's two secrets."""
     folder = tmp_path / "secrets"
     folder.mkdir()
@@ -155,7 +155,7 @@ def only(rows: Mapping[str, list[tuple[Any, ...]]], *, but: tuple[date, str]) ->
 
 
 def test_the_whole_job_in_bigquery_and_in_duckdb(
-    matomo: SampleMatomo, bigquery: Job, proxy: Proxy, secrets: Path, tmp_path: Path, dataset_name: str
+    matomo: FakeMatomo, bigquery: Job, proxy: Proxy, secrets: Path, tmp_path: Path, dataset_name: str
 ) -> None:
     """Every table with the right columns and the rows of DuckDB; later runs change what changed and nothing else."""
     # The first run: all tables, both sites, two days.
@@ -198,7 +198,7 @@ def test_the_whole_job_in_bigquery_and_in_duckdb(
     assert_absent(TOKEN, wire=b"".join(request.body + request.path.encode() for request in proxy.requests))
 
 
-def test_a_day_that_is_not_processed_keeps_its_rows_in_bigquery(matomo: SampleMatomo, bigquery: Job) -> None:
+def test_a_day_that_is_not_processed_keeps_its_rows_in_bigquery(matomo: FakeMatomo, bigquery: Job) -> None:
     """It is pending, what was there stays, and once it is processed it is written."""
     tables = ["visits_summary", "visitor_country"]
     bigquery.sync(tables=tables)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from matomo_fn.catalogue import PREBUILT, Source, Table
-from matomo_fn.errors import AnswerError, MatomoError, MatomoFatal, MatomoUnavailable, ReportRefused, TokenRefused
-from matomo_fn.rows import Shaped, shape
+from matomo_fn.errors import InvalidResponse, MatomoError, MatomoFatal, MatomoUnavailable, ReportRefused, TokenRefused
+from matomo_fn.extract.report_rows import ParsedSlice, shape
 from tests.support.recordings import Recording, all_recordings, answers_of, read
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ EXPECTED: dict[str, list[tuple[str, str, str]]] = {
     ],
 }
 CHANNELS = {
-    "Referrers.getReferrerType": "Direct Entry",
+    "Referrers.getReferrerType": "Direct LogEntry",
     "Referrers.getSearchEngines": "Search Engines",
     "Referrers.getWebsites": "Websites",
     "Referrers.getSocials": "Social Networks",
@@ -254,7 +254,7 @@ def read_by_hand(table: str, method: str, answer: Any) -> list[dict[str, Any]]:
         answer = {field: 0 for _, field, _ in EXPECTED[table]}
     rows = answer if isinstance(answer, list) else [answer]
     if (table, method) == ("acquisition_referrer", "Referrers.getReferrerType"):
-        rows = [row for row in rows if row["label"] == "Direct Entry"]
+        rows = [row for row in rows if row["label"] == "Direct LogEntry"]
     return [{name: cell(row, field, kind, method) for name, field, kind in EXPECTED[table]} for row in rows]
 
 
@@ -284,7 +284,7 @@ CATALOGUE_METHODS = {source.method for table in PREBUILT.values() for source in 
 RECORDED = {one.name: one for one in all_recordings() if one.method in CATALOGUE_METHODS}
 
 
-def shaped_days(recording: Recording, table: Table, source: Source) -> list[Shaped]:
+def shaped_days(recording: Recording, table: Table, source: Source) -> list[ParsedSlice]:
     """The rows of each recorded day; raises the error that stands in the place of a day."""
     days = []
     for _, answer in answers_of(recording, source):
@@ -294,7 +294,7 @@ def shaped_days(recording: Recording, table: Table, source: Source) -> list[Shap
     return days
 
 
-def rows_of(shaped: Shaped) -> list[dict[str, Any]]:
+def rows_of(shaped: ParsedSlice) -> list[dict[str, Any]]:
     return [json.loads(line) for line in shaped.lines]
 
 
@@ -445,11 +445,11 @@ _TOKEN = (TokenRefused, "Matomo refused the token: it is wrong, expired or revok
 _BLOCKED = (TokenRefused, "Matomo has blocked this address after too many refused tokens")
 _NO_JSON = "the answer is not JSON; it may have been cut off: "
 _HTML = "the answer is an HTML page, not Matomo's API: check matomo_url"
-_NO_FIELDS = (AnswerError, "VisitsSummary.get answers an object without any of its fields")
-_NO_LIST = (AnswerError, "UserCountry.getCountry answers an object where a list of rows belongs")
+_NO_FIELDS = (InvalidResponse, "VisitsSummary.get answers an object without any of its fields")
+_NO_LIST = (InvalidResponse, "UserCountry.getCountry answers an object where a list of rows belongs")
 _UPGRADE = (MatomoUnavailable, "VisitsSummary.get: Matomo says: Database Upgrade Required.")
 _MAINTENANCE = (MatomoUnavailable, "VisitsSummary.get: Matomo is in maintenance or overloaded (HTTP 503)")
-_PRETTY = (AnswerError, 'VisitsSummary.get: row 1 (no label): avg_time_on_site is "6 min 13s", not a number')
+_PRETTY = (InvalidResponse, 'VisitsSummary.get: row 1 (no label): avg_time_on_site is "6 min 13s", not a number')
 
 
 def _says(text: str, method: str = "VisitsSummary.get") -> tuple[type[MatomoError], str]:
@@ -468,7 +468,7 @@ REFUSED: dict[str, tuple[type[MatomoError], str]] = {
         "Referrers.getAll with multiple sites or dates is not supported (yet).", "Referrers.getAll"
     ),
     "days_one_column_VisitsSummary.get.json": (
-        AnswerError,
+        InvalidResponse,
         "VisitsSummary.get answers 36 where an object of numbers belongs",
     ),
     "down_database_unreachable_params_in_url.json": (
@@ -800,9 +800,9 @@ def test_direct_entries_are_a_channel_and_a_referrer() -> None:
         "revenue": 398.95,
         "_is_others": False,
     }
-    direct = {"channel_type": "Direct Entry", "channel_type_id": 1}
+    direct = {"channel_type": "Direct LogEntry", "channel_type_id": 1}
     assert _row("day_Referrers.getReferrerType", "acquisition_channel_type", channel_type_id=1) == direct | engagement
-    referrer = {"referrer": "Direct Entry", "referrer_type": "Direct Entry", "referrer_url": None}
+    referrer = {"referrer": "Direct LogEntry", "referrer_type": "Direct LogEntry", "referrer_url": None}
     assert _day("day_Referrers.getReferrerType", "acquisition_referrer") == [referrer | engagement]
 
 

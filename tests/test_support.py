@@ -332,7 +332,7 @@ def test_the_canary_is_found_in_every_form(text: str, tmp_path: Path) -> None:
     (tmp_path / "deep").mkdir()
     (tmp_path / "deep" / "plain.log").write_text(f"x{text}y", encoding="utf-8")
     (tmp_path / "packed").mkdir()
-    (tmp_path / "packed" / "spool.gz").write_bytes(gzip.compress(f"x{text}y".encode()))
+    (tmp_path / "packed" / "buffer.gz").write_bytes(gzip.compress(f"x{text}y".encode()))
     places: list[str | bytes | Path] = [text, text.encode(), tmp_path / "deep", tmp_path / "packed"]
     for place in places:
         with pytest.raises(pytest.fail.Exception, match="the token stands in somewhere") as caught:
@@ -348,8 +348,8 @@ def test_a_token_with_signs_is_found_url_encoded() -> None:
 def test_a_name_of_a_file_is_searched_too(tmp_path: Path) -> None:
     """A token in a file's name is found and not shown."""
     (tmp_path / CANARY).touch()
-    with pytest.raises(pytest.fail.Exception, match="a file's name in spool") as caught:
-        canary.assert_absent(spool=tmp_path)
+    with pytest.raises(pytest.fail.Exception, match="a file's name in buffer") as caught:
+        canary.assert_absent(buffer=tmp_path)
     assert canary.find(str(caught.value)) is None
 
 

@@ -19,7 +19,7 @@ from typing import Any
 
 import duckdb
 
-from matomo_fn.sample import SampleMatomo, default_world
+from fake_matomo import FakeMatomo, default_world
 
 ROOT = Path(__file__).resolve().parent.parent
 FOLDER = ROOT / "demo"
@@ -33,7 +33,7 @@ def main() -> int:
     """Run the demonstration; return 1 where the second sync wrote anything."""
     shutil.rmtree(FOLDER, ignore_errors=True)
     (FOLDER / "secrets").mkdir(parents=True)
-    with SampleMatomo(default_world()) as matomo:
+    with FakeMatomo(default_world()) as matomo:
         _say(f"a sample Matomo answers at {matomo.url}")
         _write_connector(matomo.url, matomo.token)
         with _function() as url:

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 
 
-class Kind(StrEnum):
+class ColumnType(StrEnum):
     """The column types in use, by their GoogleSQL names."""
 
     STRING = "STRING"
@@ -28,7 +28,7 @@ class Column:
     """
 
     name: str
-    kind: Kind
+    kind: ColumnType
     description: str
     source: str = ""
     fallback: str = ""
@@ -115,6 +115,10 @@ class Table:
         """Whether a row can be Matomo's "Others"."""
         return not (self.is_one_row or self.is_log)
 
+    def sources_of(self, version: tuple[int, int]) -> tuple[Source, ...]:
+        """Return the sources that a (major, minor) version of Matomo has."""
+        return tuple(source for source in self.sources if source.since <= version)
+
     @property
     def slice_columns(self) -> tuple[Column, ...]:
         """The columns that say which slice a row belongs to."""
@@ -151,22 +155,22 @@ class Table:
 
 
 SLICE_COLUMNS = (
-    Column("date", Kind.DATE, "The site's day (in the site's time zone).", required=True),
-    Column("website_id", Kind.STRING, "The site: Matomo's idSite.", required=True),
+    Column("date", ColumnType.DATE, "The site's day (in the site's time zone).", required=True),
+    Column("website_id", ColumnType.STRING, "The site: Matomo's idSite.", required=True),
     Column(
         "segment",
-        Kind.STRING,
+        ColumnType.STRING,
         "The name of the segment; the empty string stands for all visits.",
         required=True,
     ),
 )
 IS_OTHERS = Column(
     "_is_others",
-    Kind.BOOL,
+    ColumnType.BOOL,
     "The row is Matomo's \"Others\": the archive's row limit cut the report and this row sums up what is missing.",
     required=True,
 )
 STAMP_COLUMNS = (
-    Column("_synced_at", Kind.TIMESTAMP, "When this slice (site, segment, day) was last written.", required=True),
-    Column("_run_id", Kind.STRING, "The run that wrote the row; _sync_log tells more of it.", required=True),
+    Column("_synced_at", ColumnType.TIMESTAMP, "When this slice (site, segment, day) was last written.", required=True),
+    Column("_run_id", ColumnType.STRING, "The run that wrote the row; _sync_log tells more of it.", required=True),
 )

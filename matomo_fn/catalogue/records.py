@@ -1,67 +1,67 @@
 """Record keeping: what was asked of Matomo and what became of it, slice by slice."""
 
-from matomo_fn.catalogue.model import Column, Kind, Schema
+from matomo_fn.catalogue.model import Column, ColumnType, Schema
 
 SYNC_LOG = Schema(
     "_sync_log",
     "One row for each slice (table, site, segment, day) that a run handled. Appended, never changed.",
     (
-        Column("date", Kind.DATE, "The slice's day.", required=True),
-        Column("connector", Kind.STRING, "The connector that the run was for.", required=True),
-        Column("matomo_url", Kind.STRING, "The Matomo that was asked.", required=True),
-        Column("table_name", Kind.STRING, "The slice's table.", required=True),
-        Column("website_id", Kind.STRING, "The slice's site.", required=True),
-        Column("segment", Kind.STRING, "The slice's segment; '' for all visits.", required=True),
+        Column("date", ColumnType.DATE, "The slice's day.", required=True),
+        Column("connector", ColumnType.STRING, "The connector that the run was for.", required=True),
+        Column("matomo_url", ColumnType.STRING, "The Matomo that was asked.", required=True),
+        Column("table_name", ColumnType.STRING, "The slice's table.", required=True),
+        Column("website_id", ColumnType.STRING, "The slice's site.", required=True),
+        Column("segment", ColumnType.STRING, "The slice's segment; '' for all visits.", required=True),
         Column(
             "status",
-            Kind.STRING,
+            ColumnType.STRING,
             "written: the table has what Matomo answered; unchanged: it had it already; pending: Matomo has not "
             "processed the day; failed: see error.",
             required=True,
         ),
-        Column("row_count", Kind.INT64, "Rows of the slice in the table.", required=True),
+        Column("row_count", ColumnType.INT64, "Rows of the slice in the table.", required=True),
         Column(
             "content_hash",
-            Kind.STRING,
+            ColumnType.STRING,
             "SHA-256 of the slice's rows in the table; NULL where it never was written.",
         ),
         Column(
             "has_others",
-            Kind.BOOL,
+            ColumnType.BOOL,
             'Whether Matomo\'s row limit cut the report (it has an "Others").',
             required=True,
         ),
         Column(
             "is_final",
-            Kind.BOOL,
+            ColumnType.BOOL,
             "Whether the day was older than the trailing days: it is not asked again by itself.",
             required=True,
         ),
         Column(
             "written_run_id",
-            Kind.STRING,
+            ColumnType.STRING,
             "The run whose rows stand in the table; NULL where it never was written.",
         ),
         Column(
             "visits_difference",
-            Kind.INT64,
+            ColumnType.INT64,
             "Of the table visits: how many visits it has of the day more than VisitsSummary.get counts.",
         ),
-        Column("run_id", Kind.STRING, "The run that handled the slice.", required=True),
+        Column("run_id", ColumnType.STRING, "The run that handled the slice.", required=True),
         Column(
             "request_id",
-            Kind.STRING,
+            ColumnType.STRING,
             "What started the run (message, schedule): a run of the same request that was cut off is gone on with.",
             required=True,
         ),
-        Column("started_at", Kind.TIMESTAMP, "When the run began.", required=True),
+        Column("started_at", ColumnType.TIMESTAMP, "When the run began.", required=True),
         Column(
             "logged_at",
-            Kind.TIMESTAMP,
+            ColumnType.TIMESTAMP,
             "When this row was made; the newest row of a slice counts.",
             required=True,
         ),
-        Column("error", Kind.STRING, "Why the slice is pending or failed."),
+        Column("error", ColumnType.STRING, "Why the slice is pending or failed."),
     ),
     # Status first: a filter on it leaves out the blocks of all the partitions that never had an open slice.
     clustering=("status", "connector", "table_name", "website_id"),

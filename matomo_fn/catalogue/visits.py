@@ -1,33 +1,33 @@
 """The visits log: one row a visit with its actions nested in it, and a view with one row an action."""
 
 from matomo_fn.catalogue.columns import amount, count, document, number, text
-from matomo_fn.catalogue.model import Column, Kind, Source, Table
+from matomo_fn.catalogue.model import Column, ColumnType, Source, Table
 
 LIVE = Source("Live.getLastVisitsDetails", ranges=False)
 
 
 def _decimal(name: str, source: str, description: str) -> Column:
-    return Column(name, Kind.FLOAT64, f"{description} Matomo's {source}.", source=source)
+    return Column(name, ColumnType.FLOAT64, f"{description} Matomo's {source}.", source=source)
 
 
 def _moment(name: str, source: str, description: str) -> Column:
-    return Column(name, Kind.TIMESTAMP, f"{description} Matomo's {source}.", source=source, required=True)
+    return Column(name, ColumnType.TIMESTAMP, f"{description} Matomo's {source}.", source=source, required=True)
 
 
 def _texts(name: str, source: str, description: str) -> Column:
-    return Column(name, Kind.STRING, f"{description} Matomo's {source}.", source=source, repeated=True)
+    return Column(name, ColumnType.STRING, f"{description} Matomo's {source}.", source=source, repeated=True)
 
 
 def _struct(name: str, description: str, *fields: Column, repeated: bool = True) -> Column:
-    return Column(name, Kind.STRUCT, description, repeated=repeated, fields=fields)
+    return Column(name, ColumnType.STRUCT, description, repeated=repeated, fields=fields)
 
 
 def _custom_dimensions(scope: str) -> Column:
     return _struct(
         "custom_dimensions",
         f"Custom dimensions of the {scope} that have a value. Matomo's dimensionN.",
-        Column("index", Kind.INT64, "The dimension's number N."),
-        Column("value", Kind.STRING, "Its value."),
+        Column("index", ColumnType.INT64, "The dimension's number N."),
+        Column("value", ColumnType.STRING, "Its value."),
     )
 
 
@@ -43,7 +43,7 @@ _VISIT = (
     number("visit_duration", "visitDuration", "Length of the visit, in seconds."),
     Column(
         "visitor_local_time",
-        Kind.TIME,
+        ColumnType.TIME,
         "The visitor's own clock when the visit began. Matomo's visitLocalTime.",
         source="visitLocalTime",
     ),
@@ -62,7 +62,12 @@ _COUNTS = (
         "truncatedActionsCount",
         "Actions that Matomo left out because the visit has more than it shows (500 by default).",
     ),
-    Column("is_converted", Kind.BOOL, "Whether the visit converted. Matomo's visitConverted.", source="visitConverted"),
+    Column(
+        "is_converted",
+        ColumnType.BOOL,
+        "Whether the visit converted. Matomo's visitConverted.",
+        source="visitConverted",
+    ),
 )
 _COMMERCE = (
     text("currency", "siteCurrency", "The site's currency (ISO 4217)."),
@@ -113,7 +118,7 @@ ACTION_FIELDS = (
     text("type", "type", "action (a page view), event, search, goal, download, outlink, content and so on."),
     Column(
         "occurred_at",
-        Kind.TIMESTAMP,
+        ColumnType.TIMESTAMP,
         "When it was, in true UTC. Matomo's timestamp, which is the site's wall clock.",
         source="timestamp",
     ),
@@ -134,7 +139,7 @@ ACTION_FIELDS = (
     text("search_category", "siteSearchCategory", "The category that was searched in."),
     number("search_count", "siteSearchCount", "Results found."),
     text("content_name", "contentName", "The content's name."),
-    text("content_piece", "contentPiece", "The content's piece."),
+    text("content_piece", "contentPiece", "The content's slice_."),
     text("content_target", "contentTarget", "The content's target."),
     text("content_interaction", "contentInteraction", "How the content was interacted with."),
     text("order_id", "orderId", "The order's number."),
@@ -168,9 +173,9 @@ _MORE = (
     _struct(
         "custom_variables",
         "Custom variables of the visit. Matomo's customVariables.",
-        Column("index", Kind.INT64, "The variable's number."),
-        Column("name", Kind.STRING, "Its name."),
-        Column("value", Kind.STRING, "Its value."),
+        Column("index", ColumnType.INT64, "The variable's number."),
+        Column("name", ColumnType.STRING, "Its name."),
+        Column("value", ColumnType.STRING, "Its value."),
     ),
     document("raw", "other fields", "Every other field of the visit that carries information."),
     _struct("actions", "The visit's actions, in Matomo's order.", *ACTION_FIELDS),
@@ -181,7 +186,7 @@ VISITS = Table(
     "The visits log: one row a visit, with its actions. A visit stands on the site's day of its last action.",
     (LIVE,),
     (*_VISIT, *_COUNTS, *_COMMERCE, *_ORIGIN, *_PLACE, *_DEVICE, *_MORE),
-    (Column("visit_id", Kind.INT64, "The visit. Matomo's idVisit.", source="idVisit", required=True),),
+    (Column("visit_id", ColumnType.INT64, "The visit. Matomo's idVisit.", source="idVisit", required=True),),
     is_log=True,
 )
 
@@ -193,10 +198,10 @@ EXCLUDABLE = frozenset(
 
 # What the visits tell of the pages' titles.
 PAGE_TITLES = (
-    Column("date", Kind.DATE, "The day.", required=True),
-    Column("website_id", Kind.STRING, "The site.", required=True),
-    Column("url", Kind.STRING, "The page's URL.", required=True),
-    Column("title", Kind.STRING, "The title that it had in most views; NULL where no visit saw one."),
+    Column("date", ColumnType.DATE, "The day.", required=True),
+    Column("website_id", ColumnType.STRING, "The site.", required=True),
+    Column("url", ColumnType.STRING, "The page's URL.", required=True),
+    Column("title", ColumnType.STRING, "The title that it had in most views; NULL where no visit saw one."),
 )
 
 VISIT_ACTIONS = "visit_actions"
@@ -208,6 +213,6 @@ VISIT_ACTIONS_OF_VISIT = tuple(column.name for column in (*_ORIGIN, *_PLACE[:4],
 def visit_actions_columns() -> tuple[Column, ...]:
     """Return the columns of the view, in its order."""
     of_visit = {column.name: column for column in (*VISITS.slice_columns, *VISITS.shaped)}
-    index = Column("action_index", Kind.INT64, "The action's position in the visit, from 1.")
+    index = Column("action_index", ColumnType.INT64, "The action's position in the visit, from 1.")
     first = (of_visit[name] for name in ("date", "website_id", "visit_id", "visitor_id", "user_id"))
     return (*first, index, *ACTION_FIELDS, *(of_visit[name] for name in VISIT_ACTIONS_OF_VISIT))

@@ -19,11 +19,10 @@ from tenacity import (
 
 from matomo_fn.catalogue import Source
 from matomo_fn.deadline import Deadline
-from matomo_fn.errors import AnswerError, MatomoError, MatomoFatal, MatomoUnavailable, OutOfTime
-from matomo_fn.matomo.answers import error_of, read_answer
-from matomo_fn.matomo.throttle import Throttle
+from matomo_fn.errors import InvalidResponse, MatomoError, MatomoFatal, MatomoUnavailable, OutOfTime
+from matomo_fn.matomo.rate_limit import RateLimit
+from matomo_fn.matomo.responses import error_of, parse_response
 from matomo_fn.matomo.transport import Transport
-from matomo_fn.plan import BULK_DAYS
 from matomo_fn.sites import Site, read_timezone
 
 log = structlog.get_logger()
@@ -38,6 +37,10 @@ _LONGEST_RETRY_AFTER = 300.0
 _DOWN_AFTER = 3
 # Pages of one day's report: a guard against a server that ignores filter_offset.
 _MAX_PAGES = 10_000
+
+# Days in one bulk call of a report that refuses ranges: 20 save most of the time that can be saved, and PHP reads
+# some 1,000 form fields at most.
+BULK_DAYS = 20
 
 # How old databases write that a site's creation is not known.
 _NO_DATE = "0000-00-00"
@@ -66,14 +69,14 @@ class MatomoClient:
     def __init__(
         self,
         transport: Transport,
-        throttle: Throttle,
+        rate_limit: RateLimit,
         deadline: Deadline,
         *,
         page_rows: int | None = None,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._transport = transport
-        self._throttle = throttle
+        self._rate_limit = rate_limit
         self._deadline = deadline
         self._page_rows = page_rows
         self._sleep = sleep
@@ -87,7 +90,7 @@ class MatomoClient:
         major, _, rest = text.partition(".")
         minor = rest.partition(".")[0]
         if not (major.isdecimal() and minor.isdecimal()):
-            raise AnswerError(f"API.getMatomoVersion answers {text[:40]!r}, which is no version")
+            raise InvalidResponse(f"API.getMatomoVersion answers {text[:40]!r}, which is no version")
         return int(major), int(minor)
 
     def version_text(self) -> str:
@@ -95,7 +98,7 @@ class MatomoClient:
         value, _ = self._call("API.getMatomoVersion", {})
         text = value.get("value") if isinstance(value, dict) else value
         if not isinstance(text, str):
-            raise AnswerError("API.getMatomoVersion answers no version")
+            raise InvalidResponse("API.getMatomoVersion answers no version")
         return text
 
     def sites(self) -> list[Site]:
@@ -103,7 +106,7 @@ class MatomoClient:
         method = "SitesManager.getSitesWithAtLeastViewAccess"
         value, _ = self._call(method, {"filter_limit": "-1"})
         if not isinstance(value, list):
-            raise AnswerError(f"{method} answers no list of sites")
+            raise InvalidResponse(f"{method} answers no list of sites")
         return [_read_site(method, item) for item in value]
 
     def report(self, source: Source, site_id: str, days: Sequence[date]) -> Answered:
@@ -152,10 +155,10 @@ class MatomoClient:
         try:
             moment = datetime.fromtimestamp(int(value[0]["lastActionTimestamp"]), UTC)
         except (TypeError, KeyError, IndexError, ValueError, OverflowError):
-            raise AnswerError(f"{method} answers no list of visits") from None
+            raise InvalidResponse(f"{method} answers no list of visits") from None
         day = moment.astimezone(site.timezone).date()
         if not first <= day <= last:
-            raise AnswerError(f"{method} answers a visit of {day} when asked for {first} to {last}")
+            raise InvalidResponse(f"{method} answers a visit of {day} when asked for {first} to {last}")
         return day
 
     def visits_page(self, site_id: str, day: date, limit: int, after: int | None) -> tuple[list[object], int]:
@@ -176,7 +179,7 @@ class MatomoClient:
             form["minTimestamp"] = str(after)
         value, size = self._call(method, form)
         if not isinstance(value, list):
-            raise AnswerError(f"{method} answers no list of visits")
+            raise InvalidResponse(f"{method} answers no list of visits")
         return value, size
 
     def _range(self, source: Source, site_id: str, days: Sequence[date]) -> Answered:
@@ -189,13 +192,13 @@ class MatomoClient:
             value, read = self._call(source.method, self._form(source, site_id, span, page))
             size += read
             if not isinstance(value, dict) or set(value) != set(keys):
-                raise AnswerError(f"{source.method} of site {site_id} does not answer the days {span} one by one")
+                raise InvalidResponse(f"{source.method} of site {site_id} does not answer the days {span} one by one")
             answers = {day: value[key] for day, key in zip(days, keys, strict=True)}
             if not self._page_rows or not all(isinstance(answer, list) for answer in answers.values()):
                 return Answered(answers, size)
             if not self._add_page(found, answers, page, self._page_rows):
                 return Answered(found, size)
-        raise AnswerError(f"{source.method} of site {site_id} does not end after {_MAX_PAGES} pages")
+        raise InvalidResponse(f"{source.method} of site {site_id} does not end after {_MAX_PAGES} pages")
 
     def _one_day(self, source: Source, site_id: str, day: date) -> Answered:
         """Ask for one day with paging; its error takes the place of the answer."""
@@ -219,14 +222,16 @@ class MatomoClient:
                 return Answered({day: value}, size)
             if not self._add_page(found, {day: value}, page, self._page_rows):
                 return Answered(found, size)
-        raise AnswerError(f"{source.method} of site {site_id} does not end after {_MAX_PAGES} pages")
+        raise InvalidResponse(f"{source.method} of site {site_id} does not end after {_MAX_PAGES} pages")
 
     def _add_page(self, found: Mapping[date, list[object]], answers: Mapping[date, Any], page: int, limit: int) -> bool:
         """Add a page's rows to each day and return whether any day may have more."""
         more = False
         for day, rows in answers.items():
             if page and rows and rows == found[day][-len(rows) :]:
-                raise AnswerError(f"page {page + 1} of {day} repeats the one before: the server ignores filter_offset")
+                raise InvalidResponse(
+                    f"page {page + 1} of {day} repeats the one before: the server ignores filter_offset"
+                )
             found[day].extend(rows)
             more = more or len(rows) >= limit
         return more
@@ -240,7 +245,7 @@ class MatomoClient:
         try:
             value, size = self._call("API.getBulkRequest", form)
             if not isinstance(value, list) or len(value) != len(days):
-                raise AnswerError(f"API.getBulkRequest does not answer each of {len(days)} calls")
+                raise InvalidResponse(f"API.getBulkRequest does not answer each of {len(days)} calls")
         except MatomoFatal:
             raise
         except MatomoError as error:
@@ -257,7 +262,7 @@ class MatomoClient:
         if not source.ranges:
             return entry
         if not isinstance(entry, dict) or set(entry) != {str(day)}:
-            return AnswerError(f"{source.method} does not answer the day {day} that it was asked for")
+            return InvalidResponse(f"{source.method} does not answer the day {day} that it was asked for")
         return entry[str(day)]
 
     def _form(self, source: Source, site_id: str, span: str, page: int) -> dict[str, str]:
@@ -290,12 +295,12 @@ class MatomoClient:
         return answer
 
     def _try(self, method: str, form: Mapping[str, str]) -> tuple[Any, int]:
-        if not self._throttle.wait(self._deadline.remaining()):
+        if not self._rate_limit.wait(self._deadline.remaining()):
             raise OutOfTime(f"{method}: the time is up before requests_per_minute allows another call")
         with self._lock:
             self.calls += 1
         reply = self._transport.post(method, form)
-        return read_answer(self._transport, method, reply), len(reply.body)
+        return parse_response(self._transport, method, reply), len(reply.body)
 
     def _is_too_late(self, state: RetryCallState) -> bool:
         return state.upcoming_sleep > min(_LONGEST_RETRY_AFTER, self._deadline.remaining())
@@ -309,7 +314,7 @@ class MatomoClient:
             error=str(error),
         )
         if isinstance(error, MatomoUnavailable) and error.retry_after:
-            self._throttle.hold(error.retry_after)
+            self._rate_limit.hold(error.retry_after)
 
 
 def _wait(state: RetryCallState) -> float:
@@ -322,7 +327,7 @@ def _wait(state: RetryCallState) -> float:
 
 def _read_site(method: str, item: object) -> Site:
     if not isinstance(item, dict) or not {"idsite", "timezone", "ts_created"} <= item.keys():
-        raise AnswerError(f"{method} answers a site without idsite, timezone or ts_created")
+        raise InvalidResponse(f"{method} answers a site without idsite, timezone or ts_created")
     key, name, written = str(item["idsite"]), str(item.get("name", "")), str(item["ts_created"])
     try:
         timezone = read_timezone(str(item["timezone"]))

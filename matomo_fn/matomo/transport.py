@@ -11,9 +11,9 @@ from typing import Protocol
 import requests
 
 from matomo_fn import __version__
+from matomo_fn.config.token import Token
 from matomo_fn.deadline import Deadline
 from matomo_fn.errors import MatomoFatal, MatomoUnavailable, ReportRefused
-from matomo_fn.token import Token
 
 USER_AGENT = f"matomo-fn/{__version__} (Matomo to BigQuery)"
 # Seconds until a connection stands; how long an answer may take is the connector's timeout_seconds.

@@ -7,7 +7,7 @@ are dropped. So it does not matter how many visits share a second, nor what arri
 from collections.abc import Iterator, Mapping
 from datetime import date
 
-from matomo_fn.errors import AnswerError, ReportRefused
+from matomo_fn.errors import InvalidResponse, ReportRefused
 from matomo_fn.matomo.client import MatomoClient
 from matomo_fn.values import as_integer, shown
 
@@ -27,7 +27,7 @@ def read_visits(client: MatomoClient, site_id: str, day: date, *, limit: int = _
     """Yield every visit of a site's day once, by the time of its last action; the first page has ``limit``.
 
     A visit that gains an action meanwhile comes a second time, with its later last action. Raises VisitsLogOff,
-    another MatomoError, or AnswerError where the server does not page as it should.
+    another MatomoError, or InvalidResponse where the server does not page as it should.
     """
     largest = _LARGEST_LIMIT
     last: int | None = None
@@ -57,22 +57,22 @@ def _places(page: list[object], last: int | None) -> list[tuple[int, int]]:
     places = [_place(visit) for visit in page]
     moments = [moment for _, moment in places]
     if last is not None and moments and moments[0] < last:
-        raise AnswerError(f"{_METHOD} repeats a page: the server ignores minTimestamp")
+        raise InvalidResponse(f"{_METHOD} repeats a page: the server ignores minTimestamp")
     if moments != sorted(moments):
-        raise AnswerError(f"{_METHOD} does not answer in the order that was asked for")
+        raise InvalidResponse(f"{_METHOD} does not answer in the order that was asked for")
     return places
 
 
 def _place(visit: object) -> tuple[int, int]:
     """Return a visit's id and the time of its last action."""
     if not isinstance(visit, Mapping):
-        raise AnswerError(f"{_METHOD} answers {shown(visit)} where a visit belongs")
+        raise InvalidResponse(f"{_METHOD} answers {shown(visit)} where a visit belongs")
     try:
         return as_integer(visit["idVisit"]), as_integer(visit["lastActionTimestamp"])
     except KeyError as error:
-        raise AnswerError(f"{_METHOD} answers a visit without {error.args[0]}") from None
+        raise InvalidResponse(f"{_METHOD} answers a visit without {error.args[0]}") from None
     except ValueError as error:
-        raise AnswerError(f"{_METHOD} answers a visit whose id or time {error}") from None
+        raise InvalidResponse(f"{_METHOD} answers a visit whose id or time {error}") from None
 
 
 def _smaller(limit: int, error: ReportRefused) -> int:
@@ -88,5 +88,5 @@ def _smaller(limit: int, error: ReportRefused) -> int:
 def _larger(limit: int, largest: int) -> int:
     """Return how many visits to ask where a full page brought nothing new: so many share a second."""
     if limit >= largest:
-        raise AnswerError(f"{_METHOD}: more than {limit} visits have their last action in one second")
+        raise InvalidResponse(f"{_METHOD}: more than {limit} visits have their last action in one second")
     return min(largest, 4 * limit)

@@ -24,7 +24,7 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 from matomo_fn.catalogue import Column, Schema
 from matomo_fn.deadline import Deadline
 from matomo_fn.errors import InputError, WarehouseError, WarehouseUnavailable
-from matomo_fn.spool import open_joined
+from matomo_fn.warehouse.buffer import open_joined
 from matomo_fn.warehouse.protocol import FoundColumn, FoundTable, PartitionBy
 
 # Seconds for one HTTP exchange, and for one call with the client's own retries.

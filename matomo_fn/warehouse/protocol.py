@@ -30,7 +30,7 @@ class FoundTable:
 
 
 class Warehouse(Protocol):
-    """A dataset to write to. Errors are WarehouseError, TableClash or WarehouseUnavailable; methods are thread-safe.
+    """A dataset to write to; methods are thread-safe and raise WarehouseError or one of its subclasses.
 
     ``dataset`` is the name as statements spell it; ``parallel`` how many statements it runs at once with profit.
     """

@@ -20,7 +20,7 @@ from matomo_fn.catalogue import (
     Schema,
     Table,
 )
-from matomo_fn.plan import Slice, runs_of_days
+from matomo_fn.slices import Slice, runs_of_days
 
 # Days before its own on which a visit may have stood: it ends after 30 minutes without an action, so one would do.
 _MOVED_DAYS = 2
@@ -85,7 +85,7 @@ def delete_moved_visits(dataset: str, table: Table, staging: str, slices: Iterab
     """
     written = set(slices)
     earlier = [timedelta(days=days) for days in range(1, _MOVED_DAYS + 1)]
-    before = {replace(piece, date=piece.date - back) for piece in written for back in earlier} - written
+    before = {replace(slice_, date=slice_.date - back) for slice_ in written for back in earlier} - written
     if not before:
         return None
     return (
@@ -148,8 +148,8 @@ def in_slices(alias: str, slices: Iterable[Slice], *, has_segment: bool = True) 
     stays short for hundreds of sites.
     """
     days: dict[tuple[str, str], set[date]] = {}
-    for piece in slices:
-        days.setdefault((piece.website_id, piece.segment), set()).add(piece.date)
+    for slice_ in slices:
+        days.setdefault((slice_.website_id, slice_.segment), set()).add(slice_.date)
     sites: dict[tuple[str, frozenset[date]], list[str]] = {}
     for (site, segment), dates in sorted(days.items()):
         sites.setdefault((segment, frozenset(dates)), []).append(site)
@@ -255,7 +255,7 @@ def foreign_slices(
     )
 
 
-def void_slices(dataset: str, table: str, *, run_id: str, at: datetime, reason: str) -> str:
+def invalidate_slices(dataset: str, table: str, *, run_id: str, at: datetime, reason: str) -> str:
     """Return the statement that marks every slice of a table as pending, for a table that is made anew.
 
     Of all connectors: those that share the table have lost their rows as well.

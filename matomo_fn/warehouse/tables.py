@@ -8,8 +8,8 @@ from pathlib import Path
 import structlog
 
 from matomo_fn.catalogue import PAGE_TITLES, Column, Schema, Table
-from matomo_fn.errors import TableClash, WarehouseError
-from matomo_fn.plan import Slice
+from matomo_fn.errors import SchemaMismatch, WarehouseError
+from matomo_fn.slices import Slice
 from matomo_fn.warehouse import sql
 from matomo_fn.warehouse.protocol import STAGING_PREFIX, FoundTable, PartitionBy, Warehouse
 
@@ -19,15 +19,15 @@ log = structlog.get_logger()
 def ensure_table(warehouse: Warehouse, schema: Schema, partition_by: PartitionBy) -> bool:
     """Make a table ready and return whether it had to be created.
 
-    Missing columns are added. A table that cannot take the rows is a TableClash and stays as it is.
+    Missing columns are added. A table that cannot take the rows is a SchemaMismatch and stays as it is.
     """
     found = warehouse.find_table(schema.name)
     if found is None:
         warehouse.create_table(schema, partition_by)
         return True
-    problems = clashes_of(schema, found, partition_by)
+    problems = schema_mismatches(schema, found, partition_by)
     if problems:
-        raise TableClash(
+        raise SchemaMismatch(
             f"table {warehouse.dataset}.{schema.name} exists and does not fit: {'; '.join(problems)}. It was left "
             "as it is: rename or drop it, or give the connector another dataset"
         )
@@ -42,7 +42,7 @@ def ensure_view(warehouse: Warehouse, name: str, columns: Sequence[str], query: 
     """Create a view, or make it anew where its columns are no longer those."""
     found = warehouse.find_table(name)
     if found is not None and not found.is_view:
-        raise TableClash(
+        raise SchemaMismatch(
             f"{warehouse.dataset}.{name} is a table where a view belongs. It was left as it is: rename or drop it"
         )
     if found is None or [column.name for column in found.columns] != list(columns):
@@ -105,7 +105,7 @@ def _staging(warehouse: Warehouse, table: str, columns: tuple[Column, ...], suff
             log.warning("staging_table_left", table=staging.name, error=str(error))
 
 
-def clashes_of(schema: Schema, found: FoundTable, partition_by: PartitionBy) -> list[str]:
+def schema_mismatches(schema: Schema, found: FoundTable, partition_by: PartitionBy) -> list[str]:
     """Return a phrase for each reason why a table cannot take the rows of a schema."""
     if found.is_view:
         return ["it is a view"]

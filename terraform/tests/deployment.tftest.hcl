@@ -98,12 +98,12 @@ run "functions" {
   }
   assert {
     condition = google_cloudfunctions2_function.sync.service_config[0].environment_variables == tomap({
-      GOOGLE_CLOUD_PROJECT      = "test-project"
-      MATOMO_FN_LOG_FORMAT      = "json"
-      MATOMO_FN_SECRETS         = "secret-manager"
-      MATOMO_FN_SPOOL_MEGABYTES = "128"
-      MATOMO_FN_TIME_BUDGET     = "1710"
-      MATOMO_FN_WAREHOUSE       = "bigquery"
+      GOOGLE_CLOUD_PROJECT       = "test-project"
+      MATOMO_FN_LOG_FORMAT       = "json"
+      MATOMO_FN_SECRETS          = "secret-manager"
+      MATOMO_FN_BUFFER_MEGABYTES = "128"
+      MATOMO_FN_TIME_BUDGET      = "1710"
+      MATOMO_FN_WAREHOUSE        = "bigquery"
     })
     error_message = "The environment of sync; no secret versions where none are pinned."
   }
@@ -140,7 +140,7 @@ run "the_archive_is_named_by_its_content" {
     error_message = "The entry points, the requirements and the program are shipped."
   }
   assert {
-    condition     = !anytrue([for file in local.files : startswith(file, "matomo_fn/sample/") || startswith(file, "tests/") || endswith(file, "/cli.py") || endswith(file, "/duckdb.py")])
+    condition     = !anytrue([for file in local.files : startswith(file, "fake_matomo/") || startswith(file, "tests/") || endswith(file, "/cli.py") || endswith(file, "/duckdb.py")])
     error_message = "Sample, tests and what is for local runs are not shipped."
   }
   assert {

@@ -231,10 +231,10 @@ run "memory_in_megabytes" {
   expect_failures = [var.memory]
 }
 
-run "memory_too_small_for_the_spool" {
+run "memory_too_small_for_the_buffer" {
   command = plan
   variables {
-    spool_megabytes = 512
+    buffer_megabytes = 512
   }
   expect_failures = [var.memory]
 }
@@ -319,12 +319,12 @@ run "version_that_is_none" {
   expect_failures = [var.secret_versions]
 }
 
-run "spool_of_nothing" {
+run "buffer_of_nothing" {
   command = plan
   variables {
-    spool_megabytes = 0
+    buffer_megabytes = 0
   }
-  expect_failures = [var.spool_megabytes]
+  expect_failures = [var.buffer_megabytes]
 }
 
 run "default_time_zone_in_words" {

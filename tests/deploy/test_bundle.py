@@ -34,7 +34,7 @@ SETTINGS = {
     "GOOGLE_CLOUD_PROJECT": "test-project",
     "MATOMO_FN_LOG_FORMAT": "json",
     "MATOMO_FN_SECRETS": "secret-manager",
-    "MATOMO_FN_SPOOL_MEGABYTES": "128",
+    "MATOMO_FN_BUFFER_MEGABYTES": "128",
     "MATOMO_FN_TIME_BUDGET": "1710",
     "MATOMO_FN_WAREHOUSE": "bigquery",
 }

@@ -6,11 +6,11 @@ import re
 import subprocess
 from typing import TYPE_CHECKING
 
-from matomo_fn.config import read_connector
+from matomo_fn.config.connector import read_connector
+from matomo_fn.config.request import read_request
+from matomo_fn.config.secret_store import FolderSecretStore, read_token
+from matomo_fn.config.validation import read_object
 from matomo_fn.deadline import Deadline
-from matomo_fn.request import read_request
-from matomo_fn.secrets import FolderSecrets, read_token
-from matomo_fn.validation import read_object
 from tests.deploy.configuration import ROOT, TERRAFORM
 from tests.support.canary import CANARY, assert_absent
 
@@ -61,7 +61,7 @@ def test_the_command_that_sets_a_token_shows_it_to_nobody(tmp_path: Path) -> Non
     arguments = (tmp_path / "gcloud.arguments").read_text()
     assert_absent(arguments=arguments, shown=shell.stdout + shell.stderr)
     assert arguments.startswith("secrets versions add matomo-shop-token")
-    assert read_token(FolderSecrets(tmp_path / "gcloud.secrets"), "shop").reveal() == CANARY
+    assert read_token(FolderSecretStore(tmp_path / "gcloud.secrets"), "shop").reveal() == CANARY
 
 
 def test_the_times_are_those_of_terraform_and_of_the_program() -> None:

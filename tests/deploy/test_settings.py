@@ -10,9 +10,9 @@ from zoneinfo import available_timezones
 
 import pytest
 
-from matomo_fn import result
-from matomo_fn.request import read_request
-from matomo_fn.settings import PREFIX, VARIABLES, read_settings
+from matomo_fn.config.request import read_request
+from matomo_fn.config.settings import PREFIX, VARIABLES, read_settings
+from matomo_fn.sync import result
 from tests.deploy import configuration
 from tests.deploy.configuration import EXAMPLES, ROOT, TERRAFORM
 
@@ -59,7 +59,7 @@ def test_the_program_takes_what_terraform_sets() -> None:
             "MATOMO_FN_LOG_FORMAT": "json",
             "MATOMO_FN_SECRETS": "secret-manager",
             "MATOMO_FN_SECRET_VERSIONS": "matomo-shop-token=3",
-            "MATOMO_FN_SPOOL_MEGABYTES": "128",
+            "MATOMO_FN_BUFFER_MEGABYTES": "128",
             "MATOMO_FN_TIME_BUDGET": "1710",
             "MATOMO_FN_WAREHOUSE": "bigquery",
         }

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from matomo_fn.config import read_connector
+from matomo_fn.config.connector import read_connector
 from tests.deploy import configuration, schema
 from tests.deploy.configuration import EXAMPLES, ROOT, TERRAFORM, Block, Configuration
 from tools import bundle

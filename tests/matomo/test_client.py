@@ -14,9 +14,9 @@ from hypothesis import strategies as st
 
 from matomo_fn.catalogue import PREBUILT, Source
 from matomo_fn.deadline import Deadline
-from matomo_fn.errors import AnswerError, MatomoError, MatomoFatal, MatomoUnavailable, ReportRefused, TokenRefused
+from matomo_fn.errors import InvalidResponse, MatomoError, MatomoFatal, MatomoUnavailable, ReportRefused, TokenRefused
 from matomo_fn.matomo.client import ATTEMPTS, MatomoClient
-from matomo_fn.matomo.throttle import Throttle
+from matomo_fn.matomo.rate_limit import RateLimit
 from matomo_fn.matomo.transport import AnswerTooLarge, Reply
 from matomo_fn.sites import Site
 from tests.support.recordings import Replay, Scripted, as_json, client_of, read
@@ -106,7 +106,7 @@ def test_a_server_that_ignores_the_offset_is_found_out() -> None:
     page = [{"label": "a"}, {"label": "b"}]
     transport = Scripted(lambda _, form: {str(day): page for day in span(form)})
     answered = client_of(transport, page_rows=2).report(COUNTRY, "7", days(1))
-    assert isinstance(answered.days[FIRST], AnswerError)
+    assert isinstance(answered.days[FIRST], InvalidResponse)
     assert "the server ignores filter_offset" in str(answered.days[FIRST])
     assert len(transport.asked) == 2
 
@@ -116,7 +116,7 @@ def test_a_server_that_ignores_the_limit_too_is_found_out() -> None:
     page = [{"label": str(index)} for index in range(50)]
     transport = Scripted(lambda _, form: {str(day): page for day in span(form)})
     answered = client_of(transport, page_rows=10).report(COUNTRY, "7", days(2))
-    assert all(isinstance(answer, AnswerError) for answer in answered.days.values())
+    assert all(isinstance(answer, InvalidResponse) for answer in answered.days.values())
 
 
 def test_a_one_row_report_is_not_paged() -> None:
@@ -280,11 +280,11 @@ class Waits:
 
 
 def patient(transport: Scripted | Replay, seconds: float = 0) -> tuple[MatomoClient, Waits, Waits]:
-    """A client, the sleeps of its tries, and those of its throttle; one clock for all."""
+    """A client, the sleeps of its tries, and those of its rate_limit; one clock for all."""
     clock = Waits()
     held = Waits()
-    throttle = Throttle(1_000_000, clock, held.sleep)
-    return MatomoClient(transport, throttle, Deadline(seconds, clock), sleep=clock.sleep), clock, held
+    rate_limit = RateLimit(1_000_000, clock, held.sleep)
+    return MatomoClient(transport, rate_limit, Deadline(seconds, clock), sleep=clock.sleep), clock, held
 
 
 def test_tries_wait_exponentially_longer() -> None:
@@ -309,12 +309,12 @@ def test_a_call_that_succeeds_at_last_has_succeeded() -> None:
 
 @pytest.mark.parametrize("status", [429, 503])
 def test_retry_after_is_honoured_by_this_call_and_all_others(status: int) -> None:
-    """The wait is the one asked for, and the throttle holds whoever else wants to ask."""
+    """The wait is the one asked for, and the rate_limit holds whoever else wants to ask."""
     answers = iter([replace(BUSY, status=status, retry_after=42.0), as_json({"value": "5.2.0"})])
     held: list[float] = []
     slept: list[float] = []
-    throttle = Throttle(1_000_000, clock=lambda: 100.0, sleep=held.append)
-    client = MatomoClient(Scripted(lambda *_: next(answers)), throttle, Deadline(), sleep=slept.append)
+    rate_limit = RateLimit(1_000_000, clock=lambda: 100.0, sleep=held.append)
+    client = MatomoClient(Scripted(lambda *_: next(answers)), rate_limit, Deadline(), sleep=slept.append)
     assert client.version() == (5, 2)
     assert slept == [42.0]
     assert held == [42.0]
@@ -452,7 +452,7 @@ def test_a_site_created_late_in_utc_begins_the_next_day_in_auckland() -> None:
 )
 def test_odd_sites_are_an_error_of_the_answer(answer: object) -> None:
     """No site is left out in silence."""
-    with pytest.raises(AnswerError, match=r"SitesManager\.getSitesWithAtLeastViewAccess"):
+    with pytest.raises(InvalidResponse, match=r"SitesManager\.getSitesWithAtLeastViewAccess"):
         client_of(Scripted(lambda *_: as_json(answer))).sites()
 
 
@@ -496,7 +496,7 @@ def test_the_version_is_two_numbers(value: object, version: tuple[int, int]) -> 
 @pytest.mark.parametrize("value", [{}, {"value": None}, {"value": 5.2}, "new", {"value": "5"}, [], {"value": "²5.²2"}])
 def test_an_odd_version_is_an_error_of_the_answer(value: object) -> None:
     """Which methods there are depends on it."""
-    with pytest.raises(AnswerError, match=r"API\.getMatomoVersion"):
+    with pytest.raises(InvalidResponse, match=r"API\.getMatomoVersion"):
         client_of(Scripted(lambda *_: as_json(value))).version()
 
 
@@ -547,5 +547,5 @@ def test_the_day_of_a_visit_is_that_of_the_site() -> None:
 )
 def test_an_odd_visits_log_is_an_error_of_the_answer(answer: Any) -> None:
     """It is no proof that a day was empty."""
-    with pytest.raises(AnswerError, match=r"Live\.getLastVisitsDetails answers"):
+    with pytest.raises(InvalidResponse, match=r"Live\.getLastVisitsDetails answers"):
         client_of(Scripted(lambda *_: as_json(answer))).first_visit_day(SITE, FIRST, date(2026, 11, 9))

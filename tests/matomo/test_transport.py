@@ -15,11 +15,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from matomo_fn import __version__
+from matomo_fn.config.token import Token
 from matomo_fn.deadline import Deadline
 from matomo_fn.errors import MatomoError, MatomoFatal, MatomoUnavailable, ReportRefused, TokenRefused
-from matomo_fn.matomo.answers import read_answer
+from matomo_fn.matomo.responses import parse_response
 from matomo_fn.matomo.transport import MAX_ANSWER, AnswerTooLarge, HttpTransport
-from matomo_fn.token import Token
 from tests.support.canary import CANARY, assert_absent, find
 from tests.support.ports import LOCAL, free_ports
 from tests.support.wire import WireServer, answer, self_signed
@@ -293,7 +293,7 @@ def test_an_error_never_repeats_the_token(place: str, spelling: str, token: str)
         transport = transport_to(server.url, token)
         reply = transport.post("API.get", {})
     with pytest.raises(MatomoError) as raised:
-        read_answer(transport, "API.get", reply)
+        parse_response(transport, "API.get", reply)
     shown = f"{raised.value}\n{''.join(traceback.format_exception(raised.value))}"
     assert_absent(token, error=shown)
     assert written not in shown
@@ -328,4 +328,4 @@ def test_a_refused_token_is_told_from_other_errors_over_the_wire() -> None:
         transport = transport_to(server.url)
         reply = transport.post("API.get", {})
     with pytest.raises(TokenRefused, match=r"^Matomo refused the token: it is wrong, expired or revoked\."):
-        read_answer(transport, "API.get", reply)
+        parse_response(transport, "API.get", reply)

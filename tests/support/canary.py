@@ -9,7 +9,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-# Shaped like one of Matomo's: 32 hexadecimal digits.
+# ParsedSlice like one of Matomo's: 32 hexadecimal digits.
 CANARY = "0ca9a12e0ca9a12edeadbeefca9a12e0"
 GZIP = b"\x1f\x8b"
 
@@ -54,7 +54,7 @@ def assert_absent(token: str = CANARY, **places: str | bytes | Path) -> None:
     """Fail if the token stands in a text, in bytes, in a file or anywhere below a folder.
 
     The failure says where and in which form, and does not show the token. Name each place:
-    ``assert_absent(stderr=process.stderr, spool=tmp_path)``.
+    ``assert_absent(stderr=process.stderr, buffer=tmp_path)``.
     """
     for name, place in places.items():
         for where, data in contents(name, place):

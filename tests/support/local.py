@@ -10,16 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import duckdb
 
-from matomo_fn.config import read_connector
+from fake_matomo import TOKEN, Site, World
+from matomo_fn.config.connector import read_connector
+from matomo_fn.config.request import read_request
+from matomo_fn.config.token import Token
 from matomo_fn.deadline import Deadline
-from matomo_fn.ledger import Run
 from matomo_fn.matomo.client import MatomoClient
-from matomo_fn.matomo.throttle import Throttle
+from matomo_fn.matomo.rate_limit import RateLimit
 from matomo_fn.matomo.transport import HttpTransport
-from matomo_fn.request import read_request
-from matomo_fn.sample import TOKEN, Site, World
-from matomo_fn.sync import Session, sync
-from matomo_fn.token import Token
+from matomo_fn.sync.run import Session, sync
+from matomo_fn.sync.state import Run
 from matomo_fn.warehouse.duckdb import DuckDBWarehouse
 from tests.support.warehouses import Watched, contents, duplicates, states
 
@@ -27,9 +27,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
+    from fake_matomo import FakeMatomo
     from matomo_fn.matomo.transport import Transport
-    from matomo_fn.result import RunResult
-    from matomo_fn.sample import SampleMatomo
+    from matomo_fn.sync.result import RunResult
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 TODAY = NOW.date()
@@ -73,7 +73,7 @@ def ago(count: int) -> date:
 class Local:
     """One connector; every ``sync`` is a run of its own with parts of its own, as in an instance of a function."""
 
-    def __init__(self, matomo: SampleMatomo, path: Path, **config: Any) -> None:
+    def __init__(self, matomo: FakeMatomo, path: Path, **config: Any) -> None:
         """Know where Matomo and the file are.
 
         Args:
@@ -107,7 +107,7 @@ class Local:
         *,
         before: Callable[[str, str], None] | None = None,
         calls: int | None = None,
-        spool_bytes: int = SPOOL_BYTES,
+        buffer_bytes: int = SPOOL_BYTES,
         request_id: str = "",
         **request: Any,
     ) -> RunResult:
@@ -116,7 +116,7 @@ class Local:
         Args:
             before: is told each call of the warehouse, and may raise.
             calls: the time budget is used up after so many calls of Matomo.
-            spool_bytes: when the spool is full.
+            buffer_bytes: when the buffer is full.
             request_id: of a request that is delivered again.
             request: its fields, days as dates.
         """
@@ -125,7 +125,7 @@ class Local:
         name = f"run{next(self._runs):04}"
         self.watched = warehouse = Watched(DuckDBWarehouse(self._path, self.connector.dataset_name), before)
         client, deadline = self._client(calls)
-        session = Session(self.connector, client, warehouse, deadline, spool_bytes, self.now)
+        session = Session(self.connector, client, warehouse, deadline, buffer_bytes, self.now)
         try:
             run = Run(name, request_id or name, self.now())
             return sync(session, read_request({"connector": self.connector.name, **values}), run)
@@ -169,12 +169,12 @@ class Local:
             step, already = 340 / calls, self.matomo.http_requests
             deadline = Deadline(400, clock=lambda: min(360, step * (self.matomo.http_requests - already)))
         transport = self.transport(deadline)
-        throttle = Throttle(self.connector.requests_per_minute)
-        return MatomoClient(transport, throttle, deadline, sleep=lambda _: None), deadline
+        rate_limit = RateLimit(self.connector.requests_per_minute)
+        return MatomoClient(transport, rate_limit, deadline, sleep=lambda _: None), deadline
 
 
 @contextmanager
-def local(matomo: SampleMatomo, path: Path, **config: Any) -> Iterator[Local]:
+def local(matomo: FakeMatomo, path: Path, **config: Any) -> Iterator[Local]:
     """Open a connector until the block ends."""
     opened = Local(matomo, path, **config)
     try:
@@ -183,7 +183,7 @@ def local(matomo: SampleMatomo, path: Path, **config: Any) -> Iterator[Local]:
         opened.close()
 
 
-def asked(matomo: SampleMatomo) -> set[tuple[str, int, date]]:
+def asked(matomo: FakeMatomo) -> set[tuple[str, int, date]]:
     """The reports that were asked: (method, site, day)."""
     found = set()
     for call in matomo.calls:
@@ -194,7 +194,7 @@ def asked(matomo: SampleMatomo) -> set[tuple[str, int, date]]:
     return found
 
 
-def days_asked(matomo: SampleMatomo, method: str, site: int = 1) -> list[date]:
+def days_asked(matomo: FakeMatomo, method: str, site: int = 1) -> list[date]:
     """The days of one report that were asked, in order."""
     return sorted(day for name, number, day in asked(matomo) if (name, number) == (method, site))
 

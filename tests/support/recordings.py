@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from matomo_fn.deadline import Deadline
 from matomo_fn.matomo.client import MatomoClient
-from matomo_fn.matomo.throttle import Throttle
+from matomo_fn.matomo.rate_limit import RateLimit
 from matomo_fn.matomo.transport import Reply
 
 if TYPE_CHECKING:
@@ -126,8 +126,8 @@ def client_of(
     sleep: Callable[[float], None] = lambda _: None,
 ) -> MatomoClient:
     """Return a client that never waits."""
-    throttle = Throttle(UNLIMITED, clock=lambda: 0.0, sleep=sleep)
-    return MatomoClient(transport, throttle, deadline or Deadline(), page_rows=page_rows, sleep=sleep)
+    rate_limit = RateLimit(UNLIMITED, clock=lambda: 0.0, sleep=sleep)
+    return MatomoClient(transport, rate_limit, deadline or Deadline(), page_rows=page_rows, sleep=sleep)
 
 
 def answers_of(recording: Recording, source: Source) -> list[tuple[date, object]]:

@@ -12,7 +12,7 @@ from unittest import mock
 import duckdb
 import functions_framework
 
-from matomo_fn.sample import SampleMatomo, Site, World
+from fake_matomo import FakeMatomo, Site, World
 from tests.support.canary import CANARY
 from tests.support.server import MAIN
 
@@ -41,7 +41,7 @@ Contents = dict[tuple[str, str], list[dict[str, Any]]]
 class Shop:
     """A connector named ``shop`` with the canary for its token, and where its parts are."""
 
-    matomo: SampleMatomo
+    matomo: FakeMatomo
     secrets: Path
     warehouse: Path
 
@@ -78,7 +78,7 @@ def running(folder: Path, *, world: World = WORLD) -> Iterator[Shop]:
     """Make everything ready in a folder; the warehouse's file is not there yet."""
     secrets = folder / "secrets"
     secrets.mkdir()
-    with SampleMatomo(world, token=CANARY) as matomo:
+    with FakeMatomo(world, token=CANARY) as matomo:
         shop = Shop(matomo, secrets, folder / "warehouse.duckdb")
         shop.configure()
         shop.write("token", f"{CANARY}\n")

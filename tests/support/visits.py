@@ -7,11 +7,11 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from matomo_fn.catalogue import VISITS
-from matomo_fn.extract_visits import VisitsOfDay
+from matomo_fn.extract.visit_rows import VisitParser
+from matomo_fn.extract.visits import VisitsOfDay
 from matomo_fn.sites import Site
-from matomo_fn.spool import SpooledSlice
-from matomo_fn.visit_rows import VisitShaper
 from matomo_fn.warehouse import sql
+from matomo_fn.warehouse.buffer import BufferedSlice
 from tests.support.local import Local
 from tests.support.recordings import Scripted, client_of
 
@@ -19,9 +19,9 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Mapping, Sequence
     from pathlib import Path
 
+    from fake_matomo import FakeMatomo
     from matomo_fn.deadline import Deadline
     from matomo_fn.matomo.transport import Reply, Transport
-    from matomo_fn.sample import SampleMatomo
     from matomo_fn.warehouse.protocol import Warehouse
 
 METHOD = "Live.getLastVisitsDetails"
@@ -54,15 +54,15 @@ def reader_of(
     exclude: Collection[str] = (),
     may_go_on: Callable[[], bool] = lambda: True,
 ) -> VisitsOfDay:
-    """A reader of days of site 1 that spools into a folder."""
+    """A reader of days of site 1 that buffers into a folder."""
     site = Site("1", "Site", zone, date(2021, 1, 1))
-    return VisitsOfDay(client_of(transport), site, VisitShaper(zone, exclude), folder, may_go_on)
+    return VisitsOfDay(client_of(transport), site, VisitParser(zone, exclude), folder, may_go_on)
 
 
-def read_day(transport: Scripted, folder: Path, *, zone: Any = PARIS, exclude: Collection[str] = ()) -> SpooledSlice:
-    """Read a closed day into a spool."""
+def read_day(transport: Scripted, folder: Path, *, zone: Any = PARIS, exclude: Collection[str] = ()) -> BufferedSlice:
+    """Read a closed day into a buffer."""
     read = reader_of(transport, folder, zone=zone, exclude=exclude).read(DAY, LATER)
-    assert isinstance(read, SpooledSlice)
+    assert isinstance(read, BufferedSlice)
     return read
 
 
@@ -115,7 +115,7 @@ class LocalVisits(Local):
         between: is told the number of each page of a run before it is asked.
     """
 
-    def __init__(self, matomo: SampleMatomo, path: Path, *, page: int | None = 7, **config: Any) -> None:
+    def __init__(self, matomo: FakeMatomo, path: Path, *, page: int | None = 7, **config: Any) -> None:
         """Know where Matomo and the file are; ``config`` goes over a connector with visits and no reports but one."""
         self.page = page
         self.between: Callable[[int], None] = lambda _: None
@@ -141,7 +141,7 @@ def rows_of_visits(warehouse: Warehouse) -> list[Mapping[str, Any]]:
     return list(warehouse.query(f"select {names} from {table} t order by t.visit_id"))
 
 
-def truth(matomo: SampleMatomo, sites: Sequence[int], days: Sequence[date]) -> list[tuple[str, date, int, datetime]]:
+def truth(matomo: FakeMatomo, sites: Sequence[int], days: Sequence[date]) -> list[tuple[str, date, int, datetime]]:
     """What should stand in the table: (site, day, visit, last action) of every visit of those days."""
     return sorted(
         (str(site), day, visit.id, datetime.fromtimestamp(visit.last_at, UTC))

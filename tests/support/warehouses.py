@@ -7,7 +7,7 @@ import json
 import threading
 from typing import TYPE_CHECKING, Any
 
-from matomo_fn.catalogue import SYNC_LOG, TABLES, Kind
+from matomo_fn.catalogue import SYNC_LOG, TABLES, ColumnType
 from matomo_fn.warehouse import sql
 
 if TYPE_CHECKING:
@@ -190,8 +190,8 @@ def write_lines(path: Path, rows: Iterable[Mapping[str, Any]]) -> Path:
     return path
 
 
-def _plain(value: Any, kind: Kind) -> Any:
+def _plain(value: Any, kind: ColumnType) -> Any:
     """A value as both warehouses give it: DuckDB has JSON as text, BigQuery's client reads it."""
-    if kind is Kind.JSON and isinstance(value, str):
+    if kind is ColumnType.JSON and isinstance(value, str):
         value = json.loads(value)
-    return json.dumps(value, sort_keys=True) if kind is Kind.JSON else value
+    return json.dumps(value, sort_keys=True) if kind is ColumnType.JSON else value

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from matomo_fn.sample import SampleMatomo, Site, World
+from fake_matomo import FakeMatomo, Site, World
 from tests.support.visits import METHOD, LocalVisits, truth
 
 if TYPE_CHECKING:
@@ -29,7 +29,7 @@ def world(zone: str, now: datetime, days: int = 4, *, visits: float = 40) -> Wor
     return World((site(zone, now.date() - timedelta(days=days), visits=visits),), now=now)
 
 
-def busy(matomo: SampleMatomo) -> Callable[[int], None]:
+def busy(matomo: FakeMatomo) -> Callable[[int], None]:
     """Between any two pages a visit arrives, and another goes on that was read already, or will be."""
 
     def happen(number: int) -> None:
@@ -58,7 +58,7 @@ def test_after_a_day_has_closed_the_table_has_exactly_what_the_server_has(
     zone: str, day: date, now: datetime, *, intraday: bool, tmp_path: Path
 ) -> None:
     """The set of (visit, last action), after syncs during which visits arrive and go on, in pages of seven."""
-    with SampleMatomo(world(zone, now)) as matomo:
+    with FakeMatomo(world(zone, now)) as matomo:
         local = LocalVisits(matomo, tmp_path / "w.duckdb", visits={"intraday": intraday})
         local.between = busy(matomo)
         local.sync()
@@ -82,7 +82,7 @@ def test_traffic_while_a_closed_day_is_read_takes_visits_off_it_and_loses_none(
     zone: str, day: date, now: datetime, tmp_path: Path
 ) -> None:
     """A visit of yesterday that goes on now is today's: it leaves yesterday, wherever the reading is."""
-    with SampleMatomo(world(zone, now + timedelta(days=1), visits=40)) as matomo:
+    with FakeMatomo(world(zone, now + timedelta(days=1), visits=40)) as matomo:
         local = LocalVisits(matomo, tmp_path / "w.duckdb", backfill_days=2)
         went_on = set()
 
@@ -108,7 +108,7 @@ def test_traffic_while_a_closed_day_is_read_takes_visits_off_it_and_loses_none(
 
 def test_only_keyset_paging_is_asked(tmp_path: Path) -> None:
     """The sample has Matomo's bug of offsets; nothing ever asks by one, nor for more than a day."""
-    with SampleMatomo(world("Europe/Paris", datetime(2026, 10, 27, 12, tzinfo=UTC))) as matomo:
+    with FakeMatomo(world("Europe/Paris", datetime(2026, 10, 27, 12, tzinfo=UTC))) as matomo:
         local = LocalVisits(matomo, tmp_path / "w.duckdb")
         local.sync()
         calls = [call.params for call in matomo.calls if call.method == METHOD]
@@ -126,7 +126,7 @@ def test_only_keyset_paging_is_asked(tmp_path: Path) -> None:
 @pytest.mark.parametrize("window", [{}, {"start_date": date(2026, 11, 20), "end_date": date(2026, 11, 20)}])
 def test_a_visit_that_went_on_over_midnight_stands_once_in_its_new_day(window: dict[str, Any], tmp_path: Path) -> None:
     """Also where only the new day is synced: the old one is not read again, but the visit is taken off it."""
-    with SampleMatomo(world("UTC", datetime(2026, 11, 20, 0, 10, tzinfo=UTC))) as matomo:
+    with FakeMatomo(world("UTC", datetime(2026, 11, 20, 0, 10, tzinfo=UTC))) as matomo:
         local = LocalVisits(matomo, tmp_path / "w.duckdb")
         local.sync()
         yesterday, today = date(2026, 11, 19), date(2026, 11, 20)
@@ -147,7 +147,7 @@ def test_a_visit_that_went_on_over_midnight_stands_once_in_its_new_day(window: d
 
 def test_a_visit_that_moves_two_days_on_is_taken_off_as_well(tmp_path: Path) -> None:
     """A visit that goes on all the time may be written on a day, and next be seen two days later."""
-    with SampleMatomo(world("UTC", datetime(2026, 11, 19, 0, 10, tzinfo=UTC))) as matomo:
+    with FakeMatomo(world("UTC", datetime(2026, 11, 19, 0, 10, tzinfo=UTC))) as matomo:
         local = LocalVisits(matomo, tmp_path / "w.duckdb")
         local.sync()
         late = matomo.visits(1, date(2026, 11, 18))[-1]
@@ -167,7 +167,7 @@ NOON = datetime(2026, 11, 20, 12, tzinfo=UTC)
 
 def test_intraday_takes_visits_whose_last_action_is_older_than_an_hour(tmp_path: Path) -> None:
     """The others may still go on; when the day is over all of it is replaced."""
-    with SampleMatomo(world("UTC", NOON)) as matomo:
+    with FakeMatomo(world("UTC", NOON)) as matomo:
         local = LocalVisits(matomo, tmp_path / "w.duckdb", visits={"intraday": True})
         matomo.arrive(1, 3)
         local.sync()
@@ -187,7 +187,7 @@ def test_intraday_takes_visits_whose_last_action_is_older_than_an_hour(tmp_path:
 
 def test_without_intraday_the_present_day_is_left_alone(tmp_path: Path) -> None:
     """The table ends with yesterday; reports never have the present day either."""
-    with SampleMatomo(world("UTC", NOON)) as matomo:
+    with FakeMatomo(world("UTC", NOON)) as matomo:
         local = LocalVisits(matomo, tmp_path / "w.duckdb")
         local.sync()
         assert max(row[1] for row in local.standing()) == NOON.date() - timedelta(days=1)
@@ -205,7 +205,7 @@ def test_intraday_goes_by_the_day_of_the_site(tmp_path: Path) -> None:
         replace(site(zone, date(2026, 11, 17)), id=number)
         for number, zone in enumerate(("Pacific/Auckland", "America/New_York"), 1)
     )
-    with SampleMatomo(World(sites, now=NOON)) as matomo:
+    with FakeMatomo(World(sites, now=NOON)) as matomo:
         local = LocalVisits(matomo, tmp_path / "w.duckdb", visits={"intraday": True})
         local.sync()
         newest = {number: max(row[1] for row in local.standing() if row[0] == number) for number in "12"}

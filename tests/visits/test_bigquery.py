@@ -23,7 +23,7 @@ from matomo_fn.catalogue import (
     visit_actions_columns,
 )
 from matomo_fn.deadline import Deadline
-from matomo_fn.plan import Slice
+from matomo_fn.slices import Slice
 from matomo_fn.warehouse import sql
 from matomo_fn.warehouse.bigquery import BigQueryWarehouse
 from matomo_fn.warehouse.duckdb import DuckDBWarehouse
@@ -93,14 +93,14 @@ def prepare(warehouse: Warehouse) -> None:
 
 
 def write(
-    warehouse: Warehouse, visits: Sequence[dict[str, Any]], folder: Path, piece: Slice = PIECE, batch: int = 1
+    warehouse: Warehouse, visits: Sequence[dict[str, Any]], folder: Path, slice_: Slice = PIECE, batch: int = 1
 ) -> None:
     """Replace a day of visits, as a run does."""
     read_slice = read_day(server_of(visits), folder)
-    path = folder / f"{piece.date}_{batch}.json.gz"
-    lines = gzip.decompress(read_slice.spool.path.read_bytes()).replace(str(DAY).encode(), str(piece.date).encode())
+    path = folder / f"{slice_.date}_{batch}.json.gz"
+    lines = gzip.decompress(read_slice.buffer.path.read_bytes()).replace(str(DAY).encode(), str(slice_.date).encode())
     path.write_bytes(gzip.compress(lines, mtime=0))
-    replace_slices(warehouse, VISITS, [path], [piece], run_id="r1", batch=batch, synced_at=SYNCED)
+    replace_slices(warehouse, VISITS, [path], [slice_], run_id="r1", batch=batch, synced_at=SYNCED)
 
 
 def view(warehouse: Warehouse) -> list[dict[str, Any]]:

@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from matomo_fn.catalogue import ACTION_FIELDS, EXCLUDABLE, VISITS, Column, Kind
-from matomo_fn.config import read_connector
+from fake_matomo import FakeMatomo, Fault
+from matomo_fn.catalogue import ACTION_FIELDS, EXCLUDABLE, VISITS, Column, ColumnType
+from matomo_fn.config.connector import read_connector
 from matomo_fn.errors import InputError
-from matomo_fn.sample import Fault, SampleMatomo
 from tests.support.visits import METHOD, LocalVisits, read_day, server_of
 from tests.visits.test_runs import WORLD
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-NUMBERS = {Kind.INT64, Kind.FLOAT64}
+NUMBERS = {ColumnType.INT64, ColumnType.FLOAT64}
 LAST = 1_794_500_000
 
 
@@ -30,13 +30,13 @@ class Canaries:
         self.of: dict[str, list[str]] = {}
         self._count = 0
 
-    def value(self, column: str, kind: Kind = Kind.STRING) -> Any:
+    def value(self, column: str, kind: ColumnType = ColumnType.STRING) -> Any:
         """A value for a column, remembered as it stands in JSON."""
         self._count += 1
         value: Any = 7_310_000 + self._count
-        if kind is Kind.FLOAT64:
+        if kind is ColumnType.FLOAT64:
             value += 0.25
-        if kind is Kind.TIME:
+        if kind is ColumnType.TIME:
             value = f"{3 + self._count % 20:02}:47:{self._count % 60:02}"
         elif kind not in NUMBERS:
             value = f"canary{value}"
@@ -68,7 +68,7 @@ def whole_visit() -> tuple[dict[str, Any], Canaries]:
     action |= {
         "itemDetails": [item],
         "dimension2": canaries.value("actions.custom_dimensions"),
-        "pageId": canaries.value("actions.raw", Kind.INT64),
+        "pageId": canaries.value("actions.raw", ColumnType.INT64),
     }
     visit: dict[str, Any] = {
         "idVisit": 1,
@@ -95,16 +95,16 @@ def whole_visit() -> tuple[dict[str, Any], Canaries]:
     return visit, canaries
 
 
-def spooled(exclude: tuple[str, ...], folder: Path) -> bytes:
+def buffered(exclude: tuple[str, ...], folder: Path) -> bytes:
     """The bytes that are kept of that visit."""
     read = read_day(server_of([whole_visit()[0]]), folder, exclude=exclude)
-    return gzip.decompress(read.spool.path.read_bytes())
+    return gzip.decompress(read.buffer.path.read_bytes())
 
 
 def test_without_exclusion_every_canary_is_kept(tmp_path: Path) -> None:
     """Otherwise their absence would prove nothing."""
     canaries = whole_visit()[1]
-    kept = spooled((), tmp_path).decode()
+    kept = buffered((), tmp_path).decode()
     missing = {column: values for column, values in canaries.of.items() if not all(value in kept for value in values)}
     assert missing == {}
     untold = {"actions", "actions.occurred_at", "actions.content_interaction", "is_converted"}
@@ -115,7 +115,7 @@ def test_without_exclusion_every_canary_is_kept(tmp_path: Path) -> None:
 def test_a_column_that_is_left_out_is_stored_nowhere(column: str, tmp_path: Path) -> None:
     """Not as a column, in raw, in an action or by a copy; and everything else is kept."""
     canaries = whole_visit()[1]
-    kept = spooled((column,), tmp_path).decode()
+    kept = buffered((column,), tmp_path).decode()
     row = json.loads(kept)
     gone = [value for name, values in canaries.of.items() for value in values if _is_within(name, column)]
     for value in gone:
@@ -133,7 +133,7 @@ def _is_within(name: str, column: str) -> bool:
 
 def test_all_of_them_left_out_together_leave_a_visit(tmp_path: Path) -> None:
     """Its number, its times, and nothing about anybody."""
-    row = json.loads(spooled(tuple(sorted(EXCLUDABLE)), tmp_path))
+    row = json.loads(buffered(tuple(sorted(EXCLUDABLE)), tmp_path))
     assert row.keys() == {"date", "website_id", "visit_id", "first_action_at", "last_action_at"}
 
 
@@ -168,7 +168,7 @@ def test_the_excluded_is_in_no_file_table_or_log(tmp_path: Path, capfd: pytest.C
         return marked
 
     left_out = ["visit_ip", "user_id", "referrer_keyword", "actions.url"]
-    with SampleMatomo(WORLD) as matomo:
+    with FakeMatomo(WORLD) as matomo:
         matomo.faults.add(Fault(method=METHOD, mutate=mark))
         path = tmp_path / "w.duckdb"
         local = LocalVisits(matomo, path, visits={"exclude": left_out})

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from matomo_fn.errors import AnswerError, MatomoUnavailable, ReportRefused, TokenRefused
+from matomo_fn.errors import InvalidResponse, MatomoUnavailable, ReportRefused, TokenRefused
 from matomo_fn.matomo import visits_log
 from matomo_fn.matomo.transport import MAX_ANSWER, AnswerTooLarge, Reply
 from matomo_fn.matomo.visits_log import VisitsLogOff, read_visits
@@ -78,7 +78,7 @@ def test_more_visits_in_one_second_than_any_page_holds_are_an_error() -> None:
     def answer(_: str, form: Mapping[str, str]) -> object:
         return [a_visit(number, 1_000) for number in range(int(form["filter_limit"]))]
 
-    with pytest.raises(AnswerError, match="more than 20000 visits have their last action in one second"):
+    with pytest.raises(InvalidResponse, match="more than 20000 visits have their last action in one second"):
         ids(Scripted(answer), 5_000)
 
 
@@ -100,7 +100,7 @@ def test_pages_are_bounded_by_bytes(monkeypatch: pytest.MonkeyPatch) -> None:
 def test_a_server_that_ignores_min_timestamp_is_an_error() -> None:
     """It would give the first page for ever."""
     visits = [a_visit(number, 1_000 + number) for number in range(10)]
-    with pytest.raises(AnswerError, match="repeats a page: the server ignores minTimestamp"):
+    with pytest.raises(InvalidResponse, match="repeats a page: the server ignores minTimestamp"):
         ids(Scripted(lambda _, form: visits[: int(form["filter_limit"])]), 3)
 
 
@@ -108,14 +108,14 @@ def test_a_page_that_repeats_itself_is_an_error() -> None:
     """A cache in front of Matomo that answers every page by the second one, say."""
     visits = [a_visit(number, 1_000 + number) for number in range(10)]
     pages = iter([visits[:3], visits[2:5], visits[2:5], visits[2:5]])
-    with pytest.raises(AnswerError, match="repeats a page"):
+    with pytest.raises(InvalidResponse, match="repeats a page"):
         ids(Scripted(lambda _m, _f: next(pages)), 3)
 
 
 def test_an_unordered_answer_is_an_error() -> None:
     """Newest first, paging by the last time seen would lose all the others."""
     visits = [a_visit(number, 2_000 - number) for number in range(5)]
-    with pytest.raises(AnswerError, match="does not answer in the order that was asked for"):
+    with pytest.raises(InvalidResponse, match="does not answer in the order that was asked for"):
         ids(Scripted(lambda _m, _f: visits), 10)
 
 
@@ -131,7 +131,7 @@ def test_an_unordered_answer_is_an_error() -> None:
 )
 def test_what_is_no_visit_is_an_error(answer: object, sentence: str) -> None:
     """It is told by what was found."""
-    with pytest.raises(AnswerError, match=sentence):
+    with pytest.raises(InvalidResponse, match=sentence):
         ids(Scripted(lambda _m, _f: answer), 10)
 
 
@@ -220,16 +220,16 @@ def moving(times: int) -> Scripted:
 
 
 def test_a_visit_that_moves_while_the_day_is_read_stands_once(tmp_path: Path) -> None:
-    """The day is read anew, into another spool; the first one is gone."""
+    """The day is read anew, into another buffer; the first one is gone."""
     read = read_day(moving(2), tmp_path)
-    lines = gzip.decompress(read.spool.path.read_bytes()).splitlines()
+    lines = gzip.decompress(read.buffer.path.read_bytes()).splitlines()
     assert read.row_count == len(lines) == 8
-    assert list(tmp_path.iterdir()) == [read.spool.path]
+    assert list(tmp_path.iterdir()) == [read.buffer.path]
 
 
 def test_a_visit_that_keeps_moving_is_left_to_the_next_run(tmp_path: Path) -> None:
     """After three readings the slice fails with a sentence, and nothing is left on the disk."""
-    with pytest.raises(AnswerError, match="gained actions in each of 3 readings: the next run tries again"):
+    with pytest.raises(InvalidResponse, match="gained actions in each of 3 readings: the next run tries again"):
         read_day(moving(99), tmp_path)
     assert list(tmp_path.iterdir()) == []
 
@@ -249,7 +249,7 @@ def test_a_reading_that_is_stopped_leaves_nothing(tmp_path: Path) -> None:
 def test_a_visit_that_cannot_be_read_fails_the_day_and_leaves_nothing(tmp_path: Path) -> None:
     """The sentence names the visit and the field."""
     visits = [a_visit(1, 1_000), a_visit(2, 1_001, visitDuration="long")]
-    with pytest.raises(AnswerError, match='visit 2: visitDuration is "long", not a whole number'):
+    with pytest.raises(InvalidResponse, match='visit 2: visitDuration is "long", not a whole number'):
         read_day(server_of(visits), tmp_path)
     assert list(tmp_path.iterdir()) == []
 

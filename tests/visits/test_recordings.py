@@ -14,8 +14,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from matomo_fn.catalogue import VISITS
-from matomo_fn.errors import AnswerError, ReportRefused
-from matomo_fn.plan import Slice
+from matomo_fn.errors import InvalidResponse, ReportRefused
+from matomo_fn.slices import Slice
 from matomo_fn.warehouse.duckdb import DuckDBWarehouse
 from matomo_fn.warehouse.tables import ensure_table, replace_slices
 from tests.support.recordings import Recording, Replay, Scripted, all_recordings, client_of
@@ -282,9 +282,9 @@ def _stored(visits: list[Json], folder: Path) -> list[Row]:
         ensure_table(warehouse, VISITS.schema, "day")
         zone = ZONES[visits[0].get("idSite", 1)]
         read = read_day(server_of(visits), folder, zone=zone)
-        piece = Slice("visits", "1", "", DAY)
+        slice_ = Slice("visits", "1", "", DAY)
         now = datetime(2026, 11, 20, tzinfo=UTC)
-        replace_slices(warehouse, VISITS, [read.spool.path], [piece], run_id="r", batch=1, synced_at=now)
+        replace_slices(warehouse, VISITS, [read.buffer.path], [slice_], run_id="r", batch=1, synced_at=now)
         rows = [dict(row) for row in rows_of_visits(warehouse)]
     finally:
         warehouse.close()
@@ -426,7 +426,7 @@ def test_a_day_without_visits_is_a_slice_without_rows(name: str, tmp_path: Path)
 def test_visits_without_what_makes_a_visit_are_an_error(name: str, tmp_path: Path) -> None:
     """An answer with hidden columns is refused by the name of the column, not stored as half a visit."""
     missing = next(key for key in ("idVisit", "lastActionTimestamp", "firstActionTimestamp") if key not in CUT[name][0])
-    with pytest.raises(AnswerError, match=f"(without|there is no) {missing}"):
+    with pytest.raises(InvalidResponse, match=f"(without|there is no) {missing}"):
         read_day(_unsorted_server(CUT[name]), tmp_path)
 
 

@@ -13,13 +13,13 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from fake_matomo import FakeMatomo, Fault, Site, World, out_of_memory
+from matomo_fn.app.status import read_status
 from matomo_fn.catalogue import PAGES, TABLES, VISITS
+from matomo_fn.config.settings import Settings
 from matomo_fn.errors import MatomoUnavailable, WarehouseError
-from matomo_fn.plan import jobs_for
-from matomo_fn.sample import Fault, SampleMatomo, Site, World, out_of_memory
-from matomo_fn.settings import Settings
 from matomo_fn.sites import Site as PlannedSite
-from matomo_fn.status import read_status
+from matomo_fn.sync.plan import jobs_for
 from tests.support.shop import running
 from tests.support.visits import METHOD, LocalVisits, truth
 from tests.support.warehouses import Death, Killed, death_before, rows_of
@@ -42,14 +42,14 @@ REPORTS = ["visits_summary", PAGES]
 
 
 @pytest.fixture
-def matomo() -> Iterator[SampleMatomo]:
+def matomo() -> Iterator[FakeMatomo]:
     """Two sites of two days."""
-    with SampleMatomo(WORLD) as running_matomo:
+    with FakeMatomo(WORLD) as running_matomo:
         yield running_matomo
 
 
 @pytest.fixture
-def local(matomo: SampleMatomo, tmp_path: Path) -> Iterator[LocalVisits]:
+def local(matomo: FakeMatomo, tmp_path: Path) -> Iterator[LocalVisits]:
     """A connector of both, with pages of seven visits."""
     opened = LocalVisits(matomo, tmp_path / "w.duckdb", reports=REPORTS)
     yield opened
@@ -64,7 +64,7 @@ def content(local: LocalVisits) -> dict[str, list[tuple[Any, ...]]]:
 @cache
 def reference() -> dict[str, list[tuple[Any, ...]]]:
     """What an undisturbed run leaves."""
-    with SampleMatomo(WORLD) as matomo, tempfile.TemporaryDirectory() as folder:
+    with FakeMatomo(WORLD) as matomo, tempfile.TemporaryDirectory() as folder:
         local = LocalVisits(matomo, Path(folder) / "w.duckdb", page=None, reports=REPORTS)
         assert local.sync().http_status == 200
         try:
@@ -79,20 +79,20 @@ def reference() -> dict[str, list[tuple[Any, ...]]]:
 @settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_runs_cut_off_anywhere_and_started_again_end_in_the_same_tables(data: st.DataObject) -> None:
-    """Cut by the time budget after any call, by an error of any page, or killed before any change; in small spools."""
-    with SampleMatomo(WORLD) as matomo, tempfile.TemporaryDirectory() as folder:
+    """Cut by the time budget after any call, by an error of any page, or killed before any change; in small buffers."""
+    with FakeMatomo(WORLD) as matomo, tempfile.TemporaryDirectory() as folder:
         local = LocalVisits(matomo, Path(folder) / "w.duckdb", page=data.draw(st.integers(3, 20)), reports=REPORTS)
         for _ in range(data.draw(st.integers(1, 2))):
-            spool_bytes = data.draw(st.sampled_from([1, 20_000, 64 * 1024 * 1024]))
+            buffer_bytes = data.draw(st.sampled_from([1, 20_000, 64 * 1024 * 1024]))
             how = data.draw(st.sampled_from(["calls", "page", "death"]))
             at = data.draw(st.integers(1, 25))
             if how == "calls":
-                local.sync(calls=at, spool_bytes=spool_bytes)
+                local.sync(calls=at, buffer_bytes=buffer_bytes)
             elif how == "page":
                 local.between = _broken_at(at)
-                local.sync(spool_bytes=spool_bytes)
+                local.sync(buffer_bytes=buffer_bytes)
             else:
-                _killed(local, Death(at), spool_bytes)
+                _killed(local, Death(at), buffer_bytes)
             local.between = lambda _: None
             _no_visit_twice(local)
         local.sync(request_id="the last")
@@ -109,9 +109,9 @@ def _broken_at(page: int) -> Any:
     return check
 
 
-def _killed(local: LocalVisits, death: Any, spool_bytes: int = 64 * 1024 * 1024) -> None:
+def _killed(local: LocalVisits, death: Any, buffer_bytes: int = 64 * 1024 * 1024) -> None:
     try:
-        local.sync(before=death, spool_bytes=spool_bytes)
+        local.sync(before=death, buffer_bytes=buffer_bytes)
     except Killed:
         return
 
@@ -122,12 +122,12 @@ def _no_visit_twice(local: LocalVisits) -> None:
         assert len(set(found)) == len(found)
 
 
-@pytest.mark.parametrize("spool_bytes", [1, 64 * 1024 * 1024])
-def test_two_runs_at_once_end_in_the_same_tables(local: LocalVisits, spool_bytes: int) -> None:
+@pytest.mark.parametrize("buffer_bytes", [1, 64 * 1024 * 1024])
+def test_two_runs_at_once_end_in_the_same_tables(local: LocalVisits, buffer_bytes: int) -> None:
     """Whichever writes a slice last, its rows stand there once."""
     local.warehouse.ensure_dataset()
     with ThreadPoolExecutor(2) as pool:
-        runs = [pool.submit(local.sync, spool_bytes=spool_bytes) for _ in range(2)]
+        runs = [pool.submit(local.sync, buffer_bytes=buffer_bytes) for _ in range(2)]
         assert [run.result().http_status for run in runs] == [200, 200]
     assert content(local) == reference()
     local.sync(request_id="after both")
@@ -186,9 +186,7 @@ def _older(answer: object) -> object:
     ]
 
 
-def test_how_long_ago_something_was_does_not_make_a_slice_look_changed(
-    local: LocalVisits, matomo: SampleMatomo
-) -> None:
+def test_how_long_ago_something_was_does_not_make_a_slice_look_changed(local: LocalVisits, matomo: FakeMatomo) -> None:
     """All six ages differ between two answers about the same visits; the first answer's stay in the table."""
     local.sync()
     before = content(local)
@@ -199,7 +197,7 @@ def test_how_long_ago_something_was_does_not_make_a_slice_look_changed(
     assert content(local) == before
 
 
-def test_anything_else_that_differs_makes_a_slice_changed(local: LocalVisits, matomo: SampleMatomo) -> None:
+def test_anything_else_that_differs_makes_a_slice_changed(local: LocalVisits, matomo: FakeMatomo) -> None:
     """A value in raw, in a column or in an action: the slice is written anew, with the new ages."""
     local.sync()
 
@@ -219,8 +217,8 @@ def test_anything_else_that_differs_makes_a_slice_changed(local: LocalVisits, ma
 # --- the log that cannot be had ---------------------------------------------------------------------------
 
 
-def test_a_visits_log_that_is_switched_off_is_one_note_and_no_failure(local: LocalVisits, matomo: SampleMatomo) -> None:
-    """The other site's visits and all reports are synced; the ledger has nothing of the days that cannot be had."""
+def test_a_visits_log_that_is_switched_off_is_one_note_and_no_failure(local: LocalVisits, matomo: FakeMatomo) -> None:
+    """The other site's visits and all reports are synced; the state has nothing of the days that cannot be had."""
     matomo.disable_visitor_log(1)
     result = local.sync()
     assert (result.http_status, result.as_dict()["status"], result.as_dict()["errors"]) == (200, "complete", [])
@@ -235,7 +233,7 @@ def test_a_visits_log_that_is_switched_off_is_one_note_and_no_failure(local: Loc
     assert len([call for call in asked if "doNotFetchActions" not in call.params]) == 1
 
 
-def test_a_refused_visits_log_is_a_note_too(local: LocalVisits, matomo: SampleMatomo) -> None:
+def test_a_refused_visits_log_is_a_note_too(local: LocalVisits, matomo: FakeMatomo) -> None:
     """The token's user may see reports but not the log."""
     words = "You can't access this resource as it requires 'view' access for the website id = 2."
     matomo.faults.add(Fault(method=METHOD, site=2, status=401, message=words))
@@ -245,7 +243,7 @@ def test_a_refused_visits_log_is_a_note_too(local: LocalVisits, matomo: SampleMa
     assert "visits of site 2 are not synced: Matomo says: You can't access" in result.notes[0]
 
 
-def test_visits_that_are_there_stay_when_the_log_is_switched_off(local: LocalVisits, matomo: SampleMatomo) -> None:
+def test_visits_that_are_there_stay_when_the_log_is_switched_off(local: LocalVisits, matomo: FakeMatomo) -> None:
     """What the table has is not touched, and comes up to date when the log is switched on again."""
     local.sync()
     before = local.standing()
@@ -254,7 +252,7 @@ def test_visits_that_are_there_stay_when_the_log_is_switched_off(local: LocalVis
     assert local.standing() == before
 
 
-def test_out_of_memory_the_day_is_read_in_smaller_pages(local: LocalVisits, matomo: SampleMatomo) -> None:
+def test_out_of_memory_the_day_is_read_in_smaller_pages(local: LocalVisits, matomo: FakeMatomo) -> None:
     """Two refusals cost two calls and no slice."""
     matomo.faults.add(out_of_memory(Fault(method=METHOD, times=2)))
     local.page = None
@@ -265,7 +263,7 @@ def test_out_of_memory_the_day_is_read_in_smaller_pages(local: LocalVisits, mato
     assert {500, 125} <= asked
 
 
-def test_a_visit_that_keeps_moving_fails_its_slice_by_a_sentence(local: LocalVisits, matomo: SampleMatomo) -> None:
+def test_a_visit_that_keeps_moving_fails_its_slice_by_a_sentence(local: LocalVisits, matomo: FakeMatomo) -> None:
     """The others are written, and the run says which day of which site is left to the next one."""
     first = matomo.visits(1, DAYS[0])[0]
 
@@ -306,7 +304,7 @@ def test_a_run_stopped_in_the_middle_of_a_day_leaves_that_day_and_says_so(local:
 @pytest.mark.parametrize("concurrency", [1, 4])
 @pytest.mark.timeout(30)
 def test_visits_that_are_switched_on_later_wait_for_no_summary_behind_them(
-    matomo: SampleMatomo, tmp_path: Path, concurrency: int
+    matomo: FakeMatomo, tmp_path: Path, concurrency: int
 ) -> None:
     """The summaries of the trailing days are asked again, and before the visits that are compared with them."""
     path = tmp_path / "w.duckdb"
@@ -329,7 +327,7 @@ def _two_more(answer: object) -> object:
 
 @pytest.mark.parametrize("reports", [REPORTS, [PAGES]], ids=["with the summary", "without"])
 def test_the_number_of_visits_is_compared_with_the_summarys(
-    matomo: SampleMatomo, tmp_path: Path, reports: list[str]
+    matomo: FakeMatomo, tmp_path: Path, reports: list[str]
 ) -> None:
     """Zero where both agree; where Matomo's archive counts more, by how many the log has fewer."""
     local = LocalVisits(matomo, tmp_path / "w.duckdb", reports=reports)
@@ -347,7 +345,7 @@ def test_the_number_of_visits_is_compared_with_the_summarys(
     local.close()
 
 
-def test_the_summary_is_asked_once_for_all_days_of_a_job(matomo: SampleMatomo, tmp_path: Path) -> None:
+def test_the_summary_is_asked_once_for_all_days_of_a_job(matomo: FakeMatomo, tmp_path: Path) -> None:
     """The days of two sites are two calls, whether the summary is a table of the connector or not."""
     for reports, calls in ((REPORTS, 2), ([PAGES], 2)):
         matomo.forget_calls()
@@ -357,7 +355,7 @@ def test_the_summary_is_asked_once_for_all_days_of_a_job(matomo: SampleMatomo, t
         local.close()
 
 
-def test_a_summary_that_cannot_be_had_leaves_the_difference_open(matomo: SampleMatomo, tmp_path: Path) -> None:
+def test_a_summary_that_cannot_be_had_leaves_the_difference_open(matomo: FakeMatomo, tmp_path: Path) -> None:
     """The visits are written all the same."""
     matomo.faults.add(Fault(method="VisitsSummary.get", message="Something is wrong."))
     local = LocalVisits(matomo, tmp_path / "w.duckdb", reports=["visitor_country"])

@@ -17,7 +17,7 @@ from matomo_fn.catalogue import (
     Schema,
     visit_actions_columns,
 )
-from matomo_fn.plan import Slice
+from matomo_fn.slices import Slice
 from matomo_fn.warehouse import sql
 from matomo_fn.warehouse.duckdb import to_duckdb
 from tests.support.analyzer import Analyzer, AnalyzerError
@@ -73,7 +73,7 @@ def statements() -> dict[str, str]:
         "create view": sql.create_view(DATASET, VISIT_ACTIONS, sql.visit_actions_view(DATASET)),
         "known": sql.known_slices(DATASET, "c", [VISITS, TABLES[PAGES]], DAY, DAY, DAY, [DAY]),
         "status": sql.status_of(DATASET, "c"),
-        "void": sql.void_slices(DATASET, VISITS.name, run_id="r", at=at, reason="gone"),
+        "void": sql.invalidate_slices(DATASET, VISITS.name, run_id="r", at=at, reason="gone"),
         "append": sql.append_rows(DATASET, SYNC_LOG, SYNC_LOG.name),
     }
 

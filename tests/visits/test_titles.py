@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+from fake_matomo import FakeMatomo, Fault
 from matomo_fn.catalogue import PAGES
-from matomo_fn.sample import Fault, SampleMatomo
 from matomo_fn.warehouse import sql
 from tests.support.visits import METHOD, LocalVisits
 from tests.visits.test_runs import DAYS, WORLD
@@ -27,7 +27,7 @@ def titles(local: LocalVisits) -> Titles:
     return {(row["website_id"], row["date"], row["page_url"]): row["page_title"] for row in rows}
 
 
-def expected(matomo: SampleMatomo, local: LocalVisits, changed: Any = lambda title: title) -> Titles:
+def expected(matomo: FakeMatomo, local: LocalVisits, changed: Any = lambda title: title) -> Titles:
     """The same from the server's own visits: most views first, of as many the title that sorts first."""
     seen: dict[tuple[str, date, str], Counter[str]] = {}
     for site in (1, 2):
@@ -55,13 +55,13 @@ def _rename(answer: object) -> object:
     return answer
 
 
-def _connector(matomo: SampleMatomo, path: Path, **config: Any) -> LocalVisits:
+def _connector(matomo: FakeMatomo, path: Path, **config: Any) -> LocalVisits:
     return LocalVisits(matomo, path, **{"reports": ["visits_summary", PAGES]} | config)
 
 
 def test_a_page_has_the_title_that_was_seen_most(tmp_path: Path) -> None:
     """Of several under one URL; where two were seen as often, the one that sorts first."""
-    with SampleMatomo(WORLD) as matomo:
+    with FakeMatomo(WORLD) as matomo:
         local = _connector(matomo, tmp_path / "w.duckdb")
         matomo.faults.add(Fault(method=METHOD, mutate=_rename))
         local.sync()
@@ -74,7 +74,7 @@ def test_a_page_has_the_title_that_was_seen_most(tmp_path: Path) -> None:
 
 def test_titles_are_renewed_when_only_the_visits_change_and_when_only_the_pages_do(tmp_path: Path) -> None:
     """The pages are not written anew for a new title; and pages that are keep theirs."""
-    with SampleMatomo(WORLD) as matomo:
+    with FakeMatomo(WORLD) as matomo:
         local = _connector(matomo, tmp_path / "w.duckdb")
         local.sync()
         assert titles(local) == expected(matomo, local, lambda title, _: title)
@@ -96,7 +96,7 @@ def test_titles_are_renewed_when_only_the_visits_change_and_when_only_the_pages_
 
 def test_a_title_goes_away_with_the_visits_that_saw_it(tmp_path: Path) -> None:
     """What the table says depends on what Matomo says now, not on what it said once."""
-    with SampleMatomo(WORLD) as matomo:
+    with FakeMatomo(WORLD) as matomo:
         local = _connector(matomo, tmp_path / "w.duckdb")
         local.sync()
         before = titles(local)
@@ -110,7 +110,7 @@ def test_a_title_goes_away_with_the_visits_that_saw_it(tmp_path: Path) -> None:
 
 def test_without_visits_there_are_no_titles(tmp_path: Path) -> None:
     """NULL, and nothing is asked or run for them; nor where the visits' URLs or titles are left out."""
-    with SampleMatomo(WORLD) as matomo:
+    with FakeMatomo(WORLD) as matomo:
         local = _connector(matomo, tmp_path / "w.duckdb", visits=False)
         local.sync()
         assert set(titles(local).values()) == {None}
@@ -125,7 +125,7 @@ def test_without_visits_there_are_no_titles(tmp_path: Path) -> None:
 
 def test_visits_of_a_connector_without_pages_fill_no_titles(tmp_path: Path) -> None:
     """The table of pages is another's business, or not there at all."""
-    with SampleMatomo(WORLD) as matomo:
+    with FakeMatomo(WORLD) as matomo:
         local = LocalVisits(matomo, tmp_path / "w.duckdb")
         assert local.sync().http_status == 200
         assert local.warehouse.find_table(PAGES) is None
@@ -134,7 +134,7 @@ def test_visits_of_a_connector_without_pages_fill_no_titles(tmp_path: Path) -> N
 
 def test_only_one_of_the_two_tables_synced_still_fills_titles(tmp_path: Path) -> None:
     """A request for the visits alone gives the pages of an earlier run their titles."""
-    with SampleMatomo(WORLD) as matomo:
+    with FakeMatomo(WORLD) as matomo:
         local = _connector(matomo, tmp_path / "w.duckdb")
         local.sync(tables=(PAGES,))
         assert set(titles(local).values()) == {None}

@@ -16,8 +16,8 @@ from google.cloud import bigquery
 
 from matomo_fn.catalogue import PREBUILT, SYNC_LOG
 from matomo_fn.deadline import Deadline
-from matomo_fn.errors import TableClash, WarehouseError, WarehouseUnavailable
-from matomo_fn.plan import Slice
+from matomo_fn.errors import SchemaMismatch, WarehouseError, WarehouseUnavailable
+from matomo_fn.slices import Slice
 from matomo_fn.warehouse import sql
 from matomo_fn.warehouse.bigquery import BigQueryWarehouse, connect
 from matomo_fn.warehouse.tables import ensure_table, replace_slices
@@ -178,7 +178,7 @@ def test_a_table_with_other_partitions_is_refused(
     table = bigquery.Table(f"{warehouse.dataset}.countries", schema=fields)
     table.time_partitioning = partitioning
     emulator.client().create_table(table)
-    with pytest.raises(TableClash, match=words):
+    with pytest.raises(SchemaMismatch, match=words):
         ensure_table(warehouse, COUNTRIES.schema, "day")
 
 
@@ -191,7 +191,7 @@ def test_a_column_of_a_type_that_the_program_does_not_know_is_named_in_bigquerys
     kinds = {field.name: field for field in odd}
     table = bigquery.Table(f"{warehouse.dataset}.countries", schema=[kinds.get(f.name, f) for f in fields])
     emulator.client().create_table(table)
-    with pytest.raises(TableClash) as caught:
+    with pytest.raises(SchemaMismatch) as caught:
         ensure_table(warehouse, COUNTRIES.schema, "day")
     assert "column revenue is NUMERIC, not FLOAT64" in str(caught.value)
     assert "column logo is ARRAY<STRING>, not STRING" in str(caught.value)

@@ -14,7 +14,7 @@ import pytest
 
 from matomo_fn.catalogue import PREBUILT
 from matomo_fn.errors import WarehouseError, WarehouseUnavailable
-from matomo_fn.plan import Slice
+from matomo_fn.slices import Slice
 from matomo_fn.warehouse.duckdb import DuckDBWarehouse, to_duckdb
 from matomo_fn.warehouse.tables import ensure_table, replace_slices
 from tests.support.warehouses import Watched, duplicates, rows_of, write_lines

@@ -13,8 +13,17 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sqlglot import exp
 
-from matomo_fn.catalogue import PAGE_TITLES, PREBUILT, SYNC_LOG, VISITS, Column, Kind, Schema, visit_actions_columns
-from matomo_fn.plan import Slice
+from matomo_fn.catalogue import (
+    PAGE_TITLES,
+    PREBUILT,
+    SYNC_LOG,
+    VISITS,
+    Column,
+    ColumnType,
+    Schema,
+    visit_actions_columns,
+)
+from matomo_fn.slices import Slice
 from matomo_fn.warehouse import sql
 from matomo_fn.warehouse.duckdb import DuckDBWarehouse
 from tests.support.analyzer import AnalyzerError
@@ -47,7 +56,7 @@ ODD_TEXTS = (
 )
 ODD_TEXT = "".join(ODD_TEXTS)
 MANY_DAYS = [FIRST + timedelta(days=offset) for offset in (0, 1, 2, 5, 9, 10, 40, 299)]
-COLUMN = Column("added", Kind.STRING, ODD_TEXT)
+COLUMN = Column("added", ColumnType.STRING, ODD_TEXT)
 
 
 def staging(name: str) -> str:
@@ -57,9 +66,9 @@ def staging(name: str) -> str:
 
 def many_slices(table: str) -> list[Slice]:
     """Sites with the same days, with days of their own, and more than one segment."""
-    pieces = [Slice(table, str(site), "", day) for site in range(1, 60) for day in MANY_DAYS]
-    pieces += [Slice(table, "61", "mobile", day) for day in MANY_DAYS[:3]]
-    return [*pieces, Slice(table, "62", ODD_TEXT, LAST)]
+    slices = [Slice(table, str(site), "", day) for site in range(1, 60) for day in MANY_DAYS]
+    slices += [Slice(table, "61", "mobile", day) for day in MANY_DAYS[:3]]
+    return [*slices, Slice(table, "62", ODD_TEXT, LAST)]
 
 
 def merge_of(name: str) -> str:
@@ -75,8 +84,8 @@ STATEMENTS: Mapping[str, Callable[[], list[str]]] = {
         [
             sql.add_column(DATASET, table.name, replace(COLUMN, name=f"added_{kind.lower()}", kind=kind))
             for table in TABLES
-            for kind in Kind
-            if kind is not Kind.STRUCT
+            for kind in ColumnType
+            if kind is not ColumnType.STRUCT
         ]
         + [sql.add_column(DATASET, VISITS.name, replace(column, name="added_struct")) for column in VISITS.metrics[-1:]]
     ),
@@ -105,8 +114,8 @@ STATEMENTS: Mapping[str, Callable[[], list[str]]] = {
     "foreign_slices": lambda: [
         sql.foreign_slices(DATASET, text, f"https://example.com/{text}", NAMES, FIRST, LAST) for text in ODD_TEXTS
     ],
-    "void_slices": lambda: [
-        sql.void_slices(DATASET, name, run_id=text, at=AT, reason=text)
+    "invalidate_slices": lambda: [
+        sql.invalidate_slices(DATASET, name, run_id=text, at=AT, reason=text)
         for text, name in zip(ODD_TEXTS, NAMES, strict=True)
     ],
     "delete_moved_visits": lambda: [
@@ -308,8 +317,8 @@ def test_a_statement_about_the_log_fails_where_the_log_lacks_a_column(
         ("known_slices", "website_id", "INT64"),
         ("known_slices", "written_run_id", "BYTES"),
         ("foreign_slices", "matomo_url", "INT64"),
-        ("void_slices", "content_hash", "INT64"),
-        ("void_slices", "started_at", "STRING"),
+        ("invalidate_slices", "content_hash", "INT64"),
+        ("invalidate_slices", "started_at", "STRING"),
         ("status_of", "row_count", "STRING"),
     ],
 )
@@ -375,7 +384,7 @@ def test_a_statement_stays_short_for_hundreds_of_sites_and_days() -> None:
 # --- what the conditions select ----------------------------------------------------------------------------
 
 GRID_DAYS = [date(2026, 2, 20) + timedelta(days=offset) for offset in range(14)]
-pieces = st.builds(
+slices = st.builds(
     Slice,
     st.just("grid"),
     st.sampled_from(["1", "2", "12", "absent"]),
@@ -385,14 +394,14 @@ pieces = st.builds(
 
 
 @settings(max_examples=40)
-@given(st.sets(pieces, min_size=1, max_size=60))
+@given(st.sets(slices, min_size=1, max_size=60))
 def test_in_slices_selects_exactly_the_rows_of_the_slices(duckdb: DuckDBWarehouse, slices: set[Slice]) -> None:
     """However days and sites are joined into terms, the condition holds for the slices named and no other."""
     rows = duckdb.query(
         f"select date, website_id, segment from `matomo_shop.grid` t where {sql.in_slices('t', sorted(slices))}"
     )
     found = [Slice("grid", row["website_id"], row["segment"], row["date"]) for row in rows]
-    assert sorted(found) == sorted(piece for piece in slices if piece.website_id != "absent")
+    assert sorted(found) == sorted(slice_ for slice_ in slices if slice_.website_id != "absent")
 
 
 @settings(max_examples=20)

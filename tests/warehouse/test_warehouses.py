@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import pytest
 
-from matomo_fn.catalogue import PREBUILT, SYNC_LOG, Column, Kind, Schema
+from matomo_fn.catalogue import PREBUILT, SYNC_LOG, Column, ColumnType, Schema
 from matomo_fn.deadline import Deadline
-from matomo_fn.errors import TableClash, WarehouseError
-from matomo_fn.plan import Slice
-from matomo_fn.spool import Spool
+from matomo_fn.errors import SchemaMismatch, WarehouseError
+from matomo_fn.slices import Slice
 from matomo_fn.values import utf8
 from matomo_fn.warehouse import sql
 from matomo_fn.warehouse.bigquery import BigQueryWarehouse
+from matomo_fn.warehouse.buffer import Buffer
 from matomo_fn.warehouse.duckdb import DuckDBWarehouse
 from matomo_fn.warehouse.tables import append_rows, ensure_table, ensure_view, replace_slices
 from tests.support.emulator import connect
@@ -91,7 +91,7 @@ def warehouse(opened: Open) -> Warehouse:
 
 @dataclass(slots=True)
 class Writer:
-    """Writes rows of countries as the loader does: a spool, then the slices are replaced."""
+    """Writes rows of countries as the loader does: a buffer, then the slices are replaced."""
 
     warehouse: Warehouse
     folder: Path
@@ -100,12 +100,12 @@ class Writer:
     def __call__(self, rows: Mapping[Slice, list[dict[str, Any]]], run_id: str = "r1") -> None:
         """Replace slices by rows, which lack the slice's own columns."""
         self.batch += 1
-        spool = Spool(self.folder / f"{self.batch}.gz")
-        for piece, values in rows.items():
-            spool.add(piece, [json.dumps(value, ensure_ascii=False) for value in values])
-        spool.close()
+        buffer = Buffer(self.folder / f"{self.batch}.gz")
+        for slice_, values in rows.items():
+            buffer.add(slice_, [json.dumps(value, ensure_ascii=False) for value in values])
+        buffer.close()
         replace_slices(
-            self.warehouse, COUNTRIES, [spool.path], list(rows), run_id=run_id, batch=self.batch, synced_at=AT
+            self.warehouse, COUNTRIES, [buffer.path], list(rows), run_id=run_id, batch=self.batch, synced_at=AT
         )
 
 
@@ -162,7 +162,7 @@ def test_the_dataset_may_be_there_already(warehouse: Warehouse) -> None:
 def test_missing_columns_are_added_as_nullable_ones_and_no_others(warehouse: Warehouse) -> None:
     """A table of an older version gets what it lacks, and keeps what somebody else added."""
     older = tuple(column for column in COUNTRIES.columns if column.name not in {"revenue", "_is_others"})
-    own = Column("note", Kind.STRING, "A user's own column.")
+    own = Column("note", ColumnType.STRING, "A user's own column.")
     warehouse.create_table(replace(COUNTRIES.schema, columns=(*older, own)), "day")
     watched = Watched(warehouse)
     assert ensure_table(watched, COUNTRIES.schema, "day") is False
@@ -180,7 +180,7 @@ def with_column(name: str, **changes: Any) -> Callable[[Warehouse], None]:
 
     def make(warehouse: Warehouse) -> None:
         columns = {column.name: column for column in COUNTRIES.columns}
-        columns[name] = replace(columns.get(name, Column(name, Kind.STRING, "x")), **changes)
+        columns[name] = replace(columns.get(name, Column(name, ColumnType.STRING, "x")), **changes)
         warehouse.create_table(replace(COUNTRIES.schema, columns=tuple(columns.values())), "day")
 
     return make
@@ -194,9 +194,9 @@ def as_view(warehouse: Warehouse) -> None:
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (with_column("nb_visits", kind=Kind.STRING), "column nb_visits is STRING, not INT64"),
-        (with_column("revenue", kind=Kind.INT64), "column revenue is INT64, not FLOAT64"),
-        (with_column("goals", kind=Kind.STRING), "column goals is STRING, not JSON"),
+        (with_column("nb_visits", kind=ColumnType.STRING), "column nb_visits is STRING, not INT64"),
+        (with_column("revenue", kind=ColumnType.INT64), "column revenue is INT64, not FLOAT64"),
+        (with_column("goals", kind=ColumnType.STRING), "column goals is STRING, not JSON"),
         (with_column("extra", required=True), "column extra is required and nothing fills it"),
         (with_column("code", required=True), "column code is required, but Matomo does not always have a value"),
         (as_view, "it is a view"),
@@ -209,7 +209,7 @@ def test_a_table_that_cannot_take_the_rows_is_refused_and_left_as_it_is(
     make(warehouse)
     before = warehouse.find_table("countries")
     watched = Watched(warehouse)
-    with pytest.raises(TableClash, match=reason) as caught:
+    with pytest.raises(SchemaMismatch, match=reason) as caught:
         ensure_table(watched, COUNTRIES.schema, "day")
     assert "rename or drop it, or give the connector another dataset" in str(caught.value)
     assert watched.changes() == []
@@ -218,11 +218,11 @@ def test_a_table_that_cannot_take_the_rows_is_refused_and_left_as_it_is(
 
 def test_all_reasons_are_told_at_once(warehouse: Warehouse) -> None:
     """Whoever mends the table mends it once."""
-    wrong = [replace(c, kind=Kind.STRING) if c.kind is Kind.INT64 else c for c in COUNTRIES.columns]
+    wrong = [replace(c, kind=ColumnType.STRING) if c.kind is ColumnType.INT64 else c for c in COUNTRIES.columns]
     warehouse.create_table(replace(COUNTRIES.schema, columns=tuple(wrong)), "day")
-    with pytest.raises(TableClash) as caught:
+    with pytest.raises(SchemaMismatch) as caught:
         ensure_table(warehouse, COUNTRIES.schema, "day")
-    assert str(caught.value).count("is STRING, not INT64") == sum(c.kind is Kind.INT64 for c in COUNTRIES.columns)
+    assert str(caught.value).count("is STRING, not INT64") == sum(c.kind is ColumnType.INT64 for c in COUNTRIES.columns)
 
 
 # --- slices ------------------------------------------------------------------------------------------------
@@ -389,7 +389,7 @@ def test_a_view_is_made_once_and_anew_where_its_columns_are_others(warehouse: Wa
 def test_a_table_is_never_replaced_by_a_view(warehouse: Warehouse) -> None:
     """Whatever stands under the view's name stays."""
     warehouse.create_table(Schema("v", "x", COUNTRIES.columns[:3]), "day")
-    with pytest.raises(TableClash, match="is a table where a view belongs"):
+    with pytest.raises(SchemaMismatch, match="is a table where a view belongs"):
         ensure_view(warehouse, "v", ["a"], "select 1 as a", "x")
     found = warehouse.find_table("v")
     assert found is not None

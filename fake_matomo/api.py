@@ -1,0 +1,175 @@
+"""One API call: who asks, which method, which sites; and calls of calls in `API.getBulkRequest`."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC
+from urllib.parse import parse_qsl
+
+from fake_matomo.errors import (
+    ApiError,
+    missing,
+    no_view_access,
+    no_view_access_at_all,
+    plugin_not_enabled,
+    superuser_only,
+    unknown_method,
+    unknown_site,
+)
+from fake_matomo.faults import Mutation
+from fake_matomo.filters import paged, parse_int, parse_limit
+from fake_matomo.language import Language
+from fake_matomo.live import Live
+from fake_matomo.reports import REPORTS, Archives, Reports
+from fake_matomo.sites import Site
+from fake_matomo.store import Traffic
+from fake_matomo.tokens import Tokens, User
+
+# Plugins that a real instance has; a method of theirs that the sample does not know is "not available".
+_PLUGINS = frozenset(
+    [
+        "API",
+        "Actions",
+        "Contents",
+        "CustomDimensions",
+        "DevicesDetection",
+        "Events",
+        "Goals",
+        "Live",
+        "PagePerformance",
+        "Referrers",
+        "Resolution",
+        "SitesManager",
+        "UserCountry",
+        "UserId",
+        "UserLanguage",
+        "UsersManager",
+        "VisitFrequency",
+        "VisitTime",
+        "VisitorInterest",
+        "VisitsSummary",
+    ]
+)
+LIVE = frozenset({"Live.getLastVisitsDetails", "Live.getMostRecentVisitsDateTime"})
+
+# Hears of each call inside a bulk request; may give back something to be made of its answer.
+BulkListener = Callable[[Mapping[str, str]], Mutation | None]
+
+
+class Api:
+    """The API of the instance."""
+
+    def __init__(self, traffic: Traffic, tokens: Tokens) -> None:
+        self.traffic, self.tokens = traffic, tokens
+        self.archives = Archives()
+        self.reports = Reports(traffic, self.archives)
+        self.live = Live(traffic)
+        self.version = "5.2.0"
+        self.inactive_plugins: set[str] = set()
+
+    def call(self, params: Mapping[str, str], user: User, language: Language, listener: BulkListener) -> object:
+        """The decoded answer of a call.
+
+        :raises ApiError: what Matomo answers as an error.
+        """
+        method = params.get("method")
+        if not method:
+            raise ApiError("The parameter 'method' isn't set in the Request, and a default value wasn't provided.")
+        if method.count(".") != 1:
+            raise ApiError("The method name is invalid. Expected 'module.methodName'")
+        if method == "API.getBulkRequest":
+            return self._bulk(params, user, language, listener)
+        return self._one(method, params, user, language)
+
+    def _one(self, method: str, params: Mapping[str, str], user: User, language: Language) -> object:
+        plugin, _, name = method.partition(".")
+        if plugin not in _PLUGINS or plugin in self.inactive_plugins:
+            raise plugin_not_enabled(plugin)
+        if method in REPORTS:
+            sites, several = self._sites(params, user)
+            return self.reports.answer(method, sites, params, language, several=several)
+        if method in LIVE:
+            sites, several = self._sites(params, user)
+            return self.live.answer(method, sites, params, language, several=several)
+        if plugin in ("API", "SitesManager"):
+            return self._about(method, name, params, user)
+        raise unknown_method(plugin, name)
+
+    def _about(self, method: str, name: str, params: Mapping[str, str], user: User) -> object:
+        """The methods that tell of the instance and its sites."""
+        seen = [site for site in self.traffic.world.sites if user.sees(site.id)]
+        if name in ("getMatomoVersion", "getPiwikVersion"):
+            if not seen:
+                raise no_view_access_at_all()
+            return {"value": self.version}
+        if name in ("getAllSites", "getPhpVersion"):
+            if not user.superuser:
+                raise superuser_only()
+            all_sites = [site.described() | {"creator_login": "super user was set"} for site in seen]
+            return all_sites if name == "getAllSites" else {"value": "8.2.24"}
+        if name == "getSitesWithAtLeastViewAccess":
+            return paged(
+                [site.described() for site in seen],
+                parse_limit(params.get("filter_limit"), self.reports.default_limit),
+                max(0, parse_int(params.get("filter_offset"), 0)),
+            )
+        if name == "getSitesIdWithAtLeastViewAccess":
+            return [site.id for site in seen]
+        if name == "getSiteFromId":
+            (site,), _ = self._sites(params, user)
+            return site.described()
+        raise unknown_method(method.partition(".")[0], name)
+
+    def _sites(self, params: Mapping[str, str], user: User) -> tuple[list[Site], bool]:
+        """The sites asked for, and whether as a list."""
+        text = params.get("idSite")
+        if not text:
+            raise missing("idSite")
+        if text == "all":
+            return [site for site in self.traffic.world.sites if user.sees(site.id)], True
+        ids = [int(part) for part in text.split(",") if part.strip().isdigit() and int(part) > 0]
+        if not ids:
+            raise ApiError("Website IDs could not be read from the request, ie. idSite=")
+        for site_id in ids:
+            if not user.sees(site_id) or (self.traffic.world.site(site_id) is None and not user.superuser):
+                raise no_view_access(site_id)
+        sites = [self.traffic.world.site(site_id) for site_id in ids]
+        found = [site for site in sites if site is not None]
+        if len(found) < len(ids):
+            raise unknown_site(next(one for one in ids if self.traffic.world.site(one) is None))
+        return found, len(ids) > 1
+
+    def _bulk(self, params: Mapping[str, str], user: User, language: Language, listener: BulkListener) -> object:
+        """`API.getBulkRequest`: outer parameters are defaults of the inner calls, and cut their list."""
+        if not any(name == "urls" or name.startswith("urls[") for name in params):
+            raise missing("urls")
+        outer = {name: value for name, value in params.items() if not name.startswith("urls")}
+        answers: list[object] = []
+        for name, url in params.items():
+            if not name.startswith("urls["):
+                continue
+            inner = outer | dict(parse_qsl(url, keep_blank_values=True))
+            if inner.get("method") == "API.getBulkRequest":
+                # Also an inner url that begins with "?": its method stays that of the outer call.
+                continue
+            own_token = dict(parse_qsl(url)).get("token_auth")
+            answers.append(self._inner(inner, own_token, user, language, listener))
+        limit = parse_limit(params.get("filter_limit"), self.reports.default_limit)
+        offset = max(0, parse_int(params.get("filter_offset"), 0))
+        return answers[offset:] if limit < 0 else answers[offset : offset + limit]
+
+    def _inner(
+        self,
+        params: Mapping[str, str],
+        own_token: str | None,
+        user: User,
+        language: Language,
+        listener: BulkListener,
+    ) -> object:
+        struck = listener(params)
+        try:
+            if own_token:
+                user = self.tokens.user(own_token, in_url=True, now=self.traffic.now().astimezone(UTC))
+            spoken = Language(params["language"]) if params.get("language") else language
+            answer = self.call(params, user, spoken, listener)
+        except ApiError as error:
+            answer = {"result": "error", "message": error.message}
+        return struck(answer) if struck else answer

@@ -1,0 +1,79 @@
+"""`Events.getCategory`, nested and flat."""
+
+from collections.abc import Iterable
+from urllib.parse import quote_plus
+
+from fake_matomo.php import php_number, quotient
+from fake_matomo.pools import Event
+from fake_matomo.tallies import Row
+from fake_matomo.visits import Person, Visit
+
+Key = tuple[str, ...]
+
+
+class EventTally:
+    """The events of one category, or of one category and action."""
+
+    __slots__ = ("events", "key", "sources", "total", "values", "visitors", "visits")
+
+    def __init__(self, key: Key) -> None:
+        self.key = key
+        self.events = 0
+        self.visits: set[int] = set()
+        self.visitors: set[Person] = set()
+        self.values: list[float] = []
+        self.sources: set[Key] = set()
+
+    def add(self, visit: Visit, event: Event) -> None:
+        """Counts one event."""
+        self.events += 1
+        self.visits.add(visit.id)
+        self.visitors.add((visit.day, visit.visitor.id))
+        # The archive groups by category, action and name: a row of one such group keeps the strings of
+        # the database, one of several was added up and holds ints.
+        self.sources.add((event.category, event.action, event.name or ""))
+        if event.value is not None:
+            self.values.append(event.value)
+
+    def row(self, *, flat: bool, number: int, several_days: bool) -> Row:
+        """The row as Matomo writes it."""
+        text = len(self.sources) == 1 and not several_days
+        visits, events, valued = len(self.visits), self.events, len(self.values)
+        total = sum(self.values)
+        row: Row = {"label": " - ".join(self.key)}
+        if not several_days:
+            row["nb_uniq_visitors"] = len(self.visitors)
+        row |= {
+            "nb_visits": str(visits) if text else visits,
+            "nb_events": str(events) if text else events,
+            "nb_events_with_value": str(valued) if text else valued,
+            "sum_event_value": php_number(round(total, 2)),
+            "min_event_value": php_number(min(self.values)) if self.values else None,
+            "max_event_value": php_number(max(self.values)) if self.values else None,
+        }
+        if several_days:
+            row["sum_daily_nb_uniq_visitors"] = len(self.visitors)
+        row["avg_event_value"] = quotient(total, valued, 2)
+        if flat:
+            row["Events_EventCategory"] = self.key[0]
+            row["Events_EventAction"] = self.key[1]
+        else:
+            row["segment"] = f"eventCategory=={quote_plus(self.key[0])}"
+            row["idsubdatatable"] = number
+        return row
+
+
+def event_rows(visits: Iterable[Visit], *, flat: bool, several_days: bool) -> list[Row]:
+    """The rows of the report, unsorted."""
+    tallies: dict[Key, EventTally] = {}
+    for visit in visits:
+        for action in visit.actions:
+            event = action.detail
+            if action.kind != "event" or not isinstance(event, Event):
+                continue
+            key = (event.category, event.action) if flat else (event.category,)
+            tallies.setdefault(key, EventTally(key)).add(visit, event)
+    return [
+        found.row(flat=flat, number=number, several_days=several_days)
+        for number, found in enumerate(tallies.values(), start=1)
+    ]

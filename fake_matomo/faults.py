@@ -1,0 +1,173 @@
+"""Misbehaviour on demand: what is to go wrong, with which calls, and how often."""
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from datetime import date
+from threading import Lock
+
+from fake_matomo.errors import MAINTENANCE_PAGE
+
+# Puts something else in the place of the decoded answer.
+Mutation = Callable[[object], object]
+
+JSON = "application/json; charset=utf-8"
+HTML = "text/html; charset=utf-8"
+
+NOTICE = (
+    "<br />\n<b>Notice</b>:  Undefined index: idvisit in <b>/var/www/matomo/core/Db.php</b> on line <b>42</b><br />\n"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One thing that goes wrong.
+
+    The first group says with which calls: all its conditions must hold. `method` is a name or a regular
+    expression for all of it, `day` lies in the days asked for, `in_bulk` is True for calls inside a bulk
+    request, False for calls by themselves; the first `after` matching calls go well, then `times` go wrong.
+
+    The second group says what happens. `status` and `body` replace the answer, `message` is an error that
+    Matomo words, as JSON or as its HTML page depending on where the parameters stand. `delay` in seconds
+    alone only makes it late. `cut` sends that many bytes less than announced and hangs up, `reset` hangs up
+    without a word, `notice` puts PHP's text before the JSON, `mutate` changes the decoded answer, `to_https`
+    redirects as `force_ssl` does. Inside a bulk request JSON, messages and mutations become the call's entry;
+    everything else spoils the answer to the whole request.
+    """
+
+    method: str | None = None
+    site: int | None = None
+    day: date | None = None
+    in_bulk: bool | None = None
+    after: int = 0
+    times: int | None = None
+
+    status: int | None = None
+    body: str | None = None
+    content_type: str = JSON
+    headers: Mapping[str, str] = field(default_factory=dict)
+    message: str | None = None
+    delay: float = 0.0
+    cut: int = 0
+    reset: bool = False
+    notice: bool = False
+    mutate: Mutation | None = None
+    to_https: bool = False
+
+    @property
+    def whole(self) -> bool:
+        """Whether it spoils the HTTP answer as a whole, also when a call inside a bulk request meets it."""
+        page = self.body is not None and self.content_type != JSON
+        bare = self.status is not None and self.body is None and self.message is None
+        return self.reset or self.cut > 0 or self.notice or self.to_https or page or bare
+
+    @property
+    def replaces(self) -> bool:
+        """Whether something else comes in the place of the answer."""
+        return self.reset or self.status is not None or self.body is not None or self.message is not None
+
+    def entry(self, answer: object) -> object:
+        """What becomes of an entry of a bulk answer."""
+        if self.message is not None:
+            return {"result": "error", "message": self.message}
+        if self.body is not None and not self.whole:
+            return json.loads(self.body)
+        return self.mutate(answer) if self.mutate else answer
+
+    def matches(self, method: str, sites: frozenset[int], days: tuple[date, date] | None, *, in_bulk: bool) -> bool:
+        """Whether the fault concerns such a call; how often is for `Faults` to know."""
+        if self.method is not None and not re.fullmatch(self.method, method):
+            return False
+        if self.site is not None and self.site not in sites:
+            return False
+        if self.day is not None and not (days and days[0] <= self.day <= days[1]):
+            return False
+        return self.in_bulk is None or self.in_bulk == in_bulk
+
+
+class Faults:
+    """The faults in force; safe to use from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = Lock()
+        self._faults: list[tuple[Fault, list[int]]] = []
+
+    def add(self, fault: Fault) -> None:
+        """From now on this goes wrong; of several that match the one added first does."""
+        with self._lock:
+            self._faults.append((fault, [0]))
+
+    def clear(self) -> None:
+        """Nothing goes wrong any more."""
+        with self._lock:
+            self._faults.clear()
+
+    def strike(
+        self, method: str, sites: frozenset[int], days: tuple[date, date] | None, *, in_bulk: bool
+    ) -> Fault | None:
+        """The fault that hits this call; each matching call counts towards `after` and `times`."""
+        with self._lock:
+            for fault, met in self._faults:
+                if not fault.matches(method, sites, days, in_bulk=in_bulk):
+                    continue
+                met[0] += 1
+                if met[0] > fault.after and (fault.times is None or met[0] <= fault.after + fault.times):
+                    return fault
+        return None
+
+
+def maintenance(when: Fault | None = None) -> Fault:
+    """`maintenance_mode=1` (down_maintenance_mode_post)."""
+    return replace(when or Fault(), status=503, body=MAINTENANCE_PAGE, content_type="text/html; charset=UTF-8")
+
+
+def upgrade_required(when: Fault | None = None) -> Fault:
+    """Code newer than the database (down_upgrade_required_post)."""
+    return _error(
+        when,
+        503,
+        "Database Upgrade Required. Your Matomo database is out-of-date, and must be upgraded before you can continue.",
+    )
+
+
+def out_of_memory(when: Fault | None = None) -> Fault:
+    """PHP's memory limit (down_php_out_of_memory_post)."""
+    return _error(when, 500, "Allowed memory size of 20971520 bytes exhausted (tried to allocate 2097152 bytes)")
+
+
+def database_down(when: Fault | None = None) -> Fault:
+    """The database does not answer (down_database_unreachable_*): JSON or HTML."""
+    return replace(when or Fault(), status=500, message="SQLSTATE[HY000] [2002] Connection refused")
+
+
+def too_many_failed_logins(when: Fault | None = None) -> Fault:
+    """The address is blocked (bruteforce_blocked_*): JSON or HTML."""
+    return replace(
+        when or Fault(),
+        status=500,
+        message="Too many failed logins. Please wait and try logging in again later.",
+    )
+
+
+def force_ssl(when: Fault | None = None) -> Fault:
+    """`force_ssl=1` and asked by http (redirect_force_ssl_post)."""
+    return replace(when or Fault(), status=302, body="", content_type="text/html; charset=UTF-8", to_https=True)
+
+
+def rate_limited(when: Fault | None = None, *, retry_after: str | None = None) -> Fault:
+    """Too many requests, as Matomo Cloud answers them; `Retry-After` is not promised."""
+    page = "<html>\n<head><title>429 Too Many Requests</title></head>\n<body>\n</body>\n</html>\n"
+    headers = {} if retry_after is None else {"Retry-After": retry_after}
+    return replace(when or Fault(), status=429, body=page, content_type="text/html", headers=headers)
+
+
+def html_page(when: Fault | None = None) -> Fault:
+    """A proxy's page in place of the JSON, with status 200."""
+    page = "<!DOCTYPE html>\n<html><head><title>Please log in</title></head><body></body></html>\n"
+    return replace(when or Fault(), status=200, body=page, content_type="text/html")
+
+
+def _error(when: Fault | None, status: int, message: str) -> Fault:
+    body = f'{{"result":"error","message":"{message}"}}'
+    return replace(when or Fault(), status=status, body=body)

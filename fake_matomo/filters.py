@@ -1,0 +1,189 @@
+"""What every report goes through before it is answered: order, paging, columns, number formats."""
+
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Self
+
+from fake_matomo.language import Language
+from fake_matomo.php import clock_seconds, pretty_seconds
+from fake_matomo.tallies import Row
+
+# API_datatable_default_limit: the rows of a call that says nothing.
+DEFAULT_LIMIT = 100
+
+# Fields that are not columns: `showColumns` and `hideColumns` do not touch them.
+METADATA = frozenset(
+    {
+        "Actions_PageTitle",
+        "Actions_PageUrl",
+        "DevicesDetection_DeviceType",
+        "Events_EventAction",
+        "Events_EventCategory",
+        "Referrers_Campaign",
+        "Referrers_Keyword",
+        "Referrers_Referrer",
+        "Referrers_SearchEngine",
+        "Referrers_SocialNetwork",
+        "Referrers_Website",
+        "Referrers_WebsitePage",
+        "UserCountry_Country",
+        "UserLanguage_Language",
+        "code",
+        "idsubdatatable",
+        "logo",
+        "logoHeight",
+        "referer_type",
+        "referrer_type",
+        "segment",
+        "url",
+    }
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Filters:
+    """The parameters that shape an answer."""
+
+    flat: bool
+    limit: int
+    offset: int
+    pattern: str | None
+    sort_column: str | None
+    ascending: bool
+    keep_summary_row: bool
+    truncate: int | None
+    show: frozenset[str]
+    hide: frozenset[str]
+    format_metrics: str | None
+    hide_sub_tables: bool
+
+    @classmethod
+    def parse(cls, params: Mapping[str, str], default_limit: int = DEFAULT_LIMIT) -> Self:
+        """Reads them; a limit that is no number is no limit given, any negative one is no limit."""
+        return cls(
+            flat=params.get("flat") == "1",
+            limit=parse_limit(params.get("filter_limit"), default_limit),
+            offset=max(0, parse_int(params.get("filter_offset"), 0)),
+            pattern=params.get("filter_pattern") or None,
+            sort_column=params.get("filter_sort_column") or None,
+            ascending=params.get("filter_sort_order") == "asc",
+            keep_summary_row=params.get("keep_summary_row") == "1",
+            truncate=parse_int(params.get("filter_truncate"), -1) if "filter_truncate" in params else None,
+            show=names(params.get("showColumns") or params.get("columns")),
+            hide=names(params.get("hideColumns")),
+            format_metrics=params.get("format_metrics"),
+            hide_sub_tables=params.get("hideIdSubDatable") == "1",
+        )
+
+
+def names(text: str | None) -> frozenset[str]:
+    """Names between commas."""
+    return frozenset(part for part in (text or "").split(",") if part)
+
+
+def parse_int(text: str | None, otherwise: int) -> int:
+    """The number, or something else where it is none."""
+    try:
+        return int(text or "")
+    except ValueError:
+        return otherwise
+
+
+def parse_limit(text: str | None, default: int = DEFAULT_LIMIT) -> int:
+    """The limit; -1 is all rows."""
+    return max(-1, parse_int(text, default))
+
+
+def paged(items: list[Row], limit: int, offset: int) -> list[Row]:
+    """The page of the list."""
+    return items[offset:] if limit < 0 else items[offset : offset + limit]
+
+
+def sorted_rows(rows: list[Row], filters: Filters) -> list[Row]:
+    """Most visits first, or as asked; equal ones by label."""
+    column = filters.sort_column
+    if column == "label":
+        return sorted(rows, key=_label, reverse=not filters.ascending)
+    by_label = sorted(rows, key=_label)
+    return sorted(by_label, key=lambda row: _number(row.get(column or "nb_visits")), reverse=not filters.ascending)
+
+
+def shaped(rows: list[Row], others: Row | None, filters: Filters, language: Language) -> list[Row]:
+    """Rows of a table, sorted, paged and cut to the columns asked for; "Others" stays last."""
+    if filters.pattern:
+        # Matomo patterns are PCRE without regard to case; a broken one matches nothing.
+        try:
+            match: Callable[[str], object] = re.compile(filters.pattern, re.IGNORECASE).search
+        except re.error:
+            return []
+        rows = [row for row in rows if match(str(row["label"]))]
+        others = others if others and match(str(others["label"])) else None
+    rows = sorted_rows(rows, filters)
+    if others is not None and not filters.keep_summary_row:
+        rows.append(others)
+    rows = paged(rows, filters.limit, filters.offset)
+    if others is not None and filters.keep_summary_row:
+        rows.append(others)
+    return [formatted(columns(row, filters), filters, language) for row in rows]
+
+
+def columns(row: Row, filters: Filters) -> Row:
+    """The row without the columns that were not asked for."""
+    show, hide = filters.show, filters.hide
+    if show:
+        row = {key: value for key, value in row.items() if key in show or key == "label" or key in METADATA}
+    if hide:
+        row = {key: value for key, value in row.items() if key not in hide or key in METADATA}
+    if filters.hide_sub_tables:
+        row.pop("idsubdatatable", None)
+    return row
+
+
+def formatted(row: Row, filters: Filters, language: Language) -> Row:
+    """The row with rates as percentages, unless raw numbers were asked for."""
+    asked = filters.format_metrics
+    if asked == "0":
+        return row
+    pretty = asked in ("1", "all")
+    for key in ("bounce_rate", "exit_rate"):
+        if key in row:
+            row[key] = language.percent(_number(row[key]))
+    if pretty:
+        for key in row.keys() & _PRETTY.keys():
+            row[key] = _PRETTY[key](_number(row[key]))
+    return row
+
+
+def _seconds(value: float) -> str:
+    return f"{value:.2f}".rstrip("0").rstrip(".") + "s"
+
+
+_PRETTY: Mapping[str, Callable[[float], str]] = {
+    "avg_time_on_site": lambda value: pretty_seconds(int(value)),
+    "avg_time_on_page": lambda value: clock_seconds(int(value)),
+    "avg_page_load_time": _seconds,
+    "avg_time_network": _seconds,
+    "avg_time_server": _seconds,
+    "avg_time_transfer": _seconds,
+    "avg_time_dom_processing": _seconds,
+    "avg_time_dom_completion": _seconds,
+    "avg_time_on_load": _seconds,
+}
+
+
+def _label(row: Row) -> str:
+    return str(row["label"]).lower()
+
+
+def _number(value: object) -> float:
+    try:
+        return float(str(value))
+    except ValueError:
+        return 0.0
+
+
+def one_column(filters: Filters, row: Iterable[str]) -> str | None:
+    """The name of the column that a one-row report collapses to, where just one was asked for."""
+    asked = filters.show & set(row)
+    return next(iter(asked)) if len(asked) == 1 else None

@@ -1,0 +1,188 @@
+"""The sample Matomo and what a test or a demo can do to it."""
+
+from collections.abc import Iterable
+from datetime import date, datetime, timedelta
+from threading import Thread
+from types import TracebackType
+from typing import Self
+
+from fake_matomo.api import Api
+from fake_matomo.faults import Faults
+from fake_matomo.front import Call, Front
+from fake_matomo.sites import Site, World
+from fake_matomo.store import Traffic
+from fake_matomo.tokens import Tokens
+from fake_matomo.visits import Visit
+from fake_matomo.wire import HttpServer
+
+# Of a user with view access to all sites, unless another is given.
+TOKEN = "c0ffee00c0ffee00c0ffee00c0ffee00"  # noqa: S105 - opens nothing but the sample
+
+
+class FakeMatomo:
+    """A Matomo for tests and demos: `with FakeMatomo(default_world()) as matomo: … matomo.url`.
+
+    Everything may be called while it serves.
+    """
+
+    def __init__(
+        self,
+        world: World,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        mount: str = "",
+        token: str = TOKEN,
+        compress: bool = False,
+    ) -> None:
+        self.world = world
+        self.mount = mount.rstrip("/")
+        self.token = token
+        self.compress = compress
+        self.tokens = Tokens()
+        self.tokens.add(token)
+        self.traffic = Traffic(world)
+        self.api = Api(self.traffic, self.tokens)
+        self._front = Front(self.api, self.tokens, mount=self.mount)
+        self._address = (host, port)
+        self._server: HttpServer | None = None
+        self._thread: Thread | None = None
+
+    def __enter__(self) -> Self:
+        self.start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+    def start(self) -> None:
+        """Begins to serve, in a thread of its own."""
+        self._front.stopping.clear()
+        self._server = HttpServer(self._address, self._front.serve, compress=self.compress)
+        self._thread = Thread(target=self._server.serve_forever, args=(0.02,), name="sample-matomo")
+        self._thread.start()
+
+    def stop(self) -> None:
+        """Hangs up on everybody and waits for the threads."""
+        if self._server is None or self._thread is None:
+            return
+        self._front.stopping.set()
+        self._server.shutdown()
+        self._server.hang_up()
+        self._server.server_close()
+        self._thread.join()
+        self._server = self._thread = None
+
+    @property
+    def url(self) -> str:
+        """The URL to configure, with a slash at its end."""
+        if self._server is None:
+            raise RuntimeError("the sample Matomo does not serve: use it in a with statement")
+        host, port = self._server.server_address[:2]
+        return f"http://{host!s}:{port}{self.mount}/"
+
+    @property
+    def faults(self) -> Faults:
+        """What goes wrong: `add` and `clear`."""
+        return self._front.faults
+
+    @property
+    def calls(self) -> list[Call]:
+        """What was asked so far, a copy."""
+        with self._front.lock:
+            return list(self._front.calls)
+
+    @property
+    def http_requests(self) -> int:
+        """How many HTTP requests came."""
+        with self._front.lock:
+            return self._front.http_requests
+
+    def forget_calls(self) -> None:
+        """Empties `calls` and counts from zero again."""
+        with self._front.lock:
+            self._front.calls.clear()
+            self._front.http_requests = 0
+
+    @property
+    def version(self) -> str:
+        """Matomo's version."""
+        return self.api.version
+
+    @version.setter
+    def version(self, version: str) -> None:
+        self.api.version = version
+
+    @property
+    def default_limit(self) -> int:
+        """The rows of a call without a limit (`API_datatable_default_limit`)."""
+        return self.api.reports.default_limit
+
+    @default_limit.setter
+    def default_limit(self, rows: int) -> None:
+        self.api.reports.default_limit = rows
+
+    def now(self) -> datetime:
+        """The world's clock."""
+        return self.traffic.now()
+
+    def advance(self, by: timedelta) -> None:
+        """Lets time pass in the world."""
+        self.traffic.advance(by)
+
+    def add_token(
+        self,
+        token: str,
+        *,
+        sites: Iterable[int] | None = None,
+        superuser: bool = False,
+        secure_only: bool = False,
+        expired: bool = False,
+    ) -> str:
+        """Another token; `sites=None` is view access to all. Gives the token back."""
+        self.tokens.add(token, sites=sites, superuser=superuser, secure_only=secure_only, expired=expired)
+        return token
+
+    def unprocess(self, site_id: int, day: date) -> None:
+        """The day has no archive (any more): reports answer zeros, the visits log does not."""
+        self.api.archives.missing.add((self._site(site_id).id, day))
+
+    def process(self, site_id: int, day: date) -> None:
+        """The day's archive is made."""
+        self.api.archives.missing.discard((self._site(site_id).id, day))
+
+    def change(self, site_id: int, day: date, *, to_empty: bool = False) -> None:
+        """The day's traffic becomes different, or none."""
+        self.traffic.change(self._site(site_id), day, to_empty=to_empty)
+
+    def arrive(self, site_id: int, count: int = 1) -> tuple[Visit, ...]:
+        """New visits, now."""
+        return self.traffic.arrive(self._site(site_id), count)
+
+    def extend(self, site_id: int, visit: Visit | int) -> Visit:
+        """A visit, or the one of that number, does one thing more, now."""
+        return self.traffic.extend(self._site(site_id), visit)
+
+    def visits(self, site_id: int, day: date) -> tuple[Visit, ...]:
+        """The truth: the visits of the site's day."""
+        return self.traffic.visits(self._site(site_id), day)
+
+    def refuse_ranges(self, method: str) -> None:
+        """The method no longer takes ranges of days, as `Referrers.getAll`."""
+        self.api.reports.refuses_ranges.add(method)
+
+    def disable_visitor_log(self, site_id: int | None = None) -> None:
+        """Switches the visits log off, of one site or of all."""
+        self.api.live.disabled.add(site_id)
+
+    def deactivate_plugin(self, plugin: str) -> None:
+        """Switches a plugin off."""
+        self.api.inactive_plugins.add(plugin)
+
+    def _site(self, site_id: int) -> Site:
+        site = self.world.site(site_id)
+        if site is None:
+            raise LookupError(f"there is no site {site_id}")
+        return site

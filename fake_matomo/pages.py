@@ -1,0 +1,99 @@
+"""The pages of a site, and the names that Matomo's page reports give them."""
+
+from dataclasses import dataclass
+from functools import lru_cache
+from html import escape
+from urllib.parse import quote, quote_plus, unquote
+
+from fake_matomo.pools import PRODUCTS, Product
+from fake_matomo.sites import Site
+
+# How many pages see traffic on a usual day.
+EVERYDAY_PAGES = 40
+# Matomo keeps 100 rows of a folder and 500 of the root; folders stay below so that no sub table is cut.
+PAGES_IN_FOLDER = 80
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """One page, with everything of its rows that does not depend on the traffic."""
+
+    id: int
+    url: str
+    title: str
+    flat_label: str
+    path: str
+    folder: str | None
+    url_segment: str
+    folder_segment: str
+    title_segment: str
+    product: Product | None
+
+
+WELL_KNOWN = (
+    ("/", "Accueil – Boutique"),
+    ("/dir/", "Directory index"),
+    ("/produits/robes?couleur=rouge&taille=42", "Robes rouges"),
+    ("/a-propos", "À propos"),
+    ("/legal/cgv", "CGV"),
+    ("/panier", "Panier"),
+    ("/produits/chaussures", "Chaussures"),
+    ("/dir", "Directory without slash"),
+    ("/landing/promo", "Promo -50% | C'est parti"),
+    ("/recherche/avanc%C3%A9e", "Recherche avancée"),
+    ("/produits/chaussures/%C3%A9t%C3%A9", "Chaussures d'été"),
+    ("/aide/faq", 'FAQ <b>livraison</b> & "retours"'),
+    ("/blog/%E6%97%A5%E6%9C%AC%E8%AA%9E", "日本語のページ 🎌"),
+    ("/contact", "Contact"),
+    ("/produits", "Produits"),
+    ("/blog/comment-choisir", "Comment choisir ? — Blog"),
+    ("/newsletter/merci", "Merci !"),
+    ("/long/" + "segment-tr%C3%A8s-long-" * 44, "Titre " + "très " * 100 + "long"),
+)
+
+
+def _page(number: int, site: Site, path: str, title: str, product: Product | None = None) -> Page:
+    # Matomo cuts URLs and titles at 1,024 characters.
+    url = (site.main_url + path)[:1024]
+    path = url[len(site.main_url) :]
+    title = title[:1024]
+    head, slash, _ = path.split("?")[0][1:].partition("/")
+    folder = head if slash else None
+    return Page(
+        id=number,
+        url=url,
+        title=title,
+        flat_label=unquote(path),
+        path=path,
+        folder=folder,
+        url_segment="pageUrl==" + quote(quote(url, safe=""), safe=""),
+        folder_segment="pageUrl=^" + quote(quote(f"{site.main_url}/{folder}", safe=""), safe=""),
+        title_segment="pageTitle==" + quote(quote_plus(escape(title).replace("&#x27;", "&#039;")), safe=""),
+        product=product,
+    )
+
+
+@lru_cache(maxsize=64)
+def pages_of(site: Site) -> tuple[Page, ...]:
+    """All the pages of a site, the ones of every day first."""
+    paths: list[tuple[str, str, Product | None]] = [(path, title, None) for path, title in WELL_KNOWN]
+    if site.ecommerce:
+        paths += [(f"/p/{quote(one.sku, safe='')}", one.name, one) for one in PRODUCTS]
+    number = 0
+    while len(paths) < site.pages:
+        number += 1
+        if site.folders:
+            path = f"/catalogue/rayon-{1 + number // PAGES_IN_FOLDER}/article-{number}.html"
+        else:
+            path = f"/article-{number}.html"
+        paths.append((path, f"Article n° {number}", None))
+    return tuple(
+        _page(index, site, path, title, product)
+        for index, (path, title, product) in enumerate(paths[: site.pages], start=1)
+    )
+
+
+@lru_cache(maxsize=256)
+def changed_page(site: Site, revision: int) -> Page:
+    """The page that only a changed day has."""
+    return _page(90_000 + revision, site, f"/nouveau/revision-{revision}", f"Révision {revision}")

@@ -1,0 +1,157 @@
+"""Keeps the visits of days at hand, and what a test did to them: changed, emptied, arrived, extended."""
+
+from collections import OrderedDict
+from collections.abc import Iterable
+from datetime import UTC, date, datetime, timedelta
+from random import Random
+from threading import RLock
+
+from fake_matomo.pages import pages_of
+from fake_matomo.pools import REFERRERS
+from fake_matomo.sites import Site, World, local_day
+from fake_matomo.traffic import (
+    ARRIVED_FROM,
+    VisitBuilder,
+    first_id,
+    moved,
+    new_visitor,
+    reassembled,
+    visits_of,
+)
+from fake_matomo.visits import Action, Load, Visit
+
+# Actions kept in memory, about 200 bytes each: a year of two sites with sixty visits a day and more.
+_ACTIONS_KEPT = 400_000
+
+
+class Traffic:
+    """The visits of every site and day; safe to use from several threads."""
+
+    def __init__(self, world: World) -> None:
+        self.world = world
+        self._skew = timedelta(0)
+        self._lock = RLock()
+        self._days: OrderedDict[tuple[int, date, int], tuple[Visit, ...]] = OrderedDict()
+        self._kept = 0
+        self._revisions: dict[tuple[int, date], int] = {}
+        self._empty: set[tuple[int, date]] = set()
+        self._gone: set[int] = set()
+        self._added: dict[tuple[int, date], list[Visit]] = {}
+        self._arrivals = 0
+
+    def now(self) -> datetime:
+        """The world's clock, in UTC."""
+        return (self.world.now or datetime.now(UTC)).astimezone(UTC) + self._skew
+
+    def advance(self, by: timedelta) -> None:
+        """Lets time pass."""
+        with self._lock:
+            self._skew += by
+
+    def today(self, site: Site) -> date:
+        """The site's day."""
+        return local_day(site.timezone, int(self.now().timestamp()))
+
+    def visits(self, site: Site, day: date) -> tuple[Visit, ...]:
+        """What has happened so far on the site's day, by last action."""
+        with self._lock:
+            key = (site.id, day)
+            today = self.today(site)
+            if day > today:
+                return ()
+            visits = () if key in self._empty else self._invented(site, day, self._revisions.get(key, 0))
+            added = self._added.get(key, ())
+            if self._gone:
+                visits = tuple(visit for visit in visits if visit.id not in self._gone)
+            if day == today:
+                now = int(self.now().timestamp())
+                visits = tuple(visit for visit in visits if visit.last_at <= now)
+            if added:
+                visits = tuple(sorted((*visits, *added), key=lambda visit: (visit.last_at, visit.id)))
+            return visits
+
+    def change(self, site: Site, day: date, *, to_empty: bool = False) -> None:
+        """Another history of the day: its next revision, or none at all."""
+        with self._lock:
+            key = (site.id, day)
+            self._added.pop(key, None)
+            if to_empty:
+                self._empty.add(key)
+                return
+            self._empty.discard(key)
+            self._revisions[key] = self._revisions.get(key, 0) + 1
+
+    def arrive(self, site: Site, count: int) -> tuple[Visit, ...]:
+        """New visits, each of one page view, now."""
+        with self._lock:
+            now = int(self.now().timestamp())
+            return tuple(self._arrive_one(site, now) for _ in range(count))
+
+    def extend(self, site: Site, visit: Visit | int) -> Visit:
+        """The visit sees another page now; it moves to today, as its last action does."""
+        with self._lock:
+            old = visit if isinstance(visit, Visit) else self._find(site, visit)
+            now = max(int(self.now().timestamp()), old.last_at + 1)
+            day = local_day(site.timezone, now)
+            before, last = old.actions[:-1], old.actions[-1]
+            waited = Action(last.kind, last.at, last.page, last.position, now - last.at, last.detail, last.url)
+            page = pages_of(site)[old.id % len(pages_of(site))]
+            seen = Action("action", now, page, last.position + 1, 0, Load((20, 300, 80, 400, 300, 20)))
+            new = reassembled(old, (*before, waited, seen), day)
+            self._remove(old)
+            self._added.setdefault((site.id, day), []).append(new)
+            return new
+
+    def _arrive_one(self, site: Site, now: int) -> Visit:
+        self._arrivals += 1
+        rng = Random(f"{self.world.seed}/{site.id}/arrival/{self._arrivals}")
+        day = local_day(site.timezone, now)
+        builder = VisitBuilder(site, rng, now)
+        builder.see(rng.choice(pages_of(site)[:20]))
+        visit = builder.visit(
+            first_id(site, day) + ARRIVED_FROM + self._arrivals,
+            new_visitor(rng),
+            REFERRERS.draw(rng),
+            day,
+            visit_count=1,
+            since_first=0,
+            since_last=0,
+            since_order=None,
+        )
+        visit = moved(visit, now - visit.last_at)
+        self._added.setdefault((site.id, day), []).append(visit)
+        return visit
+
+    def _remove(self, visit: Visit) -> None:
+        self._gone.add(visit.id)
+        for added in self._added.values():
+            added[:] = [one for one in added if one.id != visit.id]
+
+    def _find(self, site: Site, visit_id: int) -> Visit:
+        for (site_id, _), added in self._added.items():
+            for visit in added:
+                if site_id == site.id and visit.id == visit_id:
+                    return visit
+        day = date(2020, 1, 1) + timedelta(days=visit_id // 1_000_000)
+        for visit in self.visits(site, day):
+            if visit.id == visit_id:
+                return visit
+        raise LookupError(f"site {site.id} has no visit {visit_id}")
+
+    def _invented(self, site: Site, day: date, revision: int) -> tuple[Visit, ...]:
+        key = (site.id, day, revision)
+        found = self._days.get(key)
+        if found is not None:
+            self._days.move_to_end(key)
+            return found
+        visits = visits_of(self.world, site, day, revision)
+        self._days[key] = visits
+        self._kept += _weight(visits)
+        while self._kept > _ACTIONS_KEPT and len(self._days) > 1:
+            _, dropped = self._days.popitem(last=False)
+            self._kept -= _weight(dropped)
+        return visits
+
+
+def _weight(visits: Iterable[Visit]) -> int:
+    return 1 + sum(len(visit.actions) for visit in visits)

@@ -1,0 +1,1 @@
+"""The entry points and everything that a person or a trigger talks to."""

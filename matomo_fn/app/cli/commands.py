@@ -1,0 +1,217 @@
+"""The commands: each reads its options, calls what does the work, and prints what comes back."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from matomo_fn import __version__
+from matomo_fn.app.check import check_connector
+from matomo_fn.app.cli.dbt import dbt_sources, to_yaml
+from matomo_fn.app.cli.options import (
+    connector_argument,
+    json_option,
+    request_options,
+    settings_options,
+    take_request,
+    take_settings,
+)
+from matomo_fn.app.cli.output import (
+    BAD_INPUT,
+    FAILED,
+    exit_codes,
+    log_to_terminal,
+    print_errors,
+    print_json,
+    print_table,
+    progress_bar,
+)
+from matomo_fn.app.status import TableStatus, read_status
+from matomo_fn.app.wiring import make_plan, new_run, run_sync
+from matomo_fn.sync.result import PlanResult, RunResult, Verdict
+
+_HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
+
+
+@click.group(context_settings=_HELP)
+@click.version_option(__version__, prog_name="matomo-fn")
+def cli() -> None:
+    """Keep Matomo's reports in BigQuery (or a DuckDB file): complete, typed, safe to run again.
+
+    CONNECTOR names one Matomo and one dataset: the secrets matomo-CONNECTOR-config (JSON) and matomo-CONNECTOR-token,
+    in Secret Manager or as files of a folder.
+
+    \b
+    A first look, with files and without Google:
+      mkdir secrets
+      echo '{"matomo_url": "https://matomo.example.com", "sites": "all"}' > secrets/matomo-shop-config
+      echo 'the token' > secrets/matomo-shop-token
+      export MATOMO_FN_SECRETS=secrets MATOMO_FN_WAREHOUSE=duckdb:matomo.duckdb
+      python -m matomo_fn check shop
+      python -m matomo_fn sync shop --start-date 2026-01-01
+
+    Exit codes: 0 all is done, 1 something failed or is left, 2 the input has to be mended.
+    """  # noqa: D301 - the character \b is how click is told to leave a paragraph's lines alone
+
+
+@cli.command()
+@connector_argument
+@json_option
+@settings_options
+def check(connector: str, *, as_json: bool, **options: Any) -> None:
+    """See whether a connector can work, and what to mend.
+
+    Looks at the configuration, the token, Matomo's version, the sites that the token may see, and the warehouse.
+    Writes nothing.
+    """
+    with exit_codes(as_json=as_json):
+        settings = take_settings(options)
+        log_to_terminal(settings)
+        checks = check_connector(settings, connector)
+        if as_json:
+            good = all(item.is_good for item in checks)
+            print_json({"status": "ok" if good else "failed", "checks": [item.as_dict() for item in checks]})
+        else:
+            for item in checks:
+                click.echo(f"{'ok   ' if item.is_good else 'wrong'}  {item.name:<13}  {item.detail}")
+        if any(item.is_input and not item.is_good for item in checks):
+            raise SystemExit(BAD_INPUT)
+        if not all(item.is_good for item in checks):
+            raise SystemExit(FAILED)
+
+
+@cli.command()
+@connector_argument
+@request_options
+@json_option
+@settings_options
+def plan(connector: str, *, as_json: bool, **options: Any) -> None:
+    """Show what a sync would ask and write; do nothing of it."""
+    with exit_codes(as_json=as_json):
+        settings = take_settings(options)
+        log_to_terminal(settings)
+        found = make_plan(settings, take_request(connector, options))
+        if as_json:
+            print_json(found.as_dict())
+        else:
+            _print_plan(found)
+        if found.problems:
+            raise SystemExit(FAILED)
+
+
+@cli.command()
+@connector_argument
+@request_options
+@json_option
+@settings_options
+def sync(connector: str, *, as_json: bool, **options: Any) -> None:
+    """Sync what is due, or a window of days.
+
+    Asks Matomo, compares with what is there, and writes what changed.
+    """
+    with exit_codes(as_json=as_json):
+        settings = take_settings(options)
+        log_to_terminal(settings)
+        request = take_request(connector, options)
+        with progress_bar(as_json=as_json) as progress:
+            result = run_sync(settings, request, new_run(), progress)
+        if as_json:
+            print_json(result.as_dict())
+        else:
+            _print_result(result)
+        if result.verdict is not Verdict.COMPLETE:
+            raise SystemExit(FAILED)
+
+
+@cli.command()
+@connector_argument
+@json_option
+@settings_options
+def status(connector: str, *, as_json: bool, **options: Any) -> None:
+    """Show how complete the tables are, by table and site."""
+    with exit_codes(as_json=as_json):
+        settings = take_settings(options)
+        log_to_terminal(settings)
+        found = read_status(settings, connector)
+        if as_json:
+            print_json({"connector": connector, "tables": [item.as_dict() for item in found]})
+        elif not found:
+            click.echo(f"connector {connector!r} has not synced anything yet")
+        else:
+            _print_status(found)
+        if not all(item.is_good for item in found):
+            raise SystemExit(FAILED)
+
+
+@cli.command("dbt-sources")
+@click.option("--database", metavar="NAME", help="Project of the tables; without it, that of dbt's profile.")
+@click.option(
+    "--schema", "--dataset", "schema", metavar="NAME", help="Dataset of the tables; without it dbt looks in matomo."
+)
+@json_option
+def dbt_sources_command(database: str | None, schema: str | None, *, as_json: bool) -> None:
+    """Print the tables as dbt's sources.yml.
+
+    With descriptions, types, tests of keys and required columns, and freshness. Needs no connector and no settings.
+    """
+    document = dbt_sources(database, schema)
+    if as_json:
+        print_json(document)
+    else:
+        click.echo(to_yaml(document), nl=False)
+
+
+def _print_plan(found: PlanResult) -> None:
+    head = ("table", "first day", "last day", "slices", "open")
+    rows = [(name, item.first_day, item.last_day, item.slices, item.open) for name, item in found.tables.items()]
+    print_table(head, rows)
+    slices = sum(item.slices for item in found.tables.values())
+    click.echo(
+        f"\n{slices} slices of {len(found.sites)} site(s), about {found.calls} calls to Matomo, into {found.dataset}. "
+        "Open slices are in no table yet; the others are asked again and written where they changed."
+    )
+    print_errors(found.problems)
+
+
+def _print_result(result: RunResult) -> None:
+    head = ("table", "days", "rows", "written", "unchanged", "pending", "failed", "left", "seconds")
+    rows = [(name, *(item.as_dict()[key] for key in head[1:])) for name, item in result.tables.items()]
+    print_table(head, rows)
+    click.echo(f"\n{result.verdict}: {result.calls} calls to Matomo, {result.seconds:.1f} seconds, run {result.run_id}")
+    for note in result.notes:
+        click.echo(f"note: {note}")
+    print_errors(result.as_dict()["errors"])
+
+
+def _print_status(found: Sequence[TableStatus]) -> None:
+    head = (
+        "table",
+        "site",
+        "first day",
+        "last day",
+        "days",
+        "gaps",
+        "rows",
+        "pending",
+        "failed",
+        "visits off by",
+        "last run",
+    )
+    rows = [
+        (
+            item.table,
+            item.website_id,
+            item.first_day,
+            item.last_day,
+            item.days,
+            item.gaps,
+            item.rows,
+            item.pending,
+            item.failed,
+            item.visits_difference,
+            item.last_run.isoformat(sep=" ", timespec="minutes"),
+        )
+        for item in found
+    ]
+    print_table(head, rows)
+    print_errors(sorted({item.last_error for item in found if item.last_error and not item.is_good}))

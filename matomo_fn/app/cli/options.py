@@ -1,0 +1,63 @@
+"""The options that commands share: every setting of the process, and every field of a request."""
+
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import click
+
+from matomo_fn.catalogue import TABLES
+from matomo_fn.config.request import SyncRequest, read_request
+from matomo_fn.config.settings import VARIABLES, Settings, settings_from_environment
+
+Command = TypeVar("Command", bound=Callable[..., Any])
+
+connector_argument = click.argument("connector")
+json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
+
+
+def settings_options(command: Command) -> Command:
+    """Add an option for each setting; it wins over the environment variable."""
+    for field, variable in reversed(VARIABLES.items()):
+        description = Settings.model_fields[field].description
+        name = f"--{field.replace('_', '-')}"
+        command = click.option(name, field, metavar="VALUE", help=f"{description} [{variable}]")(command)
+    return command
+
+
+def request_options(command: Command) -> Command:
+    """Add an option for each field of a request."""
+    options = [
+        click.option("--start-date", metavar="DAY", help="First day, such as 2026-01-31; without it, what is due."),
+        click.option("--end-date", metavar="DAY", help="Last day; without it, yesterday at the site."),
+        click.option(
+            "--table",
+            "tables",
+            multiple=True,
+            metavar="NAME",
+            help=f"Only this table; repeatable: {', '.join(TABLES)}.",
+        ),
+        click.option("--site", "sites", multiple=True, metavar="ID", help="Only this site; repeatable."),
+        click.option(
+            "--mode",
+            metavar="MODE",
+            help="incremental (what is due; the default), backfill (every day of the window, by default the last "
+            "backfill_days) or full_refresh (the same, and written even where nothing changed).",
+        ),
+    ]
+    for option in reversed(options):
+        command = option(command)
+    return command
+
+
+def take_settings(options: dict[str, Any]) -> Settings:
+    """Return the settings that environment and options make; their options are taken out."""
+    given = {field: options.pop(field) for field in VARIABLES}
+    return settings_from_environment({field: value for field, value in given.items() if value is not None})
+
+
+def take_request(connector: str, options: dict[str, Any]) -> SyncRequest:
+    """Return the request that the options make."""
+    # An empty text is kept and refused: it is what an unset variable of a shell leaves, and would mean another window.
+    given = {name: value for name, value in options.items() if value not in (None, ())}
+    values = {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
+    return read_request({"connector": connector, **values})

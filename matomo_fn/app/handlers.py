@@ -1,0 +1,132 @@
+"""What the function's two entry points do: a request in, a status and a result or sentences out."""
+
+import base64
+import binascii
+import json
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any
+
+import structlog
+
+from matomo_fn.app.logs import configure_logs, trace_fields
+from matomo_fn.app.wiring import make_plan, new_run, run_sync
+from matomo_fn.config.request import SyncRequest, read_request
+from matomo_fn.config.settings import Settings, settings_from_environment
+from matomo_fn.config.validation import read_object
+from matomo_fn.errors import (
+    InputError,
+    MatomoError,
+    MatomoFnError,
+    SecretsUnavailable,
+    TokenRefused,
+    WarehouseUnavailable,
+)
+
+log = structlog.get_logger()
+
+_EXAMPLE = '{"connector": "shop"}'
+
+
+class TryAgainError(Exception):
+    """Raised to Pub/Sub's face so that it delivers the message once more."""
+
+
+def handle_http(method: str, headers: Mapping[str, str], body: bytes) -> tuple[int, dict[str, Any]]:
+    """Return the status and the JSON answer of an HTTP request.
+
+    200 with a summary; 400 with every problem of request, configuration, settings or secrets; 405 where it is no
+    POST; 502 where Matomo failed, 500 or 503 where the warehouse did, with what was done nevertheless.
+    """
+    headers = {name.lower(): value for name, value in headers.items()}
+    try:
+        settings = _begin(headers)
+        if method != "POST":
+            return HTTPStatus.METHOD_NOT_ALLOWED, _failure([f"POST a JSON object such as {_EXAMPLE}, not {method}"])
+        request = _read(body, "request body")
+        if request.dry_run:
+            return HTTPStatus.OK, make_plan(settings, request).as_dict()
+        result = run_sync(settings, request, new_run(_schedule(headers)))
+        return result.http_status, result.as_dict()
+    except InputError as error:
+        log.error("request_refused", problems=list(error.problems))
+        return HTTPStatus.BAD_REQUEST, _failure(list(error.problems))
+    except MatomoFnError as error:
+        log.error("request_failed", error=str(error))
+        return _status_of(error), _failure([str(error)])
+
+
+def handle_event(message_id: str, data: object) -> None:
+    """Do what a Pub/Sub message asks for.
+
+    A message that can never succeed is logged as an error and taken as done. Raises TryAgainError where a later
+    delivery may succeed; it goes on where this one stopped, since it has the same id.
+    """
+    try:
+        settings = _begin({})
+        request = _read(_message_data(data), "message")
+        if request.dry_run:
+            log.info("plan", **make_plan(settings, request).as_dict())
+            return
+        result = run_sync(settings, request, new_run(f"message {message_id}"))
+    except (InputError, TokenRefused) as error:
+        problems = list(error.problems) if isinstance(error, InputError) else [str(error)]
+        log.error("message_refused", message_id=message_id, problems=problems)
+        return
+    except MatomoFnError as error:
+        log.error("message_failed", message_id=message_id, error=str(error))
+        raise TryAgainError(str(error)) from None
+    if result.may_succeed_later:
+        raise TryAgainError(
+            f"the run is {result.verdict}: {'; '.join(result.as_dict()['errors']) or 'slices are left'}"
+        )
+
+
+def _begin(headers: Mapping[str, str]) -> Settings:
+    """Set up the logs for one request and return the settings."""
+    structlog.contextvars.clear_contextvars()
+    configure_logs("auto")
+    settings = settings_from_environment()
+    configure_logs(settings.log_format)
+    structlog.contextvars.bind_contextvars(**trace_fields(headers, settings.project))
+    return settings
+
+
+def _read(body: bytes, what: str) -> SyncRequest:
+    if not body.strip():
+        raise InputError(f"{what} is empty: it has to be a JSON object such as {_EXAMPLE}")
+    return read_request(read_object(body, what))
+
+
+def _message_data(data: object) -> bytes:
+    """Return the bytes of a Pub/Sub message out of the CloudEvent's data."""
+    if isinstance(data, str | bytes):
+        try:
+            data = json.loads(data)
+        except ValueError:
+            data = None
+    message = data.get("message") if isinstance(data, Mapping) else None
+    if not isinstance(message, Mapping):
+        raise InputError("the event is not a Pub/Sub message")
+    try:
+        return base64.b64decode(message.get("data") or "", validate=True)
+    except (binascii.Error, TypeError, ValueError):
+        raise InputError("the message's data is not base64") from None
+
+
+def _schedule(headers: Mapping[str, str]) -> str:
+    """Return what stays the same when Cloud Scheduler tries an attempt again, or '' for other callers."""
+    job, time = headers.get("x-cloudscheduler-jobname", ""), headers.get("x-cloudscheduler-scheduletime", "")
+    return f"schedule {job} {time}" if job and time else ""
+
+
+def _status_of(error: MatomoFnError) -> HTTPStatus:
+    if isinstance(error, MatomoError):
+        return HTTPStatus.BAD_GATEWAY
+    if isinstance(error, WarehouseUnavailable | SecretsUnavailable):
+        return HTTPStatus.SERVICE_UNAVAILABLE
+    return HTTPStatus.INTERNAL_SERVER_ERROR
+
+
+def _failure(sentences: list[str]) -> dict[str, Any]:
+    return {"status": "failed", "errors": sentences}

@@ -1,0 +1,141 @@
+"""From settings and a request to a result: opens the parts, runs the job, and tells of its end."""
+
+import secrets as random
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, datetime
+
+import structlog
+
+from matomo_fn.app.open_warehouse import open_warehouse
+from matomo_fn.config.connector import Connector, read_connector
+from matomo_fn.config.request import SyncRequest
+from matomo_fn.config.secret_store import config_secret, open_secret_store, read_token
+from matomo_fn.config.settings import Settings
+from matomo_fn.config.token import Token
+from matomo_fn.deadline import Deadline
+from matomo_fn.errors import InputError, MatomoFnError
+from matomo_fn.matomo.client import MatomoClient
+from matomo_fn.matomo.rate_limit import RateLimit
+from matomo_fn.matomo.transport import HttpTransport
+from matomo_fn.sync.plan import estimated_calls
+from matomo_fn.sync.result import PlanResult, RunResult, TablePlan, Verdict
+from matomo_fn.sync.run import Progress, Session, foresee_due, jobs_of, no_progress, sync
+from matomo_fn.sync.scope import resolve_scope
+from matomo_fn.sync.state import Due, Run
+
+log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Credentials:
+    """A connector with its token."""
+
+    connector: Connector
+    token: Token
+
+
+def read_credentials(settings: Settings, name: str) -> Credentials:
+    """Return a connector's configuration and token; every problem of both is in the InputError."""
+    secrets = open_secret_store(settings)
+    problems: list[str] = []
+    connector = token = None
+    try:
+        connector = read_connector(name, secrets.read(config_secret(name)))
+    except InputError as error:
+        problems += error.problems
+    try:
+        token = read_token(secrets, name)
+    except InputError as error:
+        problems += error.problems
+    if connector is None or token is None:
+        raise InputError(problems)
+    return Credentials(connector, token)
+
+
+def make_client(credentials: Credentials, deadline: Deadline) -> MatomoClient:
+    """Return a client of the connector's Matomo, within the bounds that the connector sets."""
+    connector = credentials.connector
+    transport = HttpTransport(
+        connector.matomo_url, credentials.token, timeout=connector.timeout_seconds, deadline=deadline
+    )
+    return MatomoClient(transport, RateLimit(connector.requests_per_minute), deadline, page_rows=connector.page_rows)
+
+
+@contextmanager
+def open_session(settings: Settings, request: SyncRequest, run: Run, *, create: bool) -> Iterator[Session]:
+    """Open what a run works with; ``create=False`` for one that only looks."""
+    deadline = Deadline(settings.time_budget)
+    credentials = read_credentials(settings, request.connector)
+    warehouse = open_warehouse(settings, credentials.connector, run_id=run.id, deadline=deadline, create=create)
+    try:
+        yield Session(
+            credentials.connector,
+            make_client(credentials, deadline),
+            warehouse,
+            deadline,
+            settings.buffer_megabytes * 1024 * 1024,
+        )
+    finally:
+        warehouse.close()
+
+
+def new_run(request_id: str = "") -> Run:
+    """Return a run that begins now; its id sorts by time and can stand in the name of a table."""
+    started = datetime.now(UTC)
+    name = f"{started:%Y%m%dT%H%M%S}_{random.token_hex(4)}"
+    return Run(name, request_id or name, started)
+
+
+def run_sync(
+    settings: Settings,
+    request: SyncRequest,
+    run: Run,
+    progress: Progress = no_progress,
+) -> RunResult:
+    """Run a request to its end, log that end in one line, and return the result.
+
+    Raises MatomoFnError where there is nothing to report on: bad input, no answer from Matomo, no warehouse.
+    """
+    structlog.contextvars.bind_contextvars(run_id=run.id)
+    try:
+        with open_session(settings, request, run, create=True) as session:
+            result = sync(session, request, run, progress)
+    except MatomoFnError as error:
+        log.error("run_finished", connector=request.connector, status="failed", errors=_sentences(error))
+        raise
+    tell = {Verdict.COMPLETE: log.info, Verdict.PARTIAL: log.warning, Verdict.FAILED: log.error}[result.verdict]
+    tell("run_finished", **{key: value for key, value in result.as_dict().items() if key != "run_id"})
+    return result
+
+
+def make_plan(settings: Settings, request: SyncRequest) -> PlanResult:
+    """Return what a request would ask and write; Matomo is asked for its version and sites and nothing else."""
+    run = new_run()
+    with open_session(settings, request, run, create=False) as session:
+        scope = resolve_scope(session.client, session.connector, request, session.now())
+        due = foresee_due(session, request, scope)
+        plans = {table.name: _table_plan(table.name, due) for table in scope.tables}
+        jobs = jobs_of(scope, scope.tables, due)
+        return PlanResult(
+            request.connector,
+            session.warehouse.dataset,
+            request.mode,
+            [window.site.id for window in scope.windows],
+            plans,
+            estimated_calls(jobs, scope.version),
+            list(scope.missing_sites),
+        )
+
+
+def _table_plan(table: str, due: Due) -> TablePlan:
+    opened, rechecked = (
+        [day for (name, _), days in part.items() if name == table for day in days] for part in (due.open, due.recheck)
+    )
+    days = [*opened, *rechecked]
+    return TablePlan(len(days), len(opened), min(days, default=None), max(days, default=None))
+
+
+def _sentences(error: MatomoFnError) -> list[str]:
+    return list(error.problems) if isinstance(error, InputError) else [str(error)]

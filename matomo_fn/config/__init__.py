@@ -1,0 +1,1 @@
+"""What users write: settings, connectors, requests and secrets."""

@@ -1,0 +1,163 @@
+"""A connector: one Matomo instance and one dataset, as the user describes them in JSON."""
+
+import re
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit, urlunsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+
+from matomo_fn.catalogue import EXCLUDABLE, PREBUILT, TABLES, VISITS
+from matomo_fn.config.validation import read_model, read_object, suggestion
+
+CONNECTOR_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
+_DATASET_NAME = re.compile(r"[A-Za-z0-9_]{1,1024}")
+_SITE_ID = re.compile(r"[1-9][0-9]{0,9}")
+_LOCATION = re.compile(r"[A-Za-z]+(-[a-z]+[0-9]+)?")
+
+
+def site_list(value: Any) -> Any:
+    """Return site ids as strings without leading zeros or repetition; numbers and strings are both taken."""
+    if not isinstance(value, list):
+        raise ValueError('has to be a list of site ids, such as ["1", "2"]')
+    if not value:
+        raise ValueError("names no site: list at least one, or leave it out")
+    sites = []
+    for item in value:
+        text = str(item) if isinstance(item, str | int) and not isinstance(item, bool) else ""
+        if not _SITE_ID.fullmatch(text):
+            raise ValueError(f"{item!r} is not a site id: it has to be a whole number such as 1")
+        sites.append(text)
+    return tuple(dict.fromkeys(sites))
+
+
+def table_list(value: Any) -> Any:
+    """Return table names without repetition, all of them known."""
+    if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+        raise ValueError("has to be a list of table names")
+    if not value:
+        raise ValueError("names no table: list at least one, or leave it out")
+    for name in value:
+        if name not in TABLES:
+            raise ValueError(f"there is no table {name!r}: {suggestion(name, TABLES)}")
+    return tuple(dict.fromkeys(value))
+
+
+class VisitsConfig(BaseModel):
+    """How raw visits are synced.
+
+    ``intraday``: the present day too, as far as its visits are over. ``exclude``: columns that are left out before
+    anything is stored, such as visit_ip or actions.url.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    intraday: bool = False
+    exclude: tuple[str, ...] = ()
+
+    @field_validator("exclude", mode="before")
+    @classmethod
+    def _exclude(cls, value: Any) -> Any:
+        if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
+            raise ValueError('has to be a list of columns of the table visits, such as ["visit_ip", "actions.url"]')
+        for name in value:
+            if name not in EXCLUDABLE:
+                raise ValueError(
+                    f"{name!r} is no column of visits that can be left out: {suggestion(name, EXCLUDABLE)}"
+                )
+        return tuple(dict.fromkeys(value))
+
+
+def _visits(value: Any) -> Any:
+    return {True: {}, False: None}[value] if isinstance(value, bool) else value
+
+
+def _sites(value: Any) -> Any:
+    if isinstance(value, str):
+        if value != "all":
+            raise ValueError(f'{value!r} is neither "all" nor a list of site ids, such as ["1", "2"]')
+        return value
+    return site_list(value)
+
+
+def _reports(value: Any) -> Any:
+    if value == "prebuilt":
+        return tuple(PREBUILT)
+    if isinstance(value, list) and VISITS.name in value:
+        raise ValueError('visits are no report: set "visits" to true')
+    return table_list(value)
+
+
+class ConnectorConfig(BaseModel):
+    """The configuration of a connector; only ``matomo_url`` and ``sites`` have to be given."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    matomo_url: str
+    sites: Annotated[Literal["all"] | tuple[str, ...], BeforeValidator(_sites)]
+    dataset: str = ""
+    location: str = "EU"
+    reports: Annotated[tuple[str, ...], BeforeValidator(_reports)] = tuple(PREBUILT)
+    visits: Annotated[VisitsConfig | None, BeforeValidator(_visits)] = None
+    partition_by: Literal["day", "month"] = "day"
+    backfill_days: int = Field(default=365, ge=1, le=36_600)
+    trailing_days: int = Field(default=3, ge=1, le=365)
+    concurrency: int = Field(default=4, ge=1, le=32)
+    requests_per_minute: int = Field(default=300, ge=1, le=60_000)
+    timeout_seconds: int = Field(default=120, ge=1, le=1_800)
+    page_rows: int | None = Field(default=None, ge=1, le=1_000_000)
+
+    @field_validator("matomo_url")
+    @classmethod
+    def _matomo_url(cls, value: str) -> str:
+        # First what may be a secret: what comes after repeats the value, and urlsplit finds it behind a scheme only.
+        for sign in ("?", "#"):
+            if sign in value:
+                raise ValueError(f"give the address of Matomo without what follows {sign}")
+        if "@" in value:
+            raise ValueError("has a user name or password in it; the token belongs in the secret and nowhere else")
+        parts = urlsplit(value.strip())
+        if parts.scheme not in ("http", "https") or not parts.hostname:
+            raise ValueError(f"{value!r} is not a URL such as https://matomo.example.com")
+        try:
+            _ = parts.port
+        except ValueError:
+            raise ValueError(f"{value!r} has a port that is not a number from 0 to 65535") from None
+        path = parts.path.removesuffix("index.php").rstrip("/")
+        return urlunsplit((parts.scheme, parts.netloc, f"{path}/", "", ""))
+
+    @field_validator("dataset")
+    @classmethod
+    def _dataset(cls, value: str) -> str:
+        if value and not _DATASET_NAME.fullmatch(value):
+            raise ValueError(f"{value!r} is not a dataset name: letters, digits and underscores only")
+        return value
+
+    @field_validator("location")
+    @classmethod
+    def _location(cls, value: str) -> str:
+        if not _LOCATION.fullmatch(value):
+            raise ValueError(f"{value!r} is not a BigQuery location such as EU or europe-west1")
+        return value
+
+
+class Connector(ConnectorConfig):
+    """A connector: its configuration, and its name, which is that of its secrets."""
+
+    name: str
+
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The tables that the connector fills: its reports, and the visits where they are synced."""
+        return (*self.reports, *((VISITS.name,) if self.visits else ()))
+
+    @property
+    def dataset_name(self) -> str:
+        """The dataset that the tables stand in: the configured one, or one named by the connector."""
+        return self.dataset or f"matomo_{self.name.replace('-', '_')}"
+
+
+def read_connector(name: str, text: str) -> Connector:
+    """Return the connector that a configuration describes; every problem of it is in the InputError."""
+    what = f"configuration of connector {name!r}"
+    config = read_model(ConnectorConfig, read_object(text, what), what)
+    return Connector.model_construct(name=name, **dict(config))

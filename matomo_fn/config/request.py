@@ -1,0 +1,64 @@
+"""A request to sync: the body of the HTTP call or the data of the Pub/Sub message."""
+
+import re
+from collections.abc import Mapping
+from datetime import date
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from matomo_fn.config.connector import CONNECTOR_NAME, site_list, table_list
+from matomo_fn.config.validation import read_model
+
+Mode = Literal["incremental", "backfill", "full_refresh"]
+_DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
+
+
+def _day(value: Any) -> Any:
+    if value is None:
+        return None
+    try:
+        if isinstance(value, str) and _DAY.fullmatch(value):
+            return date.fromisoformat(value)
+    except ValueError:
+        raise ValueError(f"there is no day {value!r}") from None
+    raise ValueError(f"{value!r} is not a day such as 2026-01-31")
+
+
+class SyncRequest(BaseModel):
+    """What to sync: which connector, and optionally which days, tables and sites, and how.
+
+    ``mode``: "incremental" asks for what is due (all of an explicit window); "backfill" asks for every day of the
+    window, by default the last ``backfill_days``; "full_refresh" does so and writes even what did not change.
+    ``dry_run``: nothing is asked of Matomo's reports and nothing written; the answer is the plan.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    connector: str
+    start_date: Annotated[date | None, BeforeValidator(_day)] = None
+    end_date: Annotated[date | None, BeforeValidator(_day)] = None
+    tables: Annotated[tuple[str, ...] | None, BeforeValidator(lambda v: v if v is None else table_list(v))] = None
+    sites: Annotated[tuple[str, ...] | None, BeforeValidator(lambda v: v if v is None else site_list(v))] = None
+    mode: Mode = "incremental"
+    dry_run: bool = Field(default=False)
+
+    @field_validator("connector")
+    @classmethod
+    def _connector(cls, value: str) -> str:
+        if not CONNECTOR_NAME.fullmatch(value):
+            raise ValueError(f"{value!r} is not a connector name: lower-case letters, digits and hyphens")
+        return value
+
+    @model_validator(mode="after")
+    def _window(self) -> "SyncRequest":
+        if self.start_date and self.end_date and self.start_date > self.end_date:
+            raise ValueError(f"start_date {self.start_date} lies after end_date {self.end_date}")
+        if self.end_date and not self.start_date:
+            raise ValueError("end_date is given without start_date: give both, or start_date alone")
+        return self
+
+
+def read_request(values: Mapping[str, Any]) -> SyncRequest:
+    """Return the request that the values describe; every problem is in the InputError."""
+    return read_model(SyncRequest, values, "request")

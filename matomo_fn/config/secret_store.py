@@ -1,0 +1,65 @@
+"""Where a connector's configuration and token come from: Secret Manager, or a folder of files."""
+
+from pathlib import Path
+from typing import Protocol
+
+from matomo_fn.config.settings import Settings
+from matomo_fn.config.token import Token
+from matomo_fn.errors import InputError, SecretMissing
+
+
+class SecretStore(Protocol):
+    """Something that knows secrets by their names."""
+
+    def read(self, name: str) -> str:
+        """Return the text of a secret; raise SecretMissing or SecretsUnavailable."""
+
+
+class FolderSecretStore:
+    """SecretStore as files of a folder, each named like its secret."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def read(self, name: str) -> str:
+        """Return the text of the file of that name."""
+        path = self._folder / name
+        try:
+            return path.read_text(encoding="utf-8-sig")  # editors on Windows put a byte order mark in front
+        except FileNotFoundError:
+            raise SecretMissing(f"there is no file {path}: write the secret {name} into it") from None
+        except UnicodeDecodeError:
+            raise SecretMissing(f"the file {path} is not UTF-8 text") from None
+        except OSError as error:
+            raise SecretMissing(f"the file {path} cannot be read: {error.strerror}") from None
+
+
+def open_secret_store(settings: Settings) -> SecretStore:
+    """Return the secrets that the settings name."""
+    if settings.secrets != "secret-manager":
+        return FolderSecretStore(Path(settings.secrets))
+    # Imported here: a local run has no need of Google's client, and it takes a second to import.
+    from matomo_fn.config.secret_manager import SecretManagerStore
+
+    return SecretManagerStore(settings.project, settings.secret_versions)
+
+
+def config_secret(connector: str) -> str:
+    """Return the name of the secret that holds a connector's configuration."""
+    return f"matomo-{connector}-config"
+
+
+def token_secret(connector: str) -> str:
+    """Return the name of the secret that holds a connector's token."""
+    return f"matomo-{connector}-token"
+
+
+def read_token(secrets: SecretStore, connector: str) -> Token:
+    """Return a connector's token, without the line break that editors and pipes put behind it."""
+    name = token_secret(connector)
+    text = secrets.read(name).strip()
+    if not text:
+        raise InputError(f"the secret {name} is empty: put the Matomo token into it")
+    if any(character in text for character in "\r\n\t"):
+        raise InputError(f"the secret {name} has more than one line: it has to be the token alone")
+    return Token(text)

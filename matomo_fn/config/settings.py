@@ -1,0 +1,152 @@
+"""Settings of the process: the environment is read here and nowhere else."""
+
+import os
+import re
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
+
+from matomo_fn.config.validation import read_model, suggestion
+from matomo_fn.errors import InputError
+
+PREFIX = "MATOMO_FN_"
+_VERSION = re.compile(r"(?P<secret>matomo-[a-z0-9-]+-(?:config|token))=(?P<version>[1-9][0-9]*)")
+
+
+def _number(value: Any) -> Any:
+    return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
+
+
+def _versions(value: Any) -> Any:
+    versions = {}
+    for item in filter(None, (part.strip() for part in str(value).split(","))):
+        match = _VERSION.fullmatch(item)
+        if not match:
+            raise ValueError(f"{item!r} does not read like matomo-shop-token=3")
+        versions[match["secret"]] = match["version"]
+    return versions
+
+
+class Settings(BaseModel):
+    """How this process runs; each field is the environment variable of ``VARIABLES`` and an option of the CLI."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    secrets: str = Field(
+        default="secret-manager",
+        description="Where configuration and token come from: secret-manager, or the path of a folder of files.",
+    )
+    secret_versions: Annotated[dict[str, str], BeforeValidator(_versions)] = Field(
+        default_factory=dict,
+        description="Versions that secrets are pinned to, such as matomo-shop-token=3; without one, the newest.",
+    )
+    warehouse: str = Field(default="bigquery", description="Where the tables are: bigquery, or duckdb:PATH.")
+    time_budget: Annotated[int, BeforeValidator(_number)] = Field(
+        default=0,
+        ge=0,
+        le=86_400,
+        description="Seconds that a run may take: it stops in time, writes what it has, says what is left. 0: no end.",
+    )
+    buffer_megabytes: Annotated[int, BeforeValidator(_number)] = Field(
+        default=128,
+        ge=1,
+        le=100_000,
+        description="Megabytes of rows (uncompressed) that wait before they are written.",
+    )
+    log_format: Literal["auto", "json", "text"] = Field(
+        default="auto", description="json, text, or auto: text on a terminal, JSON elsewhere."
+    )
+    project: str = Field(default="", description="The Google Cloud project of secrets and dataset.")
+    emulator: str = Field(
+        default="", description="Address of a BigQuery emulator, which is then asked without credentials."
+    )
+
+    @field_validator("warehouse")
+    @classmethod
+    def _warehouse(cls, value: str) -> str:
+        if value != "bigquery" and not (value.startswith("duckdb:") and value.removeprefix("duckdb:").strip()):
+            raise ValueError(f"{value!r} is neither bigquery nor duckdb:PATH")
+        return value
+
+    @field_validator("secrets")
+    @classmethod
+    def _secrets(cls, value: str) -> str:
+        if value != "secret-manager" and not Path(value).is_dir():
+            raise ValueError(f"{value!r} is neither secret-manager nor a folder that exists")
+        return value
+
+    @field_validator("emulator")
+    @classmethod
+    def _emulator(cls, value: str) -> str:
+        if not value:
+            return value
+        address = value if "://" in value else f"http://{value}"
+        if urlsplit(address).scheme not in ("http", "https") or not urlsplit(address).hostname:
+            raise ValueError(f"{value!r} is not an address such as 127.0.0.1:9050")
+        return address
+
+    @model_validator(mode="after")
+    def _together(self) -> "Settings":
+        if not self.project and (self.warehouse == "bigquery" or self.secrets == "secret-manager"):
+            raise ValueError(
+                "GOOGLE_CLOUD_PROJECT is not set: it names the project of the secrets and the dataset "
+                "(for a local run set MATOMO_FN_SECRETS to a folder and MATOMO_FN_WAREHOUSE to duckdb:PATH)"
+            )
+        if self.secret_versions and self.secrets != "secret-manager":
+            raise ValueError("MATOMO_FN_SECRET_VERSIONS pins versions in Secret Manager; a folder has none")
+        return self
+
+    @property
+    def duckdb_path(self) -> Path | None:
+        """The file of the embedded warehouse, or None where the warehouse is BigQuery."""
+        return None if self.warehouse == "bigquery" else Path(self.warehouse.removeprefix("duckdb:"))
+
+
+# Field of Settings -> environment variable. The README's table and Terraform name the same ones (tested).
+VARIABLES = {
+    "secrets": f"{PREFIX}SECRETS",
+    "secret_versions": f"{PREFIX}SECRET_VERSIONS",
+    "warehouse": f"{PREFIX}WAREHOUSE",
+    "time_budget": f"{PREFIX}TIME_BUDGET",
+    "buffer_megabytes": f"{PREFIX}BUFFER_MEGABYTES",
+    "log_format": f"{PREFIX}LOG_FORMAT",
+    "project": "GOOGLE_CLOUD_PROJECT",
+    "emulator": "BIGQUERY_EMULATOR_HOST",
+}
+
+
+def settings_from_environment(overrides: Mapping[str, str] | None = None) -> Settings:
+    """Return the settings of this process; ``overrides`` (by field name) come from the command line."""
+    return read_settings(os.environ, overrides)
+
+
+def read_settings(environment: Mapping[str, str], overrides: Mapping[str, str] | None = None) -> Settings:
+    """Return the settings of an environment; ``overrides`` (by field name) come from the command line.
+
+    Raises InputError with every problem; an unknown variable with the prefix is one, since a misspelt setting
+    would otherwise be ignored in silence.
+    """
+    unknown = sorted(name for name in environment if name.startswith(PREFIX) and name not in VARIABLES.values())
+    problems = [f"environment: unknown variable {name}: {suggestion(name, VARIABLES.values())}" for name in unknown]
+    # An empty variable is how deployment tools write "not set".
+    values = {field: environment[name] for field, name in VARIABLES.items() if environment.get(name)}
+    try:
+        settings = read_model(Settings, {**values, **(overrides or {})}, "environment")
+    except InputError as error:
+        raise InputError([*problems, *map(_by_variable, error.problems)]) from None
+    if problems:
+        raise InputError(problems)
+    return settings
+
+
+def _by_variable(problem: str) -> str:
+    """Name the variable where pydantic names the field."""
+    head, _, rest = problem.partition(": ")
+    field, _, detail = rest.partition(": ")
+    if field in VARIABLES:
+        return f"{head}: {VARIABLES[field]}: {detail}"
+    first, _, tail = rest.partition(" ")
+    return f"{head}: {VARIABLES[first]} {tail}" if first in VARIABLES else problem

@@ -1,0 +1,1 @@
+"""From Matomo's answers to the rows of slices."""

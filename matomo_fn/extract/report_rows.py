@@ -1,0 +1,199 @@
+"""From Matomo's JSON to typed rows: the only place that knows how Matomo writes a row.
+
+The same counter is an int in one row and a numeric string in the next, averages come as numbers or as percent
+strings, ``goals`` and ``revenue`` are on some rows only, and a day without visits is ``[]`` even for a report of
+one row. All of that ends here; what cannot be read without guessing is an InvalidResponse that names row and field.
+"""
+
+import hashlib
+import json
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+from matomo_fn.catalogue import IS_OTHERS, Column, ColumnType, Source, Table
+from matomo_fn.errors import InvalidResponse
+from matomo_fn.values import as_float, as_integer, as_text, encode, shown, utf8
+
+Row = tuple[Any, ...]
+# Under language=en, which is how the program always asks. A row of that very name carries a segment, a URL or a
+# code, the sum of what the archive's row limit cut off never does (recordings others_row_*, truncate_*).
+_OTHERS_LABEL = "Others"
+_METADATA = ("segment", "url", "code")
+
+_encode_document = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, sort_keys=True).encode
+
+
+@dataclass(frozen=True, slots=True)
+class ParsedSlice:
+    """The rows of one slice as they are staged.
+
+    ``lines`` are JSON objects without the slice's own columns, sorted, so that neither Matomo's order nor the form
+    of the call shows in ``content_hash`` (SHA-256, hexadecimal).
+    """
+
+    lines: tuple[str, ...]
+    content_hash: str
+    has_others: bool
+
+    @property
+    def row_count(self) -> int:
+        """How many rows it has."""
+        return len(self.lines)
+
+
+def shape(table: Table, answers: Iterable[tuple[Source, object]]) -> ParsedSlice:
+    """Return the rows that a day's answers, one for each source of the table, make.
+
+    An answer is what Matomo gives for one day: a list of rows, or an object for a report of one row. Raises
+    InvalidResponse where an answer is anything else, a value cannot be read, or two rows have the same key.
+    """
+    rows: list[Row] = []
+    for source, answer in answers:
+        rows.extend(_rows_of(table, source, answer))
+    _check_keys(table, rows)
+    names = [column.name for column in table.shaped]
+    lines = tuple(sorted(encode(dict(zip(names, row, strict=True))) for row in rows))
+    digest = hashlib.sha256(utf8("\n".join((",".join(names), *lines))))
+    others = not table.is_one_row and any(row[-1] for row in rows)
+    return ParsedSlice(lines, digest.hexdigest(), others)
+
+
+def is_empty(table: Table, answer: object) -> bool:
+    """Return whether an answer says that the day had nothing: no rows, or a one-row report's zeros."""
+    if isinstance(answer, Mapping):
+        return table.is_one_row and all(_is_zero(value) for value in answer.values())
+    return answer == []
+
+
+def visits_of(answer: object) -> int:
+    """Return the visits that a day's answer of VisitsSummary.get counts."""
+    if answer == []:
+        return 0
+    if not isinstance(answer, Mapping) or "nb_visits" not in answer:
+        raise InvalidResponse(f"VisitsSummary.get answers {_kind(answer)} without nb_visits")
+    try:
+        return as_integer(answer["nb_visits"])
+    except ValueError as error:
+        raise InvalidResponse(f"VisitsSummary.get: nb_visits {error}") from None
+
+
+def _rows_of(table: Table, source: Source, answer: object) -> list[Row]:
+    readers = _readers(table, source)
+    if table.is_one_row:
+        if answer == []:  # how a range answers a day without visits: a single date answers zeros
+            return [tuple(_CONVERTERS[column.kind](0) for column in table.shaped)]
+        if not isinstance(answer, Mapping):
+            raise InvalidResponse(f"{source.method} answers {_kind(answer)} where an object of numbers belongs")
+        if not any(column.source in answer for column in table.shaped):  # {"value": 70}, or keyed by sites or days
+            raise InvalidResponse(f"{source.method} answers an object without any of its fields")
+        return [_read(readers, answer, source, 0)]
+    if not isinstance(answer, list):
+        raise InvalidResponse(f"{source.method} answers {_kind(answer)} where a list of rows belongs")
+    rows = []
+    for index, raw in enumerate(answer):
+        if not isinstance(raw, Mapping):
+            raise InvalidResponse(f"{source.method}: row {index + 1} is {_kind(raw)} where an object belongs")
+        if source.only is None or _matches(source, source.only, raw, index):
+            rows.append((*_read(readers, raw, source, index), _is_others(raw)))
+    return rows
+
+
+def _matches(source: Source, only: tuple[str, int], raw: Mapping[str, object], index: int) -> bool:
+    field, wanted = only
+    if field not in raw:
+        raise InvalidResponse(f"{source.method}: row {index + 1} has no {field}")
+    try:
+        return as_integer(raw[field]) == wanted
+    except ValueError as error:
+        raise InvalidResponse(f"{source.method}: row {index + 1}: {field} {error}") from None
+
+
+def _is_others(raw: Mapping[str, object]) -> bool:
+    return raw.get("label") == _OTHERS_LABEL and not any(name in raw for name in _METADATA)
+
+
+Reader = Callable[[Mapping[str, object]], Any]
+
+
+def _read(readers: Sequence[Reader], raw: Mapping[str, object], source: Source, index: int) -> Row:
+    try:
+        return tuple([reader(raw) for reader in readers])
+    except ValueError as error:
+        raise InvalidResponse(f"{source.method}: row {index + 1} ({_label(raw)}): {error}") from None
+
+
+@lru_cache(maxsize=256)
+def _readers(table: Table, source: Source) -> Sequence[Reader]:
+    """Return what reads the columns of a table; made once, not for every day."""
+    return [_reader(column, source) for column in table.shaped if column is not IS_OTHERS]
+
+
+def _reader(column: Column, source: Source) -> Reader:
+    """Return what reads a column's value from one of Matomo's rows."""
+    for name, constant in source.constants:
+        if name == column.name:
+            return lambda _: constant
+    if not column.source:
+        return lambda _: None
+    convert = _CONVERTERS[column.kind]
+    name, fallback, required = column.source, column.fallback, column.required
+    absent = None if column.absent is None else convert(column.absent)  # 0.0 where a row that has the field has it
+
+    def read(raw: Mapping[str, object]) -> Any:
+        value = raw.get(name)
+        if value is None and fallback:
+            value = raw.get(fallback)
+        if value is None:
+            if required:
+                raise ValueError(f"there is no {name}")
+            return absent
+        try:
+            return convert(value)
+        except ValueError as error:
+            raise ValueError(f"{name} {error}") from None
+
+    return read
+
+
+def _document(value: object) -> Any:
+    return json.loads(_encode_document(value))
+
+
+_CONVERTERS: Mapping[ColumnType, Callable[[object], Any]] = {
+    ColumnType.INT64: as_integer,
+    ColumnType.FLOAT64: as_float,
+    ColumnType.STRING: as_text,
+    ColumnType.JSON: _document,
+}
+
+
+def _check_keys(table: Table, rows: Sequence[Row]) -> None:
+    """Refuse two rows with one key: the merge would store both, and no query could tell them apart."""
+    names = set(table.key)
+    positions = [i for i, column in enumerate(table.shaped) if column.name in names]
+    seen: set[Row] = set()
+    for row in rows:
+        key = tuple([row[i] for i in positions])
+        if key in seen:
+            named = ", ".join(f"{table.shaped[i].name}={shown(row[i])}" for i in positions)
+            raise InvalidResponse(f"Matomo answers two rows for {named}: table {table.name} can hold one")
+        seen.add(key)
+
+
+def _is_zero(value: object) -> bool:
+    try:
+        return as_float(value) == 0
+    except ValueError:
+        return False
+
+
+def _label(raw: Mapping[str, object]) -> str:
+    return shown(raw["label"]) if "label" in raw else "no label"
+
+
+def _kind(value: object) -> str:
+    if isinstance(value, list):
+        return "a list"
+    return "an object" if isinstance(value, Mapping) else shown(value)

@@ -1,0 +1,305 @@
+"""From a visit of Matomo's visits log to a row: the only place that knows how Matomo writes a visit.
+
+What has a column goes there with its type; icons, texts made for people and copies of columns are left out; all
+else that carries information is kept as JSON in ``raw``, of the visit or of the action, so that nothing that Matomo
+says is lost.
+"""
+
+import re
+from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime, tzinfo
+from functools import lru_cache
+from typing import Any
+
+from matomo_fn.catalogue import VISITS, Column, ColumnType
+from matomo_fn.errors import InvalidResponse
+from matomo_fn.values import as_float, as_integer, as_text, encode, shown
+
+_DIMENSION = re.compile(r"dimension(\d+)")
+_LOCAL_TIME = re.compile(r"([01]?\d|2[0-3]):[0-5]\d(:[0-5]\d)?")
+# Matomo's numbers for actions that have no word of their own (core's Piwik\Tracker\Action::TYPE_CONTENT).
+_ACTION_TYPES = {13: "content"}
+
+# Icons, texts made for people, and copies of what has a column.
+_VISIT_COPIES = {
+    "idSite", "serverDate", "visitServerHour", "lastActionDateTime", "serverTimestamp", "serverTimePretty",
+    "serverDatePretty", "serverDatePrettyFirstAction", "serverTimePrettyFirstAction", "visitDurationPretty",
+    "visitLocalHour", "operatingSystem", "browser", "location", "pluginsIcons", "visitorTypeIcon",
+    "visitConvertedIcon", "visitEcommerceStatusIcon", "referrerSearchEngineIcon", "referrerSocialNetworkIcon",
+    "deviceTypeIcon", "operatingSystemIcon", "browserIcon", "countryFlag", "actionDetails", "customVariables",
+}  # fmt: skip
+_ACTION_COPIES = {
+    "icon", "iconSVG", "title", "subtitle", "serverTimePretty", "timeSpentPretty", "pageLoadTime", "itemDetails",
+}  # fmt: skip
+_ITEM_COPIES = {"itemCategory"}
+# How long ago something was when Matomo was asked: another answer about the same visit may say otherwise, and the
+# visit has not changed for that.
+_AGES = {
+    "daysSinceFirstVisit", "daysSinceLastVisit", "daysSinceLastEcommerceOrder", "secondsSinceFirstVisit",
+    "secondsSinceLastVisit", "secondsSinceLastEcommerceOrder",
+}  # fmt: skip
+
+_Put = tuple[str, str, Callable[[object], Any], int | None]
+
+
+@dataclass(frozen=True, slots=True)
+class VisitRow:
+    """One visit: ``line`` is what is staged (without the slice's columns), ``stable`` what its hash is made of."""
+
+    visit_id: int
+    last_action: int
+    line: str
+    stable: str
+
+
+class VisitParser:
+    """Shapes the visits of one site; ``exclude`` names columns, as ``user_id`` or ``actions.url``, to leave out."""
+
+    def __init__(self, timezone: tzinfo, exclude: Collection[str] = ()) -> None:
+        self._timezone = timezone
+        self._visit = _puts(VISITS.shaped, exclude)
+        self._action = _puts(_fields("actions"), _within("actions", exclude))
+        self._item = _puts(_fields("actions", "items"), _within("actions.items", exclude))
+        self._product = _puts(_fields("actions", "product"), _within("actions.product", exclude))
+        self._exclude = frozenset(exclude)
+        self._ages = tuple(put for put in self._visit if put[0] in _AGES)
+        self._lasting = tuple(put for put in self._visit if put[0] not in _AGES)
+        self._known = {column.source for column in VISITS.shaped} | _VISIT_COPIES
+        self._known_of_action = {column.source for column in _fields("actions")} | _ACTION_COPIES
+        self._known_of_action |= {column.source for column in _fields("actions", "product")}
+        # Conversions repeat what the visit was attributed to: what is left out of the visit is left out of them.
+        self._known_of_action |= {column.source for column in VISITS.shaped if column.name in self._exclude}
+
+    def shape(self, visit: object) -> VisitRow:
+        """Return the row of one visit; raise InvalidResponse where it is not what a visit is."""
+        if not isinstance(visit, Mapping):
+            raise InvalidResponse(f"Live.getLastVisitsDetails answers {shown(visit)} where a visit belongs")
+        try:
+            return self._shape(visit)
+        except (ValueError, OverflowError, OSError) as error:  # the latter two of times that no calendar has
+            raise InvalidResponse(f"Live.getLastVisitsDetails: visit {shown(visit.get('idVisit'))}: {error}") from None
+
+    def _shape(self, visit: Mapping[str, Any]) -> VisitRow:
+        for name in ("idVisit", "firstActionTimestamp", "lastActionTimestamp"):
+            if visit.get(name) is None:
+                raise ValueError(f"there is no {name}")
+        row = _take(self._lasting, visit)
+        ages = _take(self._ages, visit)
+        raw, dimensions = _rest(visit, self._known)
+        self._add(row, "custom_dimensions", dimensions)
+        self._add(row, "custom_variables", _custom_variables(visit.get("customVariables")))
+        self._add(row, "actions", self._actions(visit))
+        self._add(ages, "raw", raw)
+        # Encoded once, since most of it is the same in both.
+        kept = encode(row)
+        line = f"{kept[:-1]},{encode(ages)[1:]}" if ages else kept
+        lasting = {} if "raw" in self._exclude else {name: raw[name] for name in raw if name not in _AGES}
+        stable = kept + encode(lasting)
+        return VisitRow(as_integer(visit["idVisit"]), as_integer(visit["lastActionTimestamp"]), line, stable)
+
+    def _add(self, row: dict[str, Any], name: str, value: Collection[object]) -> None:
+        if value and name not in self._exclude:
+            row[name] = value
+
+    def _actions(self, visit: Mapping[str, Any]) -> list[dict[str, Any]]:
+        details = visit.get("actionDetails")
+        if details is None or "actions" in self._exclude:
+            return []
+        if not isinstance(details, list) or not all(isinstance(action, Mapping) for action in details):
+            raise ValueError("actionDetails is no list of actions")
+        moments = self._moments(visit, details)
+        return [self._action_row(action, moment) for action, moment in zip(details, moments, strict=True)]
+
+    def _action_row(self, action: Mapping[str, Any], moment: int | None) -> dict[str, Any]:
+        row = _take(self._action, action)
+        if moment is not None and "actions.occurred_at" not in self._exclude:
+            row["occurred_at"] = _timestamp(moment)
+        items = action.get("itemDetails")
+        if items:
+            self._add_of_action(row, "items", [self._item_row(item) for item in _objects("itemDetails", items)])
+        product = _take(self._product, action)
+        if product:
+            self._add_of_action(row, "product", product)
+        raw, dimensions = _rest(action, self._known_of_action)
+        self._add_of_action(row, "custom_dimensions", dimensions)
+        self._add_of_action(row, "raw", raw)
+        return row
+
+    def _add_of_action(self, row: dict[str, Any], name: str, value: object) -> None:
+        if value and f"actions.{name}" not in self._exclude:
+            row[name] = value
+
+    def _item_row(self, item: Mapping[str, Any]) -> dict[str, Any]:
+        row = _take(self._item, item)
+        category = item.get("itemCategory")
+        if category and not row.get("categories") and "actions.items.categories" not in self._exclude:
+            row["categories"] = [as_text(category)]
+        return row
+
+    def _moments(self, visit: Mapping[str, Any], actions: Sequence[Mapping[str, Any]]) -> list[int | None]:
+        """Return when each action was, in true Unix time.
+
+        Matomo gives the site's wall clock written as if it were UTC. In the hour that comes twice when the clock is
+        set back, two times have one writing: actions never go back in time, and none lies before the visit's first
+        or after its last action, both of which are true.
+        """
+        first, last = as_integer(visit["firstActionTimestamp"]), as_integer(visit["lastActionTimestamp"])
+        moments: list[int | None] = []
+        earliest = first
+        for action in actions:
+            if action.get("timestamp") is None:
+                moments.append(None)
+                continue
+            candidates = _true_times(as_integer(action["timestamp"]), self._timezone)
+            fitting = [moment for moment in candidates if earliest <= moment <= last]
+            moment = fitting[0] if fitting else min(candidates, key=lambda m: (m < earliest, abs(m - earliest)))
+            earliest = max(earliest, moment)
+            moments.append(moment)
+        return _end_at(moments, actions, last, self._timezone)
+
+
+def _end_at(
+    moments: list[int | None], actions: Sequence[Mapping[str, Any]], last: int, timezone: tzinfo
+) -> list[int | None]:
+    """Move the actions at the end to the later of two possible times, where only that reaches the visit's end."""
+    for index in range(len(moments) - 1, -1, -1):
+        moment = moments[index]
+        if moment is None:
+            continue
+        candidates = _true_times(as_integer(actions[index]["timestamp"]), timezone)
+        if len(candidates) == 1 or moment == last or candidates[-1] != last:
+            break
+        moments[index] = last
+    return moments
+
+
+def _true_times(wall: int, timezone: tzinfo) -> list[int]:
+    """Return the Unix times, earlier first, at which a site's clock showed a time that is given as if it were UTC."""
+    return [wall - offset for offset in _offsets(wall // 60, timezone)]
+
+
+@lru_cache(maxsize=4096)  # the minutes of two days and more; clocks are changed on whole ones
+def _offsets(minute: int, timezone: tzinfo) -> tuple[int, ...]:
+    """Return by how many seconds a site's clock may be ahead of UTC in a minute that it shows, the most first."""
+    wall = 60 * minute
+    local = datetime.fromtimestamp(wall, UTC).replace(tzinfo=timezone)
+    return tuple(sorted({wall - int(local.replace(fold=fold).timestamp()) for fold in (0, 1)}, reverse=True))
+
+
+def _puts(columns: Sequence[Column], exclude: Collection[str]) -> tuple[_Put, ...]:
+    """Return (Matomo's field, column, conversion, value where absent) of the columns that are read as they are."""
+    puts: list[_Put] = []
+    for column in columns:
+        if not column.source or column.fields or column.name in exclude or column.name in ("raw", "occurred_at"):
+            continue
+        convert = _list_of_texts if column.repeated else _CONVERTERS[column.kind]
+        if column.source == "type":
+            convert = _action_type
+        puts.append((column.source, column.name, convert, column.absent))
+    return tuple(puts)
+
+
+def _take(puts: Sequence[_Put], values: Mapping[str, Any]) -> dict[str, Any]:
+    row = {}
+    for source, name, convert, absent in puts:
+        value = values.get(source, absent)
+        if value is not None:
+            try:
+                row[name] = convert(value)
+            except ValueError as error:
+                raise ValueError(f"{source} {error}") from None
+    return row
+
+
+def _fields(*path: str) -> tuple[Column, ...]:
+    columns: Sequence[Column] = VISITS.shaped
+    for name in path:
+        columns = next(column.fields for column in columns if column.name == name)
+    return tuple(columns)
+
+
+def _within(path: str, exclude: Collection[str]) -> set[str]:
+    return {name.removeprefix(f"{path}.") for name in exclude if name.startswith(f"{path}.")}
+
+
+def _rest(values: Mapping[str, Any], known: Collection[str]) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Return the fields that have no column and are no copies, and the custom dimensions among them as rows."""
+    others, dimensions = {}, []
+    for name in [name for name in values if name not in known]:
+        value = values[name]
+        if value is None:
+            continue
+        if match := _DIMENSION.fullmatch(name):
+            dimensions.append({"index": int(match[1]), "value": as_text(value)})
+        else:
+            others[name] = value
+    return others, dimensions
+
+
+def _custom_variables(values: object) -> list[dict[str, Any]]:
+    """Read {"1": {"customVariableName1": …, "customVariableValue1": …}}."""
+    if not values:
+        return []
+    if not isinstance(values, Mapping) or not all(isinstance(value, Mapping) for value in values.values()):
+        raise ValueError("customVariables is no object of objects")
+    rows = []
+    for index, value in values.items():
+        name, text = value.get(f"customVariableName{index}"), value.get(f"customVariableValue{index}")
+        rows.append({"index": as_integer(index), "name": name and as_text(name), "value": text and as_text(text)})
+    return rows
+
+
+def _objects(name: str, values: object) -> list[Mapping[str, Any]]:
+    if not isinstance(values, list) or not all(isinstance(value, Mapping) for value in values):
+        raise ValueError(f"{name} is no list of objects")
+    return values
+
+
+def _timestamp(seconds: int) -> str:
+    return f"{datetime.fromtimestamp(seconds, UTC).isoformat()[:19]}Z"
+
+
+def _moment(value: object) -> str:
+    seconds = as_integer(value)
+    try:
+        return _timestamp(seconds)
+    except (OverflowError, OSError, ValueError):
+        raise ValueError(f"is {seconds}, which is no Unix time") from None
+
+
+def _local_time(value: object) -> str:
+    if not isinstance(value, str) or not _LOCAL_TIME.fullmatch(value):
+        raise ValueError(f"is {shown(value)}, not a time of day")
+    return value
+
+
+def _truth(value: object) -> bool:
+    if value in (True, False, 0, 1, "0", "1"):
+        return value in (True, 1, "1")
+    raise ValueError(f"is {shown(value)}, not 0 or 1")
+
+
+def _action_type(value: object) -> str:
+    if isinstance(value, int):
+        return _ACTION_TYPES.get(value, str(value))
+    return as_text(value)
+
+
+def _list_of_texts(value: object) -> list[str]:
+    """Read ["a", "b"], or "a, b" as Matomo writes browser plugins."""
+    if isinstance(value, str):
+        return [part.strip() for part in value.split(",") if part.strip()]
+    if isinstance(value, list):
+        return [as_text(part) for part in value if part is not None]
+    raise ValueError(f"is {shown(value)}, not a list of texts")
+
+
+_CONVERTERS: Mapping[ColumnType, Callable[[object], Any]] = {
+    ColumnType.STRING: as_text,
+    ColumnType.INT64: as_integer,
+    ColumnType.FLOAT64: as_float,
+    ColumnType.BOOL: _truth,
+    ColumnType.TIME: _local_time,
+    ColumnType.TIMESTAMP: _moment,
+}

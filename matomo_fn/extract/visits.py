@@ -1,0 +1,102 @@
+"""Reading the visits of a day into a buffer of their own, so that memory does not grow with the day."""
+
+import hashlib
+from collections.abc import Callable
+from datetime import date, datetime
+from pathlib import Path
+from uuid import uuid4
+
+from matomo_fn.catalogue import VISITS
+from matomo_fn.errors import InvalidResponse
+from matomo_fn.extract.visit_rows import VisitParser
+from matomo_fn.matomo.client import MatomoClient
+from matomo_fn.matomo.visits_log import read_visits
+from matomo_fn.sites import Site
+from matomo_fn.slices import ALL_VISITS, Slice
+from matomo_fn.values import utf8
+from matomo_fn.warehouse.buffer import Buffer, BufferedSlice
+
+# Seconds after its last action at which a visit of the present day is taken: Matomo ends a visit after 30 minutes
+# without one, so by then it is over.
+_VISIT_IS_OVER = 3600
+# Readings of a day in which visits go on gaining actions, before it is left for a later run.
+_READINGS = 3
+_HASH_BITS = 256
+_BITS = 1024  # of one part of the set of visits seen
+
+
+class VisitsOfDay:
+    """Reads days of the visits log of one site; ``may_go_on`` is asked between visits, and stops it by False."""
+
+    def __init__(
+        self, client: MatomoClient, site: Site, parser: VisitParser, folder: Path, may_go_on: Callable[[], bool]
+    ) -> None:
+        self._client = client
+        self._site = site
+        self._parser = parser
+        self._folder = folder
+        self._may_go_on = may_go_on
+
+    def read(self, day: date, now: datetime) -> BufferedSlice | None:
+        """Return a day's visits, each once; None where the reading was stopped.
+
+        Of a day that is not over, the visits that are. Raises InvalidResponse where the day does not hold still.
+        """
+        is_over = self._site.today(now) > day
+        until = None if is_over else int(now.timestamp()) - _VISIT_IS_OVER
+        for _ in range(_READINGS):
+            buffer = Buffer(self._folder / f"visits_{uuid4().hex}.json.gz", has_segment=False)
+            try:
+                content_hash = self._fill(buffer, day, until)
+            except _MovedError:
+                buffer.discard()
+                continue
+            except BaseException:
+                buffer.discard()
+                raise
+            if content_hash is None:
+                buffer.discard()
+                return None
+            buffer.close()
+            return BufferedSlice(buffer, content_hash)
+        raise InvalidResponse(
+            f"visits of {day} gained actions in each of {_READINGS} readings: the next run tries again"
+        )
+
+    def _fill(self, buffer: Buffer, day: date, until: int | None) -> str | None:
+        """Write a day's visits to a buffer and return their hash, or None where the reading was stopped.
+
+        The hash is the sum of the visits' own, so that it needs neither an order nor all of them at once.
+        """
+        slice_ = Slice(VISITS.name, self._site.id, ALL_VISITS, day)
+        seen = _IdSet()
+        total = 0
+        for visit in read_visits(self._client, self._site.id, day):
+            row = self._parser.shape(visit)
+            if until is not None and row.last_action > until:
+                break
+            if not seen.add(row.visit_id):
+                raise _MovedError
+            buffer.add(slice_, (row.line,))
+            total += int.from_bytes(hashlib.sha256(utf8(row.stable)).digest())
+            if not self._may_go_on():
+                return None
+        return f"{total % 2**_HASH_BITS:064x}"
+
+
+class _MovedError(Exception):
+    """A visit came twice: it gained an action while the day was read."""
+
+
+class _IdSet:
+    """A set of visit ids, which lie close together: a bit each, where a set of integers would take 60 bytes."""
+
+    def __init__(self) -> None:
+        self._parts: dict[int, int] = {}
+
+    def add(self, number: int) -> bool:
+        """Add an id and return whether it was new."""
+        part, bit = divmod(number, _BITS)
+        bits = self._parts.get(part, 0)
+        self._parts[part] = bits | 1 << bit
+        return not bits >> bit & 1

@@ -1,0 +1,133 @@
+"""What an answer means: HTTP status says little, so it is judged by the body."""
+
+import json
+import re
+from itertools import islice
+from typing import Any
+
+from matomo_fn.errors import InvalidResponse, MatomoFatal, MatomoUnavailable, ReportRefused, TokenRefused
+from matomo_fn.matomo.transport import Reply, Transport
+
+# Where JSON may begin behind a PHP notice; a page of HTML has many brackets and is given up early.
+_NOTICE_CANDIDATES = 50
+_ASKED = re.compile(r"index\.php\?module=API&.*")  # what a redirect to https repeats of the call
+_SHOWN = 200  # characters of a message that an error repeats
+
+
+def parse_response(transport: Transport, method: str, reply: Reply) -> Any:
+    """Return the JSON value of an answer, or raise what the answer means.
+
+    TokenRefused and MatomoFatal end the run; MatomoUnavailable may be tried again; ReportRefused is Matomo's word
+    on this very call; InvalidResponse is an answer that cannot be read.
+    """
+    value, is_json = _parse(reply.body)
+    message = _message(value) if is_json else None
+    shown = transport.clean(message or "")[:_SHOWN]
+    if reply.status >= 400 and b"Too many failed logins" in reply.body[:20_000]:
+        raise TokenRefused(
+            "Matomo has blocked this address after too many refused tokens: check the token secret, wait an hour, "
+            "or have an administrator unblock the address"
+        )
+    if reply.status in (301, 302, 303, 307, 308):
+        target = _ASKED.sub("", reply.location)
+        raise MatomoFatal(f"Matomo redirects to {target}: set matomo_url to the address that it redirects to")
+    if reply.status == 401:
+        _raise_unauthorised(shown if is_json else None)
+    if reply.status == 429 or (reply.status == 503 and not is_json):
+        what = "limits how often it is asked" if reply.status == 429 else "is in maintenance or overloaded"
+        raise MatomoUnavailable(f"{method}: Matomo {what} (HTTP {reply.status})", retry_after=reply.retry_after)
+    if message is not None:
+        _raise_error(method, reply, shown)
+    if reply.status >= 500 or reply.status == 408:
+        raise MatomoUnavailable(
+            f"{method}: HTTP {reply.status} {_excerpt(transport, reply)}", retry_after=reply.retry_after
+        )
+    if not is_json:
+        _raise_no_json(transport, method, reply)
+    if reply.status >= 400:
+        raise ReportRefused(f"{method}: HTTP {reply.status} {_excerpt(transport, reply)}")
+    return value
+
+
+def error_of(transport: Transport, method: str, value: object) -> ReportRefused | None:
+    """Return the error that stands in one entry of a bulk answer, if it is one."""
+    message = _message(value)
+    return None if message is None else ReportRefused(f"{method}: Matomo says: {transport.clean(message)[:_SHOWN]}")
+
+
+def _raise_unauthorised(shown: str | None) -> None:
+    if shown and "requires" in shown and "access" in shown:
+        raise ReportRefused(f"Matomo says: {shown} Give the token's user view access, or take the site out")
+    raise TokenRefused(
+        "Matomo refused the token: it is wrong, expired or revoked. Put a valid one into the token secret"
+    )
+
+
+def _raise_error(method: str, reply: Reply, shown: str) -> None:
+    exhausted = "Allowed memory size" in shown or "Maximum execution time" in shown
+    if reply.status >= 500 and not exhausted:
+        raise MatomoUnavailable(f"{method}: Matomo says: {shown} (HTTP {reply.status})", retry_after=reply.retry_after)
+    raise ReportRefused(f"{method}: Matomo says: {shown}")
+
+
+def _raise_no_json(transport: Transport, method: str, reply: Reply) -> None:
+    if reply.status in (404, 410):
+        raise MatomoFatal(f"there is no Matomo at this address (HTTP {reply.status}): check matomo_url")
+    if reply.status == 403:
+        raise MatomoFatal(
+            "a firewall or the web server in front of Matomo refuses the call (HTTP 403): let this program's "
+            "address or its User-Agent through, or check matomo_url"
+        )
+    if reply.status >= 400:
+        raise ReportRefused(f"{method}: HTTP {reply.status} {_excerpt(transport, reply)}")
+    if "html" in reply.content_type.lower():
+        # A login page, a proxy or an error page of PHP: the next try may be answered by Matomo itself.
+        raise MatomoUnavailable(f"{method}: the answer is an HTML page, not Matomo's API: check matomo_url")
+    raise MatomoUnavailable(f"{method}: the answer is not JSON; it may have been cut off: {_excerpt(transport, reply)}")
+
+
+def _parse(body: bytes) -> tuple[Any, bool]:
+    """Return the JSON value of a body and whether there is one; PHP notices in front of it are passed over."""
+    try:
+        return json.loads(body, parse_constant=_refuse_constant), True
+    except RecursionError:
+        return None, False
+    except ValueError:
+        pass
+    return _parse_behind_notice(body)
+
+
+def _parse_behind_notice(body: bytes) -> tuple[Any, bool]:
+    """Return the JSON value that stands behind PHP's notices, which are HTML, up to the end of a body."""
+    text = body.decode("utf-8-sig", errors="replace")
+    if not text.lstrip().startswith("<"):
+        return None, False
+    decoder = json.JSONDecoder(parse_constant=_refuse_constant)
+    for start in islice((match.start() for match in re.finditer(r"[\[{]", text)), _NOTICE_CANDIDATES):
+        try:
+            value, end = decoder.raw_decode(text, start)
+        except json.JSONDecodeError as error:
+            if error.pos >= len(text) or error.msg.startswith("Unterminated"):
+                break  # cut off: what stands whole further inside is not the answer
+        except (RecursionError, ValueError):  # nested too deeply, or a number of thousands of digits
+            break
+        else:
+            if not text[end:].strip():
+                return value, True
+    return None, False
+
+
+def _refuse_constant(name: str) -> Any:
+    raise InvalidResponse(f"Matomo's answer has {name}, which is not JSON")
+
+
+def _message(value: object) -> str | None:
+    if isinstance(value, dict) and value.get("result") == "error":
+        return str(value.get("message", "an error without a message"))
+    return None
+
+
+def _excerpt(transport: Transport, reply: Reply) -> str:
+    # Cleaned of the token before it is cut: of a token that is cut in two nothing would be recognised.
+    text = transport.clean(reply.body[:20_000].decode(errors="replace"))[:2_000]
+    return repr(" ".join(text.split())[:80])

@@ -1,0 +1,1 @@
+"""A sync: what is due, running it, and remembering what was done."""

@@ -1,0 +1,119 @@
+"""Rows on their way to the warehouse: compressed newline-delimited JSON on disk, so that memory does not grow.
+
+On a function the disk is memory, hence the compression: repetitive rows shrink about tenfold at level 1, for a
+tenth more time.
+"""
+
+import gzip
+import io
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import IO, Any, Self
+
+from matomo_fn.slices import Slice
+from matomo_fn.values import utf8
+
+_LEVEL = 1
+
+
+class Buffer:
+    """The rows of one table, each a line; ``size`` counts their bytes, uncompressed.
+
+    That is also what an upload may hold in memory, since the client reads up to 100 MB at once.
+    """
+
+    def __init__(self, path: Path, *, has_segment: bool = True) -> None:
+        self.path = path
+        self._has_segment = has_segment
+        self.rows = 0
+        self.size = 0
+        self._raw = path.open("wb")
+        self._gzip = gzip.GzipFile(filename="", mode="wb", compresslevel=_LEVEL, fileobj=self._raw, mtime=0)
+
+    def add(self, slice_: Slice, lines: Iterable[str]) -> None:
+        """Append the rows of a slice, with the slice's own columns in front."""
+        prefix = f'{{"date":"{slice_.date}","website_id":"{slice_.website_id}",'
+        if self._has_segment:
+            prefix += f'"segment":"{slice_.segment}",'
+        whole = [f"{prefix}{line[1:]}\n" for line in lines]
+        self.size += self._gzip.write(utf8("".join(whole)))
+        self.rows += len(whole)
+
+    def close(self) -> None:
+        """Finish the file; it can then be loaded."""
+        self._gzip.close()
+        self._raw.close()
+
+    def discard(self) -> None:
+        """Close and delete the file."""
+        self.close()
+        self.path.unlink(missing_ok=True)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.discard()
+
+
+@dataclass(frozen=True, slots=True)
+class BufferedSlice:
+    """A slice whose rows were too many to hold: they are in a buffer of their own, which is closed."""
+
+    buffer: Buffer
+    content_hash: str
+    has_others: bool = False
+
+    @property
+    def row_count(self) -> int:
+        """How many rows it has."""
+        return self.buffer.rows
+
+
+@contextmanager
+def open_joined(files: Sequence[Path]) -> Iterator[IO[bytes]]:
+    """Open the texts of compressed files as one stream, decompressed while it is read."""
+    # Buffered: a reader takes fewer bytes than it asked for as the end, and a raw stream may give fewer anywhere.
+    with io.BufferedReader(_Joined(files)) as stream:
+        yield stream
+
+
+class _Joined(io.RawIOBase):
+    """Reads compressed files one behind the other."""
+
+    def __init__(self, files: Sequence[Path]) -> None:
+        self._rest = list(files)
+        self._file: gzip.GzipFile | None = None
+        self._position = 0
+
+    def readable(self) -> bool:
+        return True
+
+    def tell(self) -> int:
+        """Return how many bytes were read; an upload wants to know that it is at the beginning."""
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        """Fill the buffer as far as the present file goes; 0 is the end of the last one."""
+        while self._file is not None or self._rest:
+            if self._file is None:
+                self._file = gzip.GzipFile(self._rest.pop(0), "rb")
+            count = self._file.readinto(buffer)
+            if count:
+                self._position += count
+                return count
+            self._file.close()
+            self._file = None
+        return 0
+
+    def close(self) -> None:
+        """Close the file that is being read."""
+        if self._file is not None:
+            self._file.close()
+            self._file = None
+        super().close()

@@ -1,0 +1,359 @@
+"""The recordings of a real Matomo, and a sample that is configured like the recorded instance."""
+
+import json
+import re
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from fnmatch import fnmatch
+from functools import cache
+from http.client import HTTPConnection
+from pathlib import Path
+from typing import Protocol
+from urllib.parse import parse_qsl, urlencode
+
+from fake_matomo import (
+    FakeMatomo,
+    Fault,
+    Goal,
+    Site,
+    World,
+    database_down,
+    force_ssl,
+    maintenance,
+    out_of_memory,
+    upgrade_required,
+)
+
+FOLDER = Path(__file__).parents[1] / "data" / "recordings"
+
+# What was recorded but is answered otherwise, or not at all, and why. Nothing else is left out.
+NOT_SERVED: Mapping[str, str] = {
+    "aggregate_rows_*": "include_aggregate_rows: the project never asks for rows that stand for other rows",
+    "bulk_format_*": "the sample renders JSON only",
+    "bulk_token_outer_only.json": "one of its calls is of Goals.get",
+    "bulk_inner_other_token.json": "one of its calls is of Goals.get",
+    "error_custom_dimension_*": "CustomDimensions is not served",
+    "error_ecommerce_site_without.json": "Goals.getItemsSku is not served",
+    "error_goal_unknown.json": "Goals.get is not served",
+    "error_wrong_path.json": "the 403 of the recorded nginx; the sample answers 404 outside its mount point",
+    "expanded_*": "expanded=1: the project reads flat reports",
+    "format_csv_*": "the sample renders JSON only",
+    "format_html_*": "the sample renders JSON only",
+    "format_original_*": "the sample renders JSON only",
+    "format_tsv_*": "the sample renders JSON only",
+    "format_xml_*": "the sample renders JSON only",
+    "live_offset_bug_*": "how many visits are lost depends on how many there are: test_live holds the rule",
+    "no_format_*": "the sample renders JSON only",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """One exchange; `params` are those of URL and body together."""
+
+    name: str
+    http_method: str
+    path: str
+    query: Mapping[str, str]
+    form: Mapping[str, str]
+    raw_body: str | None
+    headers: Mapping[str, str]
+    status: int
+    content_type: str
+    location: str | None
+    body: str
+
+    @property
+    def params(self) -> dict[str, str]:
+        """All parameters."""
+        return {**self.form, **self.query}
+
+    @property
+    def method(self) -> str:
+        """The API's method."""
+        return self.params.get("method", "")
+
+    @property
+    def is_json(self) -> bool:
+        """Whether the answer is JSON."""
+        return "json" in self.content_type
+
+    @property
+    def answer(self) -> object:
+        """The decoded answer."""
+        return json.loads(self.body)
+
+
+def read(name: str) -> Recording:
+    """The recording of that file name."""
+    raw = json.loads((FOLDER / name).read_text("utf-8"))
+    request = raw["request"]
+    params = {key: str(value) for key, value in (request.get("params") or {}).items()}
+    query = {key: str(value) for key, value in (request.get("query") or {}).items()}
+    get = request["http_method"] == "GET"
+    return Recording(
+        name=name,
+        http_method=request["http_method"],
+        path=request["path"],
+        query=params if get else query,
+        form={} if get else params,
+        raw_body=request.get("raw_body"),
+        headers=request.get("headers") or {},
+        status=raw["status"],
+        content_type=raw["headers"]["content-type"],
+        location=raw["headers"].get("location"),
+        body=raw["body"],
+    )
+
+
+def reason_not_served(name: str) -> str | None:
+    """Why the sample does not answer like this recording, where it does not."""
+    return next((reason for pattern, reason in NOT_SERVED.items() if fnmatch(name, pattern)), None)
+
+
+@cache
+def all_recordings() -> tuple[Recording, ...]:
+    """Every recording of the folder."""
+    return tuple(read(path.name) for path in sorted(FOLDER.glob("*.json")))
+
+
+@cache
+def served() -> tuple[Recording, ...]:
+    """The recordings that the sample is held to."""
+    return tuple(one for one in all_recordings() if reason_not_served(one.name) is None)
+
+
+_DAY = date(2026, 11, 12)
+_TODAY = date(2026, 11, 21)
+VIEW, VIEW_ONE, SUPER, NOBODY, SECURE, EXPIRED = (f"{number:x}" * 32 for number in range(1, 7))
+
+
+def recorded_world() -> World:
+    """The recorded instance: 23:20 UTC, which in Paris is twenty past midnight of the next day."""
+    quiet = frozenset({date(2026, 11, 3), date(2026, 11, 4)}) | frozenset(date(2026, 10, day) for day in range(6, 11))
+    return World(
+        sites=(
+            Site(
+                id=1,
+                name="Boutique Été & Co",
+                timezone="Europe/Paris",
+                currency="EUR",
+                created=date(2026, 10, 6),
+                visits_per_day=62,
+                pages=620,
+                ecommerce=True,
+                goals=(Goal(1, "Newsletter", 2.5), Goal(2, "Contact, “form”", 12.5)),
+                no_visits_on=quiet,
+                busy_on=frozenset({date(2026, 11, 13)}),
+                main_url="https://shop.example.org",
+            ),
+            Site(
+                id=2,
+                name='Docs "UTC"',
+                timezone="UTC",
+                currency="USD",
+                created=date(2026, 10, 6),
+                visits_per_day=5,
+                goals=(Goal(1, "Signup", 1.0),),
+                no_visits_on=quiet,
+                main_url="https://docs.example.net",
+            ),
+            Site(
+                id=3,
+                name="No visits, New York",
+                timezone="America/New_York",
+                currency="USD",
+                created=date(2026, 11, 10),
+                visits_per_day=0,
+                main_url="https://empty.example.com",
+            ),
+        ),
+        now=datetime(2026, 11, 20, 23, 20, tzinfo=UTC),
+    )
+
+
+@contextmanager
+def recorded_instance() -> Iterator[FakeMatomo]:
+    """A sample like the recorded instance, with its users."""
+    with FakeMatomo(recorded_world(), token=VIEW) as matomo:
+        matomo.tokens.add(VIEW, sites={1, 2})
+        matomo.add_token(VIEW_ONE, sites={1})
+        matomo.add_token(SUPER, superuser=True)
+        matomo.add_token(NOBODY, sites=())
+        matomo.add_token(SECURE, sites={1, 2}, secure_only=True)
+        matomo.add_token(EXPIRED, sites={1, 2}, expired=True)
+        matomo.version = "5.2.0-b5"
+        yield matomo
+
+
+# Which user's token stands behind the word TOKEN; the first pattern that fits. All others are VIEW's.
+_TOKENS: Mapping[str, str] = {
+    "*_view1.json": VIEW_ONE,
+    "error_no_access_site.json": VIEW_ONE,
+    "*_super.json": SUPER,
+    "site3_*": SUPER,
+    "sites_getSiteFromId_unknown.json": SUPER,
+    "error_module_missing_token_only.json": SUPER,
+    "sites_getSitesWithAtLeastViewAccess_none.json": NOBODY,
+    "version_no_access_user.json": NOBODY,
+    "*token_secure_*": SECURE,
+    "bulk_secure_only_token.json": SECURE,
+    "error_only_allow_secure_auth_tokens_get.json": SECURE,
+    "error_expired_token.json": EXPIRED,
+}
+
+
+def token_of(name: str) -> str:
+    """The token that a recording was made with."""
+    return next((token for pattern, token in _TOKENS.items() if fnmatch(name, pattern)), VIEW)
+
+
+Setup = Callable[[FakeMatomo], object]
+
+
+def _unprocess(*days: date) -> Setup:
+    def setup(matomo: FakeMatomo) -> None:
+        for day in days:
+            matomo.unprocess(1, day)
+
+    return setup
+
+
+def _block(matomo: FakeMatomo) -> None:
+    for _ in range(21):
+        exchange(matomo, "POST", {"module": "API", "method": "API.getMatomoVersion"}, {"token_auth": "bad"})
+
+
+def _segments_without_archive(matomo: FakeMatomo) -> None:
+    matomo.unprocess(1, _DAY)
+    matomo.api.archives.enforced_for_segments = False
+
+
+def _iceland(matomo: FakeMatomo) -> None:
+    """The third change of a day is the one that brings a visit from there."""
+    for _ in range(3):
+        matomo.change(1, date(2026, 10, 20))
+
+
+def _fault(fault: Fault) -> Setup:
+    return lambda matomo: matomo.faults.add(fault)
+
+
+_WEEK = [date(2026, 11, 9) + timedelta(days=at) for at in range(7)]
+
+# What the recorded instance went through before; every pattern that fits is applied.
+_BEFORE: Mapping[str, Setup] = {
+    "bruteforce_*": _block,
+    "date_today_*": lambda matomo: matomo.arrive(1, 16),
+    "down_database_*": _fault(database_down()),
+    "down_maintenance_*": _fault(maintenance()),
+    "down_php_*": _fault(out_of_memory()),
+    "down_upgrade_*": _fault(upgrade_required()),
+    "late_2_live_*": _iceland,
+    "last7_*": _unprocess(_TODAY),
+    "late_[67]_*": lambda matomo: matomo.arrive(1, 16),
+    "limit_default_config_5.json": lambda matomo: setattr(matomo, "default_limit", 5),
+    "live_disabled.json": lambda matomo: matomo.disable_visitor_log(),
+    "live_paging_*": lambda matomo: matomo.arrive(1, 16),
+    "live_today_*": lambda matomo: matomo.arrive(1, 13),
+    "range_into_future.json": _unprocess(_TODAY),
+    "redirect_*": _fault(force_ssl()),
+    "unprocessed_no_archive_[drw]*": _unprocess(*_WEEK),
+    "unprocessed_no_archive_segment_day.json": _segments_without_archive,
+    "unprocessed_segment_*": _unprocess(*_WEEK),
+    "unprocessed_today_*": _unprocess(_TODAY),
+}
+
+
+def prepare(matomo: FakeMatomo, name: str) -> None:
+    """Brings the sample into the state that the instance was in."""
+    for pattern, setup in _BEFORE.items():
+        if fnmatch(name, pattern):
+            setup(matomo)
+
+
+@dataclass(frozen=True, slots=True)
+class Exchanged:
+    """An answer of the sample."""
+
+    status: int
+    content_type: str
+    location: str | None
+    body: str
+
+    @property
+    def answer(self) -> object:
+        """The decoded answer."""
+        return json.loads(self.body)
+
+
+class HasUrl(Protocol):
+    """A server, here or in another process."""
+
+    @property
+    def url(self) -> str:
+        """Where it is, with a slash at the end."""
+
+
+def exchange(
+    matomo: HasUrl,
+    http_method: str,
+    query: Mapping[str, str],
+    form: Mapping[str, str] | str,
+    headers: Mapping[str, str] | None = None,
+    path: str = "/index.php",
+) -> Exchanged:
+    """One request on a connection of its own."""
+    host, port = matomo.url.removeprefix("http://").split("/")[0].split(":")
+    target = path + (f"?{urlencode(query)}" if query else "")
+    sent = {"Content-Type": "application/x-www-form-urlencoded", **(headers or {})}
+    body = form if isinstance(form, str) else urlencode(form)
+    connection = HTTPConnection(host, int(port), timeout=30)
+    try:
+        connection.request(http_method, target, body=body.encode() if http_method != "GET" else None, headers=sent)
+        response = connection.getresponse()
+        return Exchanged(
+            response.status,
+            response.headers.get("Content-Type", ""),
+            response.headers.get("Location"),
+            response.read().decode(),
+        )
+    finally:
+        connection.close()
+
+
+def _visit_with(matomo: FakeMatomo, kind: str) -> int:
+    """The number of a visit that has such an action."""
+    kind = "content" if kind == "13" else kind
+    days = (date(2026, 10, 11) + timedelta(days=at) for at in range(40))
+    return next(visit.id for day in days for visit in matomo.visits(1, day) if visit.count(kind))
+
+
+def inner_params(recording: Recording) -> list[dict[str, str]]:
+    """The parameters of the calls inside a bulk request that have an entry in the answer."""
+    outer = {key: value for key, value in recording.params.items() if not key.startswith("urls")}
+    calls = [outer | dict(parse_qsl(url)) for key, url in recording.params.items() if key.startswith("urls[")]
+    calls = [call for call in calls if call.get("method") != "API.getBulkRequest"]
+    return calls[int(outer.get("filter_offset", 0)) :]
+
+
+def replay(matomo: FakeMatomo, recording: Recording) -> Exchanged:
+    """The same request to the sample, with the token that the recording's TOKEN stands for."""
+    token = token_of(recording.name)
+
+    def filled(text: str) -> str:
+        return re.sub(r"\bTOKEN\b", token, text)
+
+    form = {key: filled(value) for key, value in recording.form.items()}
+    if kind := re.fullmatch(r"live_one_(?:visit_with_(\w+)|rich_visit)\.json", recording.name):
+        form["segment"] = f"visitId=={_visit_with(matomo, kind[1] or 'action')}"
+    return exchange(
+        matomo,
+        recording.http_method,
+        {key: filled(value) for key, value in recording.query.items()},
+        form if recording.raw_body is None else filled(recording.raw_body),
+        {key: filled(value) for key, value in recording.headers.items()},
+        recording.path,
+    )

@@ -1,0 +1,39 @@
+"""`python -m fake_matomo`."""
+
+import signal
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from tests.fake_matomo.recorded import exchange
+
+
+class Served:
+    """What `exchange` needs to know of a server in another process."""
+
+    def __init__(self, url: str) -> None:
+        self.url = url
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_the_command_serves_until_it_is_told_to_end(number: signal.Signals) -> None:
+    """One line with URL and token when ready; the signal ends it well."""
+    command = [sys.executable, "-W", "error", "-m", "fake_matomo", "--port", "0", "--days", "10"]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
+        assert process.stdout is not None
+        assert process.stderr is not None
+        try:
+            words = process.stdout.readline().split()
+            url, token = words[3], words[5]
+            query = {"module": "API", "format": "json", "method": "SitesManager.getSitesWithAtLeastViewAccess"}
+            sites = exchange(Served(url), "POST", query, {"token_auth": token}).answer
+            assert isinstance(sites, list)
+            oldest = min(site["ts_created"] for site in sites)
+            assert oldest[:10] >= str((datetime.now(UTC) - timedelta(days=11)).date())
+        finally:
+            process.send_signal(number)
+        assert process.wait(timeout=20) == 0
+        assert process.stdout.read() == ""
+        assert process.stderr.read() == ""

@@ -1,0 +1,284 @@
+"""The state: from rows of the log to what is due, and back."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from datetime import date, timedelta
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fake_matomo import FakeMatomo
+from matomo_fn.catalogue import PREBUILT, SYNC_LOG, SYNC_STATE
+from matomo_fn.errors import InputError, SchemaMismatch
+from matomo_fn.sites import Site
+from matomo_fn.slices import Slice
+from matomo_fn.sync.plan import Window
+from matomo_fn.sync.state import LogEntry, Run, Status, SyncState, all_open
+from matomo_fn.warehouse.duckdb import DuckDBWarehouse
+from matomo_fn.warehouse.tables import ensure_table
+from tests.support.local import CREATED, NOW, YESTERDAY, ago, days, local, small_world
+from tests.support.warehouses import Watched, states
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+    from typing import Any
+
+    from tests.support.local import Local
+
+TABLE = PREBUILT["visits_summary"]
+OTHER = PREBUILT["visitor_country"]
+SITE = Site("1", "Shop", NOW.tzinfo or NOW.astimezone().tzinfo, CREATED)  # type: ignore[arg-type]  # NOW is in UTC
+WINDOW = Window(SITE, ago(6), YESTERDAY, ago(2))
+PAST = Window(SITE, ago(20), ago(15), ago(20))
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Local]:
+    """A connector; its Matomo is not asked."""
+    with FakeMatomo(small_world()) as matomo, local(matomo, tmp_path / "x.duckdb") as opened:
+        opened.warehouse.ensure_dataset()
+        for table in (TABLE, OTHER):
+            ensure_table(opened.warehouse, table.schema, "day")
+        yield opened
+
+
+@pytest.fixture
+def state(shop: Local) -> SyncState:
+    """Its log, ready and empty."""
+    found = SyncState(shop.warehouse, shop.connector)
+    found.prepare()
+    return found
+
+
+class Log:
+    """Appends entries, each call a run and a second later than the one before."""
+
+    def __init__(self, shop: Local, state: SyncState, folder: Path) -> None:
+        """Begin with run 1."""
+        self._shop = shop
+        self._ledger = state
+        self._folder = folder
+        self._batch = 0
+
+    def __call__(self, *entries: LogEntry, request_id: str = "") -> None:
+        """Append entries; for those that are written the row is put into the table as well."""
+        self._batch += 1
+        run = Run(f"run{self._batch}", request_id or f"run{self._batch}", NOW)
+        at = NOW + timedelta(seconds=self._batch)
+        self._ledger.append(run, entries, self._folder, batch=self._batch, logged_at=at)
+
+
+@pytest.fixture
+def log(shop: Local, state: SyncState, tmp_path: Path) -> Log:
+    """Appends to the log."""
+    return Log(shop, state, tmp_path)
+
+
+def entry(day: date, status: Status = Status.WRITTEN, **changes: Any) -> LogEntry:
+    """A row of the log; a slice without rows, so that the table bears it out."""
+    table = changes.pop("table", TABLE.name)
+    site = changes.pop("site", "1")
+    found = LogEntry(
+        Slice(table, site, "", day), status, 0, "h", has_others=False, is_final=True, written_run_id="run1"
+    )
+    return replace(found, **changes)
+
+
+def due(
+    state: SyncState, *windows: Window, incremental: bool = True, request_id: str = "now"
+) -> tuple[list[date], list[date]]:
+    """The days that are open and those that are rechecked."""
+    found = state.due([TABLE], windows or [WINDOW], incremental=incremental, request_id=request_id)
+    key = (TABLE.name, "1")
+    return list(found.open.get(key, [])), list(found.recheck.get(key, []))
+
+
+def test_the_log_and_its_view_are_made_once(shop: Local) -> None:
+    """The first time says that the log is new; then there is nothing to do."""
+    watched = Watched(shop.warehouse)
+    state = SyncState(watched, shop.connector)
+    assert not state.exists()
+    assert state.prepare() is True
+    assert state.exists()
+    made = [call for call in watched.calls if call[0].startswith("create")]
+    assert made == [("create_table", SYNC_LOG.name), ("create_view", SYNC_STATE)]
+    assert state.prepare() is False
+    assert [call for call in watched.calls if call[0].startswith("create")] == made
+
+
+def test_a_log_that_somebody_else_made_is_refused(shop: Local) -> None:
+    """Nothing is appended to a table that cannot take it."""
+    shop.warehouse.run(f"create table `{shop.warehouse.dataset}._sync_log` (date STRING)", "x")
+    with pytest.raises(SchemaMismatch, match="column date is STRING, not DATE"):
+        SyncState(shop.warehouse, shop.connector).prepare()
+
+
+def test_of_an_empty_log_everything_is_open(state: SyncState) -> None:
+    """Every day of every window, in order."""
+    assert due(state) == (WINDOW.days, [])
+    assert all_open([TABLE, OTHER], [WINDOW]).open == {
+        (TABLE.name, "1"): WINDOW.days,
+        (OTHER.name, "1"): WINDOW.days,
+    }
+    assert all_open([TABLE, OTHER], [WINDOW]).slices == 2 * len(WINDOW.days)
+
+
+def test_good_days_before_the_trailing_ones_are_settled(state: SyncState, log: Log) -> None:
+    """Written or unchanged, it is not asked again; the trailing days are."""
+    log(*(entry(day, Status.WRITTEN if day.day % 2 else Status.UNCHANGED) for day in WINDOW.days))
+    assert due(state) == ([], [ago(2), ago(1)])
+
+
+@pytest.mark.parametrize("status", [Status.FAILED, Status.PENDING])
+def test_failed_and_pending_days_are_open(state: SyncState, log: Log, status: Status) -> None:
+    """Wherever in the window they lie."""
+    log(*(entry(day) for day in WINDOW.days))
+    log(entry(ago(5), status), entry(ago(1), status))
+    assert due(state) == ([ago(5), ago(1)], [ago(2)])
+
+
+def test_the_newest_row_counts(state: SyncState, log: Log) -> None:
+    """A slice that was repaired is settled, one that failed since is not."""
+    log(*(entry(day) for day in WINDOW.days))
+    log(entry(ago(5), Status.FAILED), entry(ago(4), Status.FAILED))
+    log(entry(ago(5)))
+    assert due(state)[0] == [ago(4)]
+
+
+def test_days_that_are_missing_are_open(state: SyncState, log: Log) -> None:
+    """A hole in the log is a hole in the table."""
+    log(*(entry(day) for day in WINDOW.days if day != ago(4)))
+    assert due(state)[0] == [ago(4)]
+
+
+def test_days_that_were_not_final_are_rechecked(state: SyncState, log: Log) -> None:
+    """A day that was asked while it was young is asked once more when it is older."""
+    log(*(entry(day, is_final=day != ago(4)) for day in WINDOW.days))
+    assert due(state) == ([], [ago(4), ago(2), ago(1)])
+
+
+def test_open_days_older_than_the_window_are_due_and_settled_ones_are_not(state: SyncState, log: Log) -> None:
+    """Of any age, but not before the site was created."""
+    log(entry(ago(20), Status.FAILED), entry(ago(19)), entry(ago(18), Status.PENDING), entry(ago(17), Status.FAILED))
+    log(entry(ago(17)), entry(CREATED - timedelta(days=1), Status.FAILED), *(entry(day) for day in WINDOW.days))
+    assert due(state) == ([ago(20), ago(18)], [ago(2), ago(1)])
+
+
+def test_an_explicit_window_is_asked_whole_and_nothing_else(state: SyncState, log: Log) -> None:
+    """What no good answer is known of comes first."""
+    log(*(entry(day) for day in PAST.days if day != ago(17)), entry(ago(10), Status.FAILED))
+    assert due(state, PAST, incremental=False) == ([ago(17)], [day for day in PAST.days if day != ago(17)])
+
+
+def test_what_the_same_request_has_done_is_left_out(state: SyncState, log: Log) -> None:
+    """Only what was done well: its failed slices are due."""
+    log(entry(ago(20)), entry(ago(19), Status.FAILED), request_id="message 7")
+    opened, recheck = due(state, PAST, incremental=False, request_id="message 7")
+    assert (ago(20) in opened + recheck, opened) == (False, days(ago(19), ago(15)))
+    assert ago(20) in due(state, PAST, incremental=False, request_id="message 8")[1]
+
+
+def test_tables_and_sites_are_apart(state: SyncState, log: Log) -> None:
+    """What is known of one says nothing of another."""
+    log(*(entry(day, table=OTHER.name) for day in WINDOW.days), *(entry(day, site="11") for day in WINDOW.days))
+    assert due(state) == (WINDOW.days, [])
+
+
+def test_connectors_are_apart(shop: Local, state: SyncState, log: Log, tmp_path: Path) -> None:
+    """A log may be shared: each connector sees its own rows."""
+    log(*(entry(day) for day in WINDOW.days))
+    with local(shop.matomo, tmp_path / "x.duckdb", name="other", dataset=shop.connector.dataset_name) as other:
+        assert due(SyncState(other.warehouse, other.connector)) == (WINDOW.days, [])
+    assert due(state)[0] == []
+
+
+@pytest.mark.parametrize(
+    ("rows", "logged", "run", "intact"),
+    [
+        (0, 0, "run1", True),
+        (2, 2, "run1", True),
+        (1, 2, "run1", False),  # somebody deleted one
+        (3, 2, "run1", False),
+        (2, 2, "run2", False),  # a run wrote them and died before it could say so
+        (0, 2, "run1", False),
+        (2, 0, "run1", False),
+    ],
+)
+def test_the_log_is_compared_with_the_table(
+    shop: Local, state: SyncState, log: Log, rows: int, logged: int, run: str, *, intact: bool
+) -> None:
+    """A slice is intact where the table has as many rows as the log says, all of the run that it says."""
+    name = f"`{shop.warehouse.dataset}.{OTHER.name}`"
+    for number in range(rows):
+        shop.warehouse.run(
+            f"insert into {name} (date, website_id, segment, country, _is_others, _synced_at, _run_id) "
+            f"values (date '{ago(1)}', '1', '', 'c{number}', false, timestamp '2026-11-20 00:00:00+00', '{run}')",
+            "x",
+        )
+    log(entry(ago(1), table=OTHER.name, row_count=logged))
+    found = state.due([OTHER], [WINDOW], incremental=True, request_id="")
+    known = found.known[Slice(OTHER.name, "1", "", ago(1))]
+    assert (known.is_intact, known.row_count, known.content_hash) == (intact, logged, "h")
+
+
+def test_a_tables_slices_are_voided_for_every_connector(
+    shop: Local, state: SyncState, log: Log, tmp_path: Path
+) -> None:
+    """The table is gone for all that fill it; other tables keep their state, and pending slices are not repeated."""
+    log(entry(ago(9)), entry(ago(8), Status.PENDING, error="why"), entry(ago(7), Status.FAILED))
+    log(entry(ago(9), table=OTHER.name))
+    with local(shop.matomo, tmp_path / "x.duckdb", name="b", dataset=shop.connector.dataset_name) as other:
+        Log(other, SyncState(other.warehouse, other.connector), tmp_path)(entry(ago(9), site="2"))
+    state.void(TABLE.name, run_id="run9", at=NOW + timedelta(hours=1))
+    found = {
+        key: (row["connector"], row["status"], row["content_hash"], row["run_id"])
+        for key, row in states(shop.warehouse).items()
+    }
+    assert found == {
+        (TABLE.name, "1", ago(9)): ("shop", "pending", None, "run9"),
+        (TABLE.name, "1", ago(8)): ("shop", "pending", "h", "run1"),
+        (TABLE.name, "1", ago(7)): ("shop", "pending", None, "run9"),
+        (TABLE.name, "2", ago(9)): ("b", "pending", None, "run9"),
+        (OTHER.name, "1", ago(9)): ("shop", "written", "h", "run2"),
+    }
+
+
+def test_a_site_that_another_matomo_fills_is_refused(shop: Local, state: SyncState, log: Log, tmp_path: Path) -> None:
+    """By the number of the site, in a table of ours, in the days that are looked at anyway."""
+    log(entry(ago(1)))
+    with FakeMatomo(small_world()) as second:
+        config = {"dataset": shop.connector.dataset_name, "name": "other"}
+        with local(second, tmp_path / "x.duckdb", **config) as other:
+            foreign = SyncState(other.warehouse, other.connector)
+            with pytest.raises(InputError, match="connector 'shop' fills site 1 of dataset"):
+                foreign.refuse_foreign([TABLE], [WINDOW])
+            foreign.refuse_foreign([OTHER], [WINDOW])
+            foreign.refuse_foreign([TABLE], [replace(WINDOW, site=replace(SITE, id="2"))])
+    state.refuse_foreign([TABLE], [WINDOW])
+
+
+def test_any_text_of_an_error_is_kept(shop: Local, log: Log) -> None:
+    """Quotes, line breaks, half characters: the log takes what Matomo says."""
+    log(entry(ago(1), Status.FAILED, error='it\'s "so"\n\\n 😀 \ud83d'))
+    assert states(shop.warehouse)[TABLE.name, "1", ago(1)]["error"] == 'it\'s "so"\n\\n 😀 \ufffd'
+
+
+def test_the_file_of_the_log_is_deleted(log: Log, tmp_path: Path) -> None:
+    """On a function the disk is memory."""
+    log(entry(ago(1)))
+    assert [path.name for path in tmp_path.iterdir() if path.name.startswith("log_")] == []
+
+
+def test_the_number_of_queries_does_not_grow(shop: Local, log: Log) -> None:
+    """Three queries a run, whatever the number of tables, sites and days, and of rows in the log."""
+    sites = [replace(SITE, id=str(number)) for number in range(1, 40)]
+    counts = []
+    for windows in ([WINDOW], [Window(site, CREATED, YESTERDAY, ago(3)) for site in sites]):
+        watched = Watched(DuckDBWarehouse(shop._path, shop.connector.dataset_name))
+        SyncState(watched, shop.connector).due([TABLE, OTHER], windows, incremental=True, request_id="")
+        counts.append(len(watched.calls))
+        watched.close()
+        log(*(entry(day, site=site.id) for site in sites for day in days(CREATED, YESTERDAY)))
+    assert counts == [3, 3]
