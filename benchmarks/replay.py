@@ -17,7 +17,7 @@ import click
 from benchmarks.worlds import wide_world
 from fake_matomo import FakeMatomo
 from fake_matomo.wire import Answer, HttpServer, Request, json_answer
-from matomo_fn.slices import days_between
+from matomo_fn.days import Days
 
 _DAYS = 31
 
@@ -37,7 +37,7 @@ class Replay:
             return json_answer(200, self._ask(params))
         first, last = map(date.fromisoformat, params["date"].split(","))
         month = self._month_of(params)
-        parts = (b'"%s":%s' % (str(day).encode(), month[day.toordinal() % _DAYS]) for day in days_between(first, last))
+        parts = (b'"%s":%s' % (str(day).encode(), month[day.toordinal() % _DAYS]) for day in Days.between(first, last))
         return Answer(200, "application/json; charset=utf-8", b"{" + b",".join(parts) + b"}")
 
     def _month_of(self, params: dict[str, str]) -> list[bytes]:

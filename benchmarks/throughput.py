@@ -14,12 +14,13 @@ from benchmarks.worlds import wide_world
 from fake_matomo import FakeMatomo
 from matomo_fn.catalogue import PREBUILT, Table
 from matomo_fn.config.token import Token
+from matomo_fn.days import Days
 from matomo_fn.deadline import Deadline
-from matomo_fn.extract.report_rows import shape
+from matomo_fn.extract.report_rows import parse_slice
 from matomo_fn.matomo.client import MatomoClient
 from matomo_fn.matomo.rate_limit import RateLimit
 from matomo_fn.matomo.transport import HttpTransport, Reply
-from matomo_fn.slices import Slice
+from matomo_fn.slices import Slice, Stream
 from matomo_fn.warehouse.buffer import Buffer
 
 _GROUP = "Rows: from Matomo's answer of a month to the buffer"
@@ -50,7 +51,7 @@ class _Recorded:
     def post(self, method: str, form: Mapping[str, str]) -> Reply:  # noqa: ARG002 - whatever is asked
         return self.reply
 
-    def clean(self, text: str) -> str:
+    def redact(self, text: str) -> str:
         return text
 
 
@@ -66,7 +67,7 @@ def _ask(matomo: FakeMatomo, table: Table) -> Reply:
     """Return Matomo's answer of a month, by the very call that a sync makes."""
     deadline = Deadline()
     transport = _Keeping(matomo.url, Token(matomo.token), timeout=60, deadline=deadline)
-    MatomoClient(transport, RateLimit(60_000), deadline).report(table.sources[0], "1", _DAYS)
+    MatomoClient(transport, RateLimit(60_000), deadline).report(table.sources[0], "1", Days.of(_DAYS))
     return transport.reply
 
 
@@ -83,10 +84,10 @@ def _measured(table: Table, reply: Reply) -> Iterator[Figure]:
 def _stage(client: MatomoClient, table: Table) -> int:
     """Read the answer, shape its days and buffer them; return the number of rows."""
     source = table.sources[0]
-    answered = client.report(source, "1", _DAYS)
+    answered = client.report(source, "1", Days.of(_DAYS))
     with tempfile.TemporaryDirectory() as folder, Buffer(Path(folder) / "rows.json.gz") as buffer:
         for day, answer in answered.days.items():
-            buffer.add(Slice(table.name, "1", "", day), shape(table, [(source, answer)]).lines)
+            buffer.add(Slice(Stream(table.name, "1"), day), parse_slice(table, [(source, answer)]).lines)
         buffer.close()
         return buffer.rows
 

@@ -37,6 +37,7 @@ from matomo_fn.matomo.client import MatomoClient
 from matomo_fn.matomo.rate_limit import RateLimit
 from matomo_fn.matomo.transport import HttpTransport, Reply, Transport
 from matomo_fn.sites import Site
+from matomo_fn.slices import Slice, Stream
 from matomo_fn.warehouse.buffer import BufferedSlice
 
 _VISITS = (30_000, 300_000)
@@ -181,9 +182,9 @@ class Taped:
             self.replies[key] = empty if many >= _SHAPED else self._transport.post(method, form)
         return self.replies[key]
 
-    def clean(self, text: str) -> str:
+    def redact(self, text: str) -> str:
         """As the transport has it."""
-        return self._transport.clean(text)
+        return self._transport.redact(text)
 
 
 def _reader(transport: Transport, folder: Path) -> VisitsOfDay:
@@ -230,7 +231,7 @@ def _shape(url: str, token: str) -> dict[str, float]:
 
 
 def _spooled(reader: VisitsOfDay) -> BufferedSlice:
-    read = reader.read(_yesterday(), datetime.now(UTC))
+    read = reader.read(Slice(Stream("visits", "1"), _yesterday()), datetime.now(UTC))
     assert read is not None
     return read
 

@@ -129,7 +129,7 @@ class NullWarehouse:
 
     def create_table(self, schema: Schema, partition_by: PartitionBy) -> None:
         """Remember what the table is like."""
-        columns = tuple(FoundColumn(column.name, column.kind, column.required) for column in schema.columns)
+        columns = tuple(FoundColumn(column.name, column.type, column.required) for column in schema.columns)
         self._tables[schema.name] = FoundTable(columns, partition_by)
 
     def create_view(self, name: str, query: str, description: str) -> None:

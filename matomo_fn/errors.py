@@ -3,7 +3,7 @@
 ::
 
     MatomoFnError
-    ├── InputError                 the user mends the request, configuration, settings or secret (400, exit 2)
+    ├── InputError                 the user fixes the request, configuration, settings or secret (400, exit 2)
     │   └── SecretMissing          a secret or its file is not there, or may not be read
     ├── SecretsUnavailable         Secret Manager did not answer; the same request may succeed later (503)
     ├── MatomoError                Matomo failed (502)

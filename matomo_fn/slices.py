@@ -1,36 +1,48 @@
-"""Slices, the unit of the whole program, and arithmetic on days."""
+"""Streams and slices: the keys by which everything is requested, compared, replaced and remembered."""
 
-from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
-from datetime import date, timedelta
+from datetime import date
 
-ONE_DAY = timedelta(days=1)
+from matomo_fn.periods import Period
+
 ALL_VISITS = ""  # the name of the segment that every visit belongs to
 
 
 @dataclass(frozen=True, slots=True, order=True)
-class Slice:
-    """One table, one site, one segment, one day: what is asked, compared, replaced and remembered as a whole."""
+class Stream:
+    """The sequence of slices of one table, site, segment and kind of period."""
 
     table: str
     website_id: str
-    segment: str
+    segment: str = ALL_VISITS
+    period: Period = Period.DAY
+
+    def slice(self, day: date) -> "Slice":
+        """Return the slice of the period that begins on a day."""
+        return Slice(self, day)
+
+
+@dataclass(frozen=True, slots=True, order=True)
+class Slice:
+    """One period of a stream: what is requested, compared, replaced and remembered as a whole.
+
+    ``date`` is the period's first day.
+    """
+
+    stream: Stream
     date: date
 
+    @property
+    def table(self) -> str:
+        """The name of the table."""
+        return self.stream.table
 
-def days_between(first: date, last: date) -> Iterator[date]:
-    """Yield every day from ``first`` to ``last``, both included."""
-    while first <= last:
-        yield first
-        first += ONE_DAY
+    @property
+    def website_id(self) -> str:
+        """Matomo's number of the site."""
+        return self.stream.website_id
 
-
-def runs_of_days(days: Iterable[date]) -> list[tuple[date, date]]:
-    """Return the (first, last) of each run of consecutive days, in order."""
-    runs: list[tuple[date, date]] = []
-    for day in sorted(set(days)):
-        if runs and day - runs[-1][1] == ONE_DAY:
-            runs[-1] = (runs[-1][0], day)
-        else:
-            runs.append((day, day))
-    return runs
+    @property
+    def segment(self) -> str:
+        """The name of the segment."""
+        return self.stream.segment

@@ -484,7 +484,7 @@ REQUESTS = (
     Case(
         "a table that nobody has",
         400,
-        ("request: tables: there is no table 'visit_summary': did you mean 'visits_summary'?",),
+        ("request: connector 'shop' does not have table 'visit_summary': did you mean 'visits_summary'?",),
         request={"tables": ["visit_summary"]},
     ),
     Case(

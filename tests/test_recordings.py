@@ -10,7 +10,7 @@ import pytest
 
 from matomo_fn.catalogue import PREBUILT, Source, Table
 from matomo_fn.errors import InvalidResponse, MatomoError, MatomoFatal, MatomoUnavailable, ReportRefused, TokenRefused
-from matomo_fn.extract.report_rows import ParsedSlice, shape
+from matomo_fn.extract.report_rows import ParsedSlice, parse_slice
 from tests.support.recordings import Recording, all_recordings, answers_of, read
 
 if TYPE_CHECKING:
@@ -124,7 +124,7 @@ EXPECTED: dict[str, list[tuple[str, str, str]]] = {
     ],
 }
 CHANNELS = {
-    "Referrers.getReferrerType": "Direct LogEntry",
+    "Referrers.getReferrerType": "Direct Entry",
     "Referrers.getSearchEngines": "Search Engines",
     "Referrers.getWebsites": "Websites",
     "Referrers.getSocials": "Social Networks",
@@ -254,7 +254,7 @@ def read_by_hand(table: str, method: str, answer: Any) -> list[dict[str, Any]]:
         answer = {field: 0 for _, field, _ in EXPECTED[table]}
     rows = answer if isinstance(answer, list) else [answer]
     if (table, method) == ("acquisition_referrer", "Referrers.getReferrerType"):
-        rows = [row for row in rows if row["label"] == "Direct LogEntry"]
+        rows = [row for row in rows if row["label"] == "Direct Entry"]
     return [{name: cell(row, field, kind, method) for name, field, kind in EXPECTED[table]} for row in rows]
 
 
@@ -290,7 +290,7 @@ def shaped_days(recording: Recording, table: Table, source: Source) -> list[Pars
     for _, answer in answers_of(recording, source):
         if isinstance(answer, MatomoError):
             raise answer
-        days.append(shape(table, [(source, answer)]))
+        days.append(parse_slice(table, [(source, answer)]))
     return days
 
 
@@ -561,7 +561,7 @@ def test_every_method_but_the_one_that_the_recorded_version_lacks_is_recorded() 
 
 def test_the_tables_have_exactly_the_columns_that_the_other_reader_expects() -> None:
     """No table and no column is outside the comparison of the cells."""
-    assert {name: [c.name for c in table.shaped] for name, table in PREBUILT.items()} == {
+    assert {name: [c.name for c in table.parsed] for name, table in PREBUILT.items()} == {
         name: [column for column, _, _ in columns] for name, columns in EXPECTED.items()
     }
 
@@ -800,9 +800,9 @@ def test_direct_entries_are_a_channel_and_a_referrer() -> None:
         "revenue": 398.95,
         "_is_others": False,
     }
-    direct = {"channel_type": "Direct LogEntry", "channel_type_id": 1}
+    direct = {"channel_type": "Direct Entry", "channel_type_id": 1}
     assert _row("day_Referrers.getReferrerType", "acquisition_channel_type", channel_type_id=1) == direct | engagement
-    referrer = {"referrer": "Direct LogEntry", "referrer_type": "Direct LogEntry", "referrer_url": None}
+    referrer = {"referrer": "Direct Entry", "referrer_type": "Direct Entry", "referrer_url": None}
     assert _day("day_Referrers.getReferrerType", "acquisition_referrer") == [referrer | engagement]
 
 

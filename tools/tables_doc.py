@@ -5,17 +5,14 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from matomo_fn.catalogue import (
+    BUILT_IN,
     SYNC_LOG,
     SYNC_STATE,
     SYNC_STATE_DESCRIPTION,
-    TABLES,
-    VISIT_ACTIONS,
-    VISIT_ACTIONS_DESCRIPTION,
     Column,
     Schema,
     Source,
     Table,
-    visit_actions_columns,
 )
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "tables.md"
@@ -42,19 +39,22 @@ What holds for all tables:
 
 def document() -> str:
     """Return the text of docs/tables.md."""
-    tables = list(TABLES.values())
+    tables = list(BUILT_IN.values())
     lines = [_HEAD, "| table | what | key |", "| --- | --- | --- |"]
     lines += [
         f"| [`{schema.name}`](#{schema.name}) | {_cell(schema.description)} | {_names(schema.key)} |"
         for schema in (*(table.schema for table in tables), SYNC_LOG)
     ]
-    views = {VISIT_ACTIONS: VISIT_ACTIONS_DESCRIPTION, SYNC_STATE: SYNC_STATE_DESCRIPTION}
+    views = {view.name: view.description for table in tables for view in table.views}
+    views[SYNC_STATE] = SYNC_STATE_DESCRIPTION
     lines += [f"| [`{name}`](#{name}) | {_cell(what)} | {_names(())} |" for name, what in views.items()]
     for table in tables:
         section = _section(table.schema, "by day, or by month (`partition_by`)")
         lines += ["", *section, *_sources(table), "", *_columns(table.columns)]
-    lines += ["", f"## {VISIT_ACTIONS}", "", f"{VISIT_ACTIONS_DESCRIPTION} A view of `visits`.", ""]
-    lines += _columns(visit_actions_columns())
+    for table in tables:
+        for view in table.views:
+            lines += ["", f"## {view.name}", "", f"{view.description} A view of `{table.name}`.", ""]
+            lines += _columns(column for column, _ in view.columns)
     lines += ["", *_section(SYNC_LOG, "by day"), "", *_columns(SYNC_LOG.columns)]
     lines += ["", f"## {SYNC_STATE}", "", f"{SYNC_STATE_DESCRIPTION} A view, with the columns of `{SYNC_LOG.name}`."]
     return "\n".join(lines) + "\n"
@@ -93,7 +93,7 @@ def _columns(columns: Iterable[Column]) -> Iterator[str]:
 def _rows(columns: Iterable[Column], path: str = "") -> Iterator[str]:
     for column in columns:
         mode = "REPEATED" if column.repeated else "REQUIRED" if column.required else "NULLABLE"
-        yield f"| `{path}{column.name}` | {column.kind} | {mode} | {_cell(column.description)} |"
+        yield f"| `{path}{column.name}` | {column.type} | {mode} | {_cell(column.description)} |"
         yield from _rows(column.fields, f"{path}{column.name}.")
 
 

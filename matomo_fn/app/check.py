@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 from matomo_fn.app.open_warehouse import open_warehouse
 from matomo_fn.app.wiring import Credentials, make_client, new_run
-from matomo_fn.catalogue import SYNC_LOG, TABLES
+from matomo_fn.catalogue import SYNC_LOG
 from matomo_fn.config.connector import Connector, read_connector
 from matomo_fn.config.request import read_request
 from matomo_fn.config.secret_store import SecretStore, config_secret, open_secret_store, read_token
@@ -22,7 +22,7 @@ Part = TypeVar("Part")
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """One thing that was looked at; ``is_input``: what is wrong with it, the user's input mends."""
+    """One thing that was looked at; ``is_input``: what is wrong with it, the user's input fixes."""
 
     name: str
     is_good: bool
@@ -116,7 +116,7 @@ def _warehouse(checks: Checks, settings: Settings, connector: Connector) -> None
 
 
 def _tables(checks: Checks, warehouse: Warehouse, connector: Connector) -> None:
-    schemas = [SYNC_LOG, *(TABLES[name].schema for name in connector.tables)]
+    schemas = [SYNC_LOG, *(table.schema for table in connector.catalogue.values())]
     there = 0
     for schema in schemas:
         found = warehouse.find_table(schema.name)

@@ -19,11 +19,9 @@ from matomo_fn.errors import InputError, MatomoFnError
 from matomo_fn.matomo.client import MatomoClient
 from matomo_fn.matomo.rate_limit import RateLimit
 from matomo_fn.matomo.transport import HttpTransport
-from matomo_fn.sync.plan import estimated_calls
-from matomo_fn.sync.result import PlanResult, RunResult, TablePlan, Verdict
-from matomo_fn.sync.run import Progress, Session, foresee_due, jobs_of, no_progress, sync
-from matomo_fn.sync.scope import resolve_scope
-from matomo_fn.sync.state import Due, Run
+from matomo_fn.sync.outcome import Run
+from matomo_fn.sync.result import PlanResult, RunResult, Verdict
+from matomo_fn.sync.run import Progress, Session, no_progress, plan_sync, sync
 
 log = structlog.get_logger()
 
@@ -111,30 +109,9 @@ def run_sync(
 
 
 def make_plan(settings: Settings, request: SyncRequest) -> PlanResult:
-    """Return what a request would ask and write; Matomo is asked for its version and sites and nothing else."""
-    run = new_run()
-    with open_session(settings, request, run, create=False) as session:
-        scope = resolve_scope(session.client, session.connector, request, session.now())
-        due = foresee_due(session, request, scope)
-        plans = {table.name: _table_plan(table.name, due) for table in scope.tables}
-        jobs = jobs_of(scope, scope.tables, due)
-        return PlanResult(
-            request.connector,
-            session.warehouse.dataset,
-            request.mode,
-            [window.site.id for window in scope.windows],
-            plans,
-            estimated_calls(jobs, scope.version),
-            list(scope.missing_sites),
-        )
-
-
-def _table_plan(table: str, due: Due) -> TablePlan:
-    opened, rechecked = (
-        [day for (name, _), days in part.items() if name == table for day in days] for part in (due.open, due.recheck)
-    )
-    days = [*opened, *rechecked]
-    return TablePlan(len(days), len(opened), min(days, default=None), max(days, default=None))
+    """Return what a request would extract and write; Matomo is asked for its version and sites and nothing else."""
+    with open_session(settings, request, new_run(), create=False) as session:
+        return PlanResult(request.connector, session.warehouse.dataset, request.mode, plan_sync(session, request))
 
 
 def _sentences(error: MatomoFnError) -> list[str]:

@@ -15,7 +15,7 @@ ENGAGEMENT = (
 )
 
 # The labels of Referrers.getReferrerType under language=en, which is how the program always asks.
-_DIRECT = "Direct LogEntry"
+_DIRECT = "Direct Entry"
 
 VISITOR_COUNTRY = Table(
     "visitor_country",
@@ -75,6 +75,7 @@ BEHAVIOUR_PAGE = Table(
             "The title seen most under the URL that day, from the visits log; NULL where visits are not synced.",
         ),
     ),
+    titles_from="visits",
 )
 BEHAVIOUR_EVENT = Table(
     "behaviour_event",
@@ -105,7 +106,7 @@ ACQUISITION_CHANNEL_TYPE = Table(
         text(
             "channel_type",
             "label",
-            "The channel: Direct LogEntry, Search Engines, Websites and so on.",
+            "The channel: Direct Entry, Search Engines, Websites and so on.",
             required=True,
         ),
         number("channel_type_id", "referrer_type", "The channel's number, which no translation changes."),
@@ -150,9 +151,6 @@ ACQUISITION_REFERRER = Table(
     ),
     key_dimensions=2,
 )
-
-# The pages, whose titles come from the visits.
-PAGES = BEHAVIOUR_PAGE.name
 
 MARKETING = (
     VISITOR_COUNTRY,

@@ -1,7 +1,11 @@
-"""What a table is: its columns and the Matomo reports that fill them."""
+"""What a table is: its columns, the Matomo reports that fill them, and how these are extracted."""
 
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from enum import StrEnum
+
+from matomo_fn.periods import Period
+from matomo_fn.slices import ALL_VISITS, Stream
 
 
 class ColumnType(StrEnum):
@@ -28,7 +32,7 @@ class Column:
     """
 
     name: str
-    kind: ColumnType
+    type: ColumnType
     description: str
     source: str = ""
     fallback: str = ""
@@ -40,7 +44,7 @@ class Column:
     @property
     def type_name(self) -> str:
         """The column's type as GoogleSQL writes it, such as ARRAY<STRUCT<sku STRING, price FLOAT64>>."""
-        name = str(self.kind)
+        name = str(self.type)
         if self.fields:
             name = f"STRUCT<{', '.join(f'{field.name} {field.type_name}' for field in self.fields)}>"
         return f"ARRAY<{name}>" if self.repeated else name
@@ -85,11 +89,39 @@ class Source:
         return self.method, self.params
 
 
+class Extraction(StrEnum):
+    """How the slices of a table are extracted: from reports, or visit by visit from the visits log."""
+
+    REPORTS = "reports"
+    VISITS_LOG = "visits_log"
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A view of one table.
+
+    ``columns`` are (column, GoogleSQL expression) in the view's order. In the expressions ``t`` is a row of the
+    table; where ``unnest`` names an array column, the view has one row an element, ``e`` is the element and
+    ``element_offset`` its position from 0.
+    """
+
+    name: str
+    description: str
+    columns: tuple[tuple[Column, str], ...]
+    unnest: str = ""
+
+    @property
+    def column_names(self) -> tuple[str, ...]:
+        """The names of the columns, in order."""
+        return tuple(column.name for column, _ in self.columns)
+
+
 @dataclass(frozen=True, slots=True)
 class Table:
     """A table of the dataset: dimensions (with those of the key first), metrics, and where the rows come from.
 
-    ``is_log``: the rows are single visits; they have no segment, and no row limit cuts them.
+    ``period``: what one slice covers. ``views``: views of the table. ``titles_from``: the table of visits whose
+    actions give the pages of this one their ``page_title``.
     """
 
     name: str
@@ -98,7 +130,20 @@ class Table:
     metrics: tuple[Column, ...]
     dimensions: tuple[Column, ...] = ()
     key_dimensions: int = 1
-    is_log: bool = False
+    extraction: Extraction = Extraction.REPORTS
+    period: Period = Period.DAY
+    views: tuple[View, ...] = ()
+    titles_from: str = ""
+
+    @property
+    def is_log(self) -> bool:
+        """Whether the rows are single visits: they have no segment, and no row limit cuts them."""
+        return self.extraction is Extraction.VISITS_LOG
+
+    @property
+    def has_segment(self) -> bool:
+        """Whether the table has rows for segments, and so the column ``segment``."""
+        return not self.is_log
 
     @property
     def is_one_row(self) -> bool:
@@ -106,7 +151,7 @@ class Table:
         return not self.dimensions
 
     @property
-    def shaped(self) -> tuple[Column, ...]:
+    def parsed(self) -> tuple[Column, ...]:
         """The columns that come out of Matomo's answer, in the table's order."""
         return (*self.dimensions, *self.metrics, *((IS_OTHERS,) if self.has_others else ()))
 
@@ -122,12 +167,12 @@ class Table:
     @property
     def slice_columns(self) -> tuple[Column, ...]:
         """The columns that say which slice a row belongs to."""
-        return tuple(column for column in SLICE_COLUMNS if not (self.is_log and column.name == "segment"))
+        return tuple(column for column in SLICE_COLUMNS if self.has_segment or column.name != "segment")
 
     @property
     def columns(self) -> tuple[Column, ...]:
         """All columns, in the table's order."""
-        return (*self.slice_columns, *self.shaped, *STAMP_COLUMNS)
+        return (*self.slice_columns, *self.parsed, *STAMP_COLUMNS)
 
     @property
     def key(self) -> tuple[str, ...]:
@@ -148,10 +193,14 @@ class Table:
         clustering = ("website_id", *(column.name for column in self.dimensions[:1]))
         return Schema(self.name, self.description, self.columns, self.key, clustering)
 
+    def stream(self, website_id: str, segment: str = ALL_VISITS) -> Stream:
+        """Return the stream of a site and segment in this table."""
+        return Stream(self.name, website_id, segment, self.period)
+
     @property
     def staged(self) -> tuple[Column, ...]:
         """The columns that are loaded; the stamps are written by the merge."""
-        return (*self.slice_columns, *self.shaped)
+        return (*self.slice_columns, *self.parsed)
 
 
 SLICE_COLUMNS = (
@@ -174,3 +223,31 @@ STAMP_COLUMNS = (
     Column("_synced_at", ColumnType.TIMESTAMP, "When this slice (site, segment, day) was last written.", required=True),
     Column("_run_id", ColumnType.STRING, "The run that wrote the row; _sync_log tells more of it.", required=True),
 )
+
+
+class Catalogue(Mapping[str, Table]):
+    """Tables by name, in the order in which they are shown: those of a connector, or all that are built in."""
+
+    __slots__ = ("_tables",)
+
+    def __init__(self, tables: Iterable[Table]) -> None:
+        self._tables = {table.name: table for table in tables}
+
+    def __getitem__(self, name: str) -> Table:
+        return self._tables[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._tables)
+
+    def __len__(self) -> int:
+        return len(self._tables)
+
+    def select(self, names: Iterable[str]) -> "Catalogue":
+        """Return the tables of some names, in this catalogue's order."""
+        wanted = set(names)
+        return Catalogue(table for table in self._tables.values() if table.name in wanted)
+
+    @property
+    def titled(self) -> tuple[Table, ...]:
+        """The tables whose pages get their titles from another table of this catalogue."""
+        return tuple(table for table in self._tables.values() if table.titles_from in self._tables)

@@ -1,7 +1,7 @@
 """The visits log: one row a visit with its actions nested in it, and a view with one row an action."""
 
 from matomo_fn.catalogue.columns import amount, count, document, number, text
-from matomo_fn.catalogue.model import Column, ColumnType, Source, Table
+from matomo_fn.catalogue.model import SLICE_COLUMNS, Column, ColumnType, Extraction, Source, Table, View
 
 LIVE = Source("Live.getLastVisitsDetails", ranges=False)
 
@@ -181,18 +181,40 @@ _MORE = (
     _struct("actions", "The visit's actions, in Matomo's order.", *ACTION_FIELDS),
 )
 
+_VISIT_ID = Column("visit_id", ColumnType.INT64, "The visit. Matomo's idVisit.", source="idVisit", required=True)
+# The columns of a visit that stand beside each of its actions. Names that an action has as well are not among them.
+_BESIDE_ACTIONS = (*_ORIGIN, *_PLACE[:4], *_DEVICE[:7])
+
+
+def _of_visit(*columns: Column) -> tuple[tuple[Column, str], ...]:
+    return tuple((column, f"t.{column.name}") for column in columns)
+
+
+VISIT_ACTIONS = View(
+    "visit_actions",
+    "One row an action of a visit, with the visit's referrer, country and device.",
+    (
+        *_of_visit(*(column for column in SLICE_COLUMNS if column.name != "segment"), _VISIT_ID, *_VISIT[:2]),
+        (Column("action_index", ColumnType.INT64, "The action's position in the visit, from 1."), "element_offset + 1"),
+        *((field, f"e.{field.name}") for field in ACTION_FIELDS),
+        *_of_visit(*_BESIDE_ACTIONS),
+    ),
+    unnest="actions",
+)
+
 VISITS = Table(
     "visits",
     "The visits log: one row a visit, with its actions. A visit stands on the site's day of its last action.",
     (LIVE,),
     (*_VISIT, *_COUNTS, *_COMMERCE, *_ORIGIN, *_PLACE, *_DEVICE, *_MORE),
-    (Column("visit_id", ColumnType.INT64, "The visit. Matomo's idVisit.", source="idVisit", required=True),),
-    is_log=True,
+    (_VISIT_ID,),
+    extraction=Extraction.VISITS_LOG,
+    views=(VISIT_ACTIONS,),
 )
 
 # Columns that a connector may leave out, by their path; without the rest a row would not be a visit.
 EXCLUDABLE = frozenset(
-    [column.name for column in VISITS.shaped if not column.required]
+    [column.name for column in VISITS.parsed if not column.required]
     + [f"actions.{field.name}" for field in ACTION_FIELDS if field.name != "type"]
 )
 
@@ -203,16 +225,3 @@ PAGE_TITLES = (
     Column("url", ColumnType.STRING, "The page's URL.", required=True),
     Column("title", ColumnType.STRING, "The title that it had in most views; NULL where no visit saw one."),
 )
-
-VISIT_ACTIONS = "visit_actions"
-VISIT_ACTIONS_DESCRIPTION = "One row an action of a visit, with the visit's referrer, country and device."
-# The columns of a visit that stand beside each of its actions. Names that an action has as well are not among them.
-VISIT_ACTIONS_OF_VISIT = tuple(column.name for column in (*_ORIGIN, *_PLACE[:4], *_DEVICE[:7]))
-
-
-def visit_actions_columns() -> tuple[Column, ...]:
-    """Return the columns of the view, in its order."""
-    of_visit = {column.name: column for column in (*VISITS.slice_columns, *VISITS.shaped)}
-    index = Column("action_index", ColumnType.INT64, "The action's position in the visit, from 1.")
-    first = (of_visit[name] for name in ("date", "website_id", "visit_id", "visitor_id", "user_id"))
-    return (*first, index, *ACTION_FIELDS, *(of_visit[name] for name in VISIT_ACTIONS_OF_VISIT))

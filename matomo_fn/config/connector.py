@@ -6,7 +6,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
-from matomo_fn.catalogue import EXCLUDABLE, PREBUILT, TABLES, VISITS
+from matomo_fn.catalogue import BUILT_IN, EXCLUDABLE, PREBUILT, VISITS, Catalogue
 from matomo_fn.config.validation import read_model, read_object, suggestion
 
 CONNECTOR_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
@@ -31,14 +31,11 @@ def site_list(value: Any) -> Any:
 
 
 def table_list(value: Any) -> Any:
-    """Return table names without repetition, all of them known."""
+    """Return table names without repetition; whether there are such tables, the connector's catalogue knows."""
     if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
         raise ValueError("has to be a list of table names")
     if not value:
         raise ValueError("names no table: list at least one, or leave it out")
-    for name in value:
-        if name not in TABLES:
-            raise ValueError(f"there is no table {name!r}: {suggestion(name, TABLES)}")
     return tuple(dict.fromkeys(value))
 
 
@@ -82,9 +79,13 @@ def _sites(value: Any) -> Any:
 def _reports(value: Any) -> Any:
     if value == "prebuilt":
         return tuple(PREBUILT)
-    if isinstance(value, list) and VISITS.name in value:
+    names = table_list(value)
+    if VISITS.name in names:
         raise ValueError('visits are no report: set "visits" to true')
-    return table_list(value)
+    unknown = [name for name in names if name not in PREBUILT]
+    if unknown:
+        raise ValueError("; ".join(f"there is no table {name!r}: {suggestion(name, PREBUILT)}" for name in unknown))
+    return names
 
 
 class ConnectorConfig(BaseModel):
@@ -147,8 +148,23 @@ class Connector(ConnectorConfig):
 
     @property
     def tables(self) -> tuple[str, ...]:
-        """The tables that the connector fills: its reports, and the visits where they are synced."""
+        """The names of the tables that the connector fills: its reports, and the visits where they are synced."""
         return (*self.reports, *((VISITS.name,) if self.visits else ()))
+
+    @property
+    def catalogue(self) -> Catalogue:
+        """The tables that the connector fills."""
+        return BUILT_IN.select(self.tables)
+
+    @property
+    def intraday_tables(self) -> tuple[str, ...]:
+        """The tables that also get the present day, as far as it can be had."""
+        return (VISITS.name,) if self.visits and self.visits.intraday else ()
+
+    @property
+    def excluded_columns(self) -> tuple[str, ...]:
+        """The columns of visits that are left out before anything is stored."""
+        return self.visits.exclude if self.visits else ()
 
     @property
     def dataset_name(self) -> str:

@@ -1,10 +1,12 @@
 """An extraction job: what one worker thread requests from Matomo in a row."""
 
 from dataclasses import dataclass
-from datetime import date
 
-from matomo_fn.catalogue import Table
+from matomo_fn.catalogue import Extraction, Table
+from matomo_fn.days import Days
+from matomo_fn.periods import Period
 from matomo_fn.sites import Site
+from matomo_fn.slices import ALL_VISITS
 
 # Days of the first range call of a report; later ones grow or shrink by the bytes that come back.
 FIRST_CHUNK = 31
@@ -12,9 +14,19 @@ FIRST_CHUNK = 31
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Days of one site to ask for a group of tables that share their calls."""
+    """Days of one site to request for a group of tables that share their calls, and so their kind of period."""
 
     site: Site
-    segment: str
     tables: tuple[Table, ...]
-    days: tuple[date, ...]
+    days: Days
+    segment: str = ALL_VISITS
+
+    @property
+    def period(self) -> Period:
+        """What one slice of the job's tables covers."""
+        return self.tables[0].period
+
+    @property
+    def extraction(self) -> Extraction:
+        """How the job's tables are extracted."""
+        return self.tables[0].extraction

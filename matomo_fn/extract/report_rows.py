@@ -1,4 +1,4 @@
-"""From Matomo's JSON to typed rows: the only place that knows how Matomo writes a row.
+"""From Matomo's JSON to typed rows: the only place that knows how Matomo writes a row of a report.
 
 The same counter is an int in one row and a numeric string in the next, averages come as numbers or as percent
 strings, ``goals`` and ``revenue`` are on some rows only, and a day without visits is ``[]`` even for a report of
@@ -43,7 +43,7 @@ class ParsedSlice:
         return len(self.lines)
 
 
-def shape(table: Table, answers: Iterable[tuple[Source, object]]) -> ParsedSlice:
+def parse_slice(table: Table, answers: Iterable[tuple[Source, object]]) -> ParsedSlice:
     """Return the rows that a day's answers, one for each source of the table, make.
 
     An answer is what Matomo gives for one day: a list of rows, or an object for a report of one row. Raises
@@ -53,7 +53,7 @@ def shape(table: Table, answers: Iterable[tuple[Source, object]]) -> ParsedSlice
     for source, answer in answers:
         rows.extend(_rows_of(table, source, answer))
     _check_keys(table, rows)
-    names = [column.name for column in table.shaped]
+    names = [column.name for column in table.parsed]
     lines = tuple(sorted(encode(dict(zip(names, row, strict=True))) for row in rows))
     digest = hashlib.sha256(utf8("\n".join((",".join(names), *lines))))
     others = not table.is_one_row and any(row[-1] for row in rows)
@@ -72,7 +72,7 @@ def visits_of(answer: object) -> int:
     if answer == []:
         return 0
     if not isinstance(answer, Mapping) or "nb_visits" not in answer:
-        raise InvalidResponse(f"VisitsSummary.get answers {_kind(answer)} without nb_visits")
+        raise InvalidResponse(f"VisitsSummary.get answers {_json_type(answer)} without nb_visits")
     try:
         return as_integer(answer["nb_visits"])
     except ValueError as error:
@@ -83,18 +83,18 @@ def _rows_of(table: Table, source: Source, answer: object) -> list[Row]:
     readers = _readers(table, source)
     if table.is_one_row:
         if answer == []:  # how a range answers a day without visits: a single date answers zeros
-            return [tuple(_CONVERTERS[column.kind](0) for column in table.shaped)]
+            return [tuple(_CONVERTERS[column.type](0) for column in table.parsed)]
         if not isinstance(answer, Mapping):
-            raise InvalidResponse(f"{source.method} answers {_kind(answer)} where an object of numbers belongs")
-        if not any(column.source in answer for column in table.shaped):  # {"value": 70}, or keyed by sites or days
+            raise InvalidResponse(f"{source.method} answers {_json_type(answer)} where an object of numbers belongs")
+        if not any(column.source in answer for column in table.parsed):  # {"value": 70}, or keyed by sites or days
             raise InvalidResponse(f"{source.method} answers an object without any of its fields")
         return [_read(readers, answer, source, 0)]
     if not isinstance(answer, list):
-        raise InvalidResponse(f"{source.method} answers {_kind(answer)} where a list of rows belongs")
+        raise InvalidResponse(f"{source.method} answers {_json_type(answer)} where a list of rows belongs")
     rows = []
     for index, raw in enumerate(answer):
         if not isinstance(raw, Mapping):
-            raise InvalidResponse(f"{source.method}: row {index + 1} is {_kind(raw)} where an object belongs")
+            raise InvalidResponse(f"{source.method}: row {index + 1} is {_json_type(raw)} where an object belongs")
         if source.only is None or _matches(source, source.only, raw, index):
             rows.append((*_read(readers, raw, source, index), _is_others(raw)))
     return rows
@@ -127,7 +127,7 @@ def _read(readers: Sequence[Reader], raw: Mapping[str, object], source: Source, 
 @lru_cache(maxsize=256)
 def _readers(table: Table, source: Source) -> Sequence[Reader]:
     """Return what reads the columns of a table; made once, not for every day."""
-    return [_reader(column, source) for column in table.shaped if column is not IS_OTHERS]
+    return [_reader(column, source) for column in table.parsed if column is not IS_OTHERS]
 
 
 def _reader(column: Column, source: Source) -> Reader:
@@ -137,7 +137,7 @@ def _reader(column: Column, source: Source) -> Reader:
             return lambda _: constant
     if not column.source:
         return lambda _: None
-    convert = _CONVERTERS[column.kind]
+    convert = _CONVERTERS[column.type]
     name, fallback, required = column.source, column.fallback, column.required
     absent = None if column.absent is None else convert(column.absent)  # 0.0 where a row that has the field has it
 
@@ -172,12 +172,12 @@ _CONVERTERS: Mapping[ColumnType, Callable[[object], Any]] = {
 def _check_keys(table: Table, rows: Sequence[Row]) -> None:
     """Refuse two rows with one key: the merge would store both, and no query could tell them apart."""
     names = set(table.key)
-    positions = [i for i, column in enumerate(table.shaped) if column.name in names]
+    positions = [i for i, column in enumerate(table.parsed) if column.name in names]
     seen: set[Row] = set()
     for row in rows:
         key = tuple([row[i] for i in positions])
         if key in seen:
-            named = ", ".join(f"{table.shaped[i].name}={shown(row[i])}" for i in positions)
+            named = ", ".join(f"{table.parsed[i].name}={shown(row[i])}" for i in positions)
             raise InvalidResponse(f"Matomo answers two rows for {named}: table {table.name} can hold one")
         seen.add(key)
 
@@ -193,7 +193,7 @@ def _label(raw: Mapping[str, object]) -> str:
     return shown(raw["label"]) if "label" in raw else "no label"
 
 
-def _kind(value: object) -> str:
+def _json_type(value: object) -> str:
     if isinstance(value, list):
         return "a list"
     return "an object" if isinstance(value, Mapping) else shown(value)

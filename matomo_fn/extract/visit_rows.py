@@ -54,33 +54,33 @@ class VisitRow:
 
 
 class VisitParser:
-    """Shapes the visits of one site; ``exclude`` names columns, as ``user_id`` or ``actions.url``, to leave out."""
+    """Parses the visits of one site; ``exclude`` names columns, as ``user_id`` or ``actions.url``, to leave out."""
 
     def __init__(self, timezone: tzinfo, exclude: Collection[str] = ()) -> None:
         self._timezone = timezone
-        self._visit = _puts(VISITS.shaped, exclude)
+        self._visit = _puts(VISITS.parsed, exclude)
         self._action = _puts(_fields("actions"), _within("actions", exclude))
         self._item = _puts(_fields("actions", "items"), _within("actions.items", exclude))
         self._product = _puts(_fields("actions", "product"), _within("actions.product", exclude))
         self._exclude = frozenset(exclude)
         self._ages = tuple(put for put in self._visit if put[0] in _AGES)
         self._lasting = tuple(put for put in self._visit if put[0] not in _AGES)
-        self._known = {column.source for column in VISITS.shaped} | _VISIT_COPIES
+        self._known = {column.source for column in VISITS.parsed} | _VISIT_COPIES
         self._known_of_action = {column.source for column in _fields("actions")} | _ACTION_COPIES
         self._known_of_action |= {column.source for column in _fields("actions", "product")}
         # Conversions repeat what the visit was attributed to: what is left out of the visit is left out of them.
-        self._known_of_action |= {column.source for column in VISITS.shaped if column.name in self._exclude}
+        self._known_of_action |= {column.source for column in VISITS.parsed if column.name in self._exclude}
 
-    def shape(self, visit: object) -> VisitRow:
+    def parse(self, visit: object) -> VisitRow:
         """Return the row of one visit; raise InvalidResponse where it is not what a visit is."""
         if not isinstance(visit, Mapping):
             raise InvalidResponse(f"Live.getLastVisitsDetails answers {shown(visit)} where a visit belongs")
         try:
-            return self._shape(visit)
+            return self._parse(visit)
         except (ValueError, OverflowError, OSError) as error:  # the latter two of times that no calendar has
             raise InvalidResponse(f"Live.getLastVisitsDetails: visit {shown(visit.get('idVisit'))}: {error}") from None
 
-    def _shape(self, visit: Mapping[str, Any]) -> VisitRow:
+    def _parse(self, visit: Mapping[str, Any]) -> VisitRow:
         for name in ("idVisit", "firstActionTimestamp", "lastActionTimestamp"):
             if visit.get(name) is None:
                 raise ValueError(f"there is no {name}")
@@ -193,7 +193,7 @@ def _puts(columns: Sequence[Column], exclude: Collection[str]) -> tuple[_Put, ..
     for column in columns:
         if not column.source or column.fields or column.name in exclude or column.name in ("raw", "occurred_at"):
             continue
-        convert = _list_of_texts if column.repeated else _CONVERTERS[column.kind]
+        convert = _list_of_texts if column.repeated else _CONVERTERS[column.type]
         if column.source == "type":
             convert = _action_type
         puts.append((column.source, column.name, convert, column.absent))
@@ -213,7 +213,7 @@ def _take(puts: Sequence[_Put], values: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _fields(*path: str) -> tuple[Column, ...]:
-    columns: Sequence[Column] = VISITS.shaped
+    columns: Sequence[Column] = VISITS.parsed
     for name in path:
         columns = next(column.fields for column in columns if column.name == name)
     return tuple(columns)

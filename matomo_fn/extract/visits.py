@@ -1,18 +1,22 @@
-"""Reading the visits of a day into a buffer of their own, so that memory does not grow with the day."""
+"""Extracting visits: each day of the visits log into a buffer of its own, so that memory does not grow with the day."""
 
 import hashlib
-from collections.abc import Callable
+import time
+from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime
 from pathlib import Path
 from uuid import uuid4
 
-from matomo_fn.catalogue import VISITS
-from matomo_fn.errors import InvalidResponse
+from matomo_fn.catalogue import Table
+from matomo_fn.days import Days
+from matomo_fn.errors import InvalidResponse, MatomoError, MatomoFatal
+from matomo_fn.extract.extracted import ExtractContext, Extracted
+from matomo_fn.extract.jobs import Job
 from matomo_fn.extract.visit_rows import VisitParser
 from matomo_fn.matomo.client import MatomoClient
-from matomo_fn.matomo.visits_log import read_visits
+from matomo_fn.matomo.visits_log import VisitsLogOff, read_visits
 from matomo_fn.sites import Site
-from matomo_fn.slices import ALL_VISITS, Slice
+from matomo_fn.slices import Slice
 from matomo_fn.values import utf8
 from matomo_fn.warehouse.buffer import Buffer, BufferedSlice
 
@@ -25,29 +29,76 @@ _HASH_BITS = 256
 _BITS = 1024  # of one part of the set of visits seen
 
 
+def extract_visits(context: ExtractContext, job: Job) -> Iterator[Extracted]:
+    """Yield each day of a job, the newest first; end early where the context says so."""
+    (table,) = job.tables  # no other table is filled from the visits log, so none shares its calls
+    reader = _reader(context, job.site)
+    days = sorted(job.days, reverse=True)
+    closed = Days.of(day for day in days if job.site.today(context.now) > day)
+    counted: Mapping[date, int | None] = {}
+    for position, day in enumerate(days):
+        if not context.may_continue():
+            return
+        slice_ = table.stream(job.site.id, job.segment).slice(day)
+        started = time.monotonic()
+        try:
+            read = reader.read(slice_, context.now)
+        except VisitsLogOff as error:
+            yield from _skipped(job, table, days[position:], error)
+            return
+        except MatomoFatal:
+            raise
+        except MatomoError as error:
+            yield Extracted(slice_, None, error=f"{table.name} of site {job.site.id} on {day}: {error}")
+            continue
+        if read is None:
+            return
+        counted = counted or context.checks[job.site.id].visits(closed)  # once the log is known to be readable
+        count = counted.get(day)
+        difference = None if count is None else read.row_count - count
+        yield Extracted(slice_, read, seconds=time.monotonic() - started, visits_difference=difference)
+
+
+def _skipped(job: Job, table: Table, days: list[date], error: VisitsLogOff) -> Iterator[Extracted]:
+    reason = f"{table.name} of site {job.site.id} are not synced: {error}"
+    for day in days:
+        yield Extracted(table.stream(job.site.id, job.segment).slice(day), None, skipped=reason)
+
+
+def _reader(context: ExtractContext, site: Site) -> "VisitsOfDay":
+    parser = VisitParser(site.timezone, context.exclude)
+    return VisitsOfDay(context.client, site, parser, context.folder, context.may_continue)
+
+
 class VisitsOfDay:
-    """Reads days of the visits log of one site; ``may_go_on`` is asked between visits, and stops it by False."""
+    """Reads days of the visits log of one site; ``may_continue`` is asked between visits, and stops it by False."""
 
     def __init__(
-        self, client: MatomoClient, site: Site, parser: VisitParser, folder: Path, may_go_on: Callable[[], bool]
+        self,
+        client: MatomoClient,
+        site: Site,
+        parser: VisitParser,
+        folder: Path,
+        may_continue: Callable[[], bool],
     ) -> None:
         self._client = client
         self._site = site
         self._parser = parser
         self._folder = folder
-        self._may_go_on = may_go_on
+        self._may_continue = may_continue
 
-    def read(self, day: date, now: datetime) -> BufferedSlice | None:
+    def read(self, slice_: Slice, now: datetime) -> BufferedSlice | None:
         """Return a day's visits, each once; None where the reading was stopped.
 
         Of a day that is not over, the visits that are. Raises InvalidResponse where the day does not hold still.
         """
+        day = slice_.date
         is_over = self._site.today(now) > day
         until = None if is_over else int(now.timestamp()) - _VISIT_IS_OVER
         for _ in range(_READINGS):
             buffer = Buffer(self._folder / f"visits_{uuid4().hex}.json.gz", has_segment=False)
             try:
-                content_hash = self._fill(buffer, day, until)
+                content_hash = self._fill(buffer, slice_, until)
             except _MovedError:
                 buffer.discard()
                 continue
@@ -63,23 +114,22 @@ class VisitsOfDay:
             f"visits of {day} gained actions in each of {_READINGS} readings: the next run tries again"
         )
 
-    def _fill(self, buffer: Buffer, day: date, until: int | None) -> str | None:
+    def _fill(self, buffer: Buffer, slice_: Slice, until: int | None) -> str | None:
         """Write a day's visits to a buffer and return their hash, or None where the reading was stopped.
 
         The hash is the sum of the visits' own, so that it needs neither an order nor all of them at once.
         """
-        slice_ = Slice(VISITS.name, self._site.id, ALL_VISITS, day)
         seen = _IdSet()
         total = 0
-        for visit in read_visits(self._client, self._site.id, day):
-            row = self._parser.shape(visit)
+        for visit in read_visits(self._client, self._site.id, slice_.date):
+            row = self._parser.parse(visit)
             if until is not None and row.last_action > until:
                 break
             if not seen.add(row.visit_id):
                 raise _MovedError
             buffer.add(slice_, (row.line,))
             total += int.from_bytes(hashlib.sha256(utf8(row.stable)).digest())
-            if not self._may_go_on():
+            if not self._may_continue():
                 return None
         return f"{total % 2**_HASH_BITS:064x}"
 

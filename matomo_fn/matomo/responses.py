@@ -2,11 +2,15 @@
 
 import json
 import re
+from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
 from matomo_fn.errors import InvalidResponse, MatomoFatal, MatomoUnavailable, ReportRefused, TokenRefused
-from matomo_fn.matomo.transport import Reply, Transport
+from matomo_fn.matomo.transport import Reply
+
+# Removes the token from a text of Matomo's, should it repeat it.
+Redact = Callable[[str], str]
 
 # Where JSON may begin behind a PHP notice; a page of HTML has many brackets and is given up early.
 _NOTICE_CANDIDATES = 50
@@ -14,7 +18,7 @@ _ASKED = re.compile(r"index\.php\?module=API&.*")  # what a redirect to https re
 _SHOWN = 200  # characters of a message that an error repeats
 
 
-def parse_response(transport: Transport, method: str, reply: Reply) -> Any:
+def parse_response(redact: Redact, method: str, reply: Reply) -> Any:
     """Return the JSON value of an answer, or raise what the answer means.
 
     TokenRefused and MatomoFatal end the run; MatomoUnavailable may be tried again; ReportRefused is Matomo's word
@@ -22,7 +26,7 @@ def parse_response(transport: Transport, method: str, reply: Reply) -> Any:
     """
     value, is_json = _parse(reply.body)
     message = _message(value) if is_json else None
-    shown = transport.clean(message or "")[:_SHOWN]
+    shown = redact(message or "")[:_SHOWN]
     if reply.status >= 400 and b"Too many failed logins" in reply.body[:20_000]:
         raise TokenRefused(
             "Matomo has blocked this address after too many refused tokens: check the token secret, wait an hour, "
@@ -40,19 +44,19 @@ def parse_response(transport: Transport, method: str, reply: Reply) -> Any:
         _raise_error(method, reply, shown)
     if reply.status >= 500 or reply.status == 408:
         raise MatomoUnavailable(
-            f"{method}: HTTP {reply.status} {_excerpt(transport, reply)}", retry_after=reply.retry_after
+            f"{method}: HTTP {reply.status} {_excerpt(redact, reply)}", retry_after=reply.retry_after
         )
     if not is_json:
-        _raise_no_json(transport, method, reply)
+        _raise_no_json(redact, method, reply)
     if reply.status >= 400:
-        raise ReportRefused(f"{method}: HTTP {reply.status} {_excerpt(transport, reply)}")
+        raise ReportRefused(f"{method}: HTTP {reply.status} {_excerpt(redact, reply)}")
     return value
 
 
-def error_of(transport: Transport, method: str, value: object) -> ReportRefused | None:
+def error_of(redact: Redact, method: str, value: object) -> ReportRefused | None:
     """Return the error that stands in one entry of a bulk answer, if it is one."""
     message = _message(value)
-    return None if message is None else ReportRefused(f"{method}: Matomo says: {transport.clean(message)[:_SHOWN]}")
+    return None if message is None else ReportRefused(f"{method}: Matomo says: {redact(message)[:_SHOWN]}")
 
 
 def _raise_unauthorised(shown: str | None) -> None:
@@ -70,7 +74,7 @@ def _raise_error(method: str, reply: Reply, shown: str) -> None:
     raise ReportRefused(f"{method}: Matomo says: {shown}")
 
 
-def _raise_no_json(transport: Transport, method: str, reply: Reply) -> None:
+def _raise_no_json(redact: Redact, method: str, reply: Reply) -> None:
     if reply.status in (404, 410):
         raise MatomoFatal(f"there is no Matomo at this address (HTTP {reply.status}): check matomo_url")
     if reply.status == 403:
@@ -79,11 +83,11 @@ def _raise_no_json(transport: Transport, method: str, reply: Reply) -> None:
             "address or its User-Agent through, or check matomo_url"
         )
     if reply.status >= 400:
-        raise ReportRefused(f"{method}: HTTP {reply.status} {_excerpt(transport, reply)}")
+        raise ReportRefused(f"{method}: HTTP {reply.status} {_excerpt(redact, reply)}")
     if "html" in reply.content_type.lower():
         # A login page, a proxy or an error page of PHP: the next try may be answered by Matomo itself.
         raise MatomoUnavailable(f"{method}: the answer is an HTML page, not Matomo's API: check matomo_url")
-    raise MatomoUnavailable(f"{method}: the answer is not JSON; it may have been cut off: {_excerpt(transport, reply)}")
+    raise MatomoUnavailable(f"{method}: the answer is not JSON; it may have been cut off: {_excerpt(redact, reply)}")
 
 
 def _parse(body: bytes) -> tuple[Any, bool]:
@@ -127,7 +131,7 @@ def _message(value: object) -> str | None:
     return None
 
 
-def _excerpt(transport: Transport, reply: Reply) -> str:
+def _excerpt(redact: Redact, reply: Reply) -> str:
     # Cleaned of the token before it is cut: of a token that is cut in two nothing would be recognised.
-    text = transport.clean(reply.body[:20_000].decode(errors="replace"))[:2_000]
+    text = redact(reply.body[:20_000].decode(errors="replace"))[:2_000]
     return repr(" ".join(text.split())[:80])

@@ -45,7 +45,7 @@ class Transport(Protocol):
     def post(self, method: str, form: Mapping[str, str]) -> Reply:
         """Send a call of Matomo's API; raise MatomoUnavailable where no whole answer came."""
 
-    def clean(self, text: str) -> str:
+    def redact(self, text: str) -> str:
         """Return a text of Matomo's without the token, should it repeat it."""
 
 
@@ -84,7 +84,7 @@ class HttpTransport:
                     response.status_code,
                     response.headers.get("Content-Type", ""),
                     _seconds(response.headers.get("Retry-After", "")),
-                    self.clean(response.headers.get("Location", "")),
+                    self.redact(response.headers.get("Location", "")),
                     self._read(response, method),
                 )
         except requests.exceptions.SSLError as error:
@@ -103,7 +103,7 @@ class HttpTransport:
         except requests.exceptions.RequestException as error:
             raise MatomoUnavailable(f"{self._shown}: {method} failed: {type(error).__name__}") from None
 
-    def clean(self, text: str) -> str:
+    def redact(self, text: str) -> str:
         """Return a text without the token, in whichever spelling a URL, a form, HTML or JSON gives it."""
         return self._spelled.sub("***", text)
 
@@ -149,7 +149,7 @@ def _seconds(header: str) -> float | None:
 
 def _tls_reason(error: requests.exceptions.SSLError) -> str:
     if "certificate" in str(error).lower():
-        return "its certificate is not valid for that name or not trusted: mend it, or matomo_url"
+        return "its certificate is not valid for that name or not trusted: fix it, or matomo_url"
     return "there is no HTTPS at that address: check matomo_url and the server"
 
 

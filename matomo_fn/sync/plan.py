@@ -1,69 +1,133 @@
-"""Which slices a run asks for, and in which jobs: pure functions of the request, the sites and the state."""
+"""The plan of a run: which slices are due and why, and in which jobs they are extracted.
 
-from collections.abc import Iterable, Mapping, Sequence
+A plan is made once, by pure functions of the scope and the state. A dry run prints it and a run executes it.
+"""
+
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime, timedelta
+from enum import StrEnum
 
-from matomo_fn.catalogue import Source, Table
-from matomo_fn.config.connector import Connector
-from matomo_fn.config.request import SyncRequest
+from matomo_fn.catalogue import VISIT_COUNTS, Source, Table
+from matomo_fn.days import Days
 from matomo_fn.extract.jobs import FIRST_CHUNK, Job
-from matomo_fn.matomo.client import BULK_DAYS
+from matomo_fn.matomo.reports import BULK_DAYS
 from matomo_fn.sites import Site
-from matomo_fn.slices import ALL_VISITS, ONE_DAY, days_between, runs_of_days
+from matomo_fn.slices import Slice, Stream
+from matomo_fn.sync.outcome import KnownSlice, Status
+from matomo_fn.sync.scope import Scope, Window
+from matomo_fn.sync.state import Snapshot
+
+
+class Reason(StrEnum):
+    """Why a slice is due."""
+
+    MISSING = "missing"  # no run has handled it
+    PENDING = "pending"  # Matomo had not processed the day
+    FAILED = "failed"
+    REFETCH = "refetch"  # the table has it, and it may have changed
+
+    @property
+    def is_open(self) -> bool:
+        """Whether no table has the slice yet."""
+        return self is not Reason.REFETCH
+
+
+_REASONS = {Status.PENDING: Reason.PENDING, Status.FAILED: Reason.FAILED}
 
 
 @dataclass(frozen=True, slots=True)
-class Window:
-    """The days of a site, both ends included; those from ``recheck_from`` on are asked again although known.
+class Due:
+    """Days of one stream that are due for the same reason."""
 
-    ``open_day``: the site's present day, where the request did not name days and so left it out.
+    stream: Stream
+    reason: Reason
+    days: Days
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """What a run extracts and writes.
+
+    ``known``: what the state says of the slices among them. ``phases``: the jobs, in the order in which they run;
+    those of one phase run side by side. The visit counts come first, since they tell which empty days are to be
+    believed.
     """
 
-    site: Site
-    first: date
-    last: date
-    recheck_from: date
-    open_day: date | None = None
+    scope: Scope
+    due: tuple[Due, ...]
+    known: Mapping[Slice, KnownSlice]
+    phases: tuple[tuple[Job, ...], ...]
 
     @property
-    def days(self) -> list[date]:
-        """Every day of the window."""
-        return list(days_between(self.first, self.last))
+    def slices(self) -> int:
+        """How many slices are due."""
+        return sum(len(due.days) for due in self.due)
+
+    @property
+    def calls(self) -> int:
+        """About how many HTTP calls the plan takes, each report in ranges of ``FIRST_CHUNK`` days.
+
+        An upper bound for small reports, whose ranges grow; without retries and without checks of empty days.
+        """
+        return estimated_calls([job for jobs in self.phases for job in jobs], self.scope.version)
+
+    def of_table(self, name: str) -> list[Due]:
+        """Return what is due of one table."""
+        return [due for due in self.due if due.stream.table == name]
 
 
-def window_of(site: Site, request: SyncRequest, connector: Connector, now: datetime) -> Window | None:
-    """Return the days of a site that a request is about, or None where there are none.
+def make_plan(scope: Scope, snapshot: Snapshot, *, intraday_tables: Collection[str] = (), request_id: str = "") -> Plan:
+    """Return the plan of a scope, by what is known of its slices.
 
-    By default the last ``backfill_days`` up to yesterday at the site. An explicit window wins, up to the site's
-    today. Before the site's creation Matomo has nothing, so no window begins earlier.
+    Slices that an earlier run of the same request handled well (it was cut off and is delivered again) are left out.
+    ``intraday_tables`` are also extracted for the sites' present day.
     """
-    today = site.today(now)
-    yesterday = today - ONE_DAY
-    if request.start_date:
-        first = request.start_date
-        last = min(request.end_date or yesterday, today)
-        recheck_from = first
-    else:
-        first = today - timedelta(days=connector.backfill_days)
-        last = yesterday
-        incremental = request.mode == "incremental"
-        recheck_from = today - timedelta(days=connector.trailing_days) if incremental else first
-    first = max(first, site.created)
-    open_day = None if request.start_date else today
-    return Window(site, first, last, max(recheck_from, first), open_day) if first <= last else None
+    due = tuple(
+        found
+        for window in scope.windows
+        for table in scope.tables.values()
+        for found in _due_of(table, window, snapshot, request_id, with_open_day=table.name in intraday_tables)
+    )
+    slices = {found.stream.slice(day) for found in due for day in found.days} if snapshot.known else set()
+    known = {slice_: state for slice_, state in snapshot.known.items() if slice_ in slices}
+    return Plan(scope, due, known, phases_of(scope, due))
 
 
-def is_final(site: Site, day: date, connector: Connector, now: datetime) -> bool:
-    """Return whether a day asked now need not be asked again by itself: the trailing days will have passed it."""
-    return day <= site.today(now) - timedelta(days=connector.trailing_days)
+def phases_of(scope: Scope, due: Iterable[Due]) -> tuple[tuple[Job, ...], ...]:
+    """Return the jobs in phases: the visit counts, then the rest; in each what no table has yet before refetches."""
+    wanted: dict[bool, dict[Stream, Days]] = {True: {}, False: {}}
+    for found in due:
+        part = wanted[found.reason.is_open]
+        part[found.stream] = part.get(found.stream, Days()) | found.days
+    sites, tables = [window.site for window in scope.windows], tuple(scope.tables.values())
+    jobs = [job for part in wanted.values() for job in jobs_for(part, sites, tables, scope.version)]
+    first = [job for job in jobs if _brings_visit_counts(job, scope.version)]
+    rest = [job for job in jobs if not _brings_visit_counts(job, scope.version)]
+    return tuple(tuple(phase) for phase in (first, rest) if phase)
+
+
+def jobs_for(
+    due: Mapping[Stream, Days], sites: Sequence[Site], tables: Sequence[Table], version: tuple[int, int]
+) -> list[Job]:
+    """Return the jobs for the days that are due, tables that share calls joined where they share days.
+
+    In a group, days that all its tables want come as one job; days that only some want as jobs of their own.
+    """
+    jobs: list[Job] = []
+    groups = group_tables(tables, version)
+    for site in sites:
+        for group in groups:
+            for members, days in _by_members(due, site, group):
+                for part in group_tables(members, version):
+                    jobs.extend(Job(site, part, share) for share in _shares(part, days))
+    return jobs
 
 
 def group_tables(tables: Sequence[Table], version: tuple[int, int]) -> list[tuple[Table, ...]]:
-    """Return the tables in groups that share calls, so that no report is asked twice for the same days."""
+    """Return the tables in groups that share calls, so that no report is requested twice for the same days."""
     groups: list[tuple[set[object], list[Table]]] = []
     for table in tables:
-        calls: set[object] = {source.call for source in table.sources_of(version)}
+        calls: set[object] = {(source.call, table.period) for source in table.sources_of(version)}
         members = [table]
         for group in [group for group in groups if group[0] & calls]:
             groups.remove(group)
@@ -73,51 +137,69 @@ def group_tables(tables: Sequence[Table], version: tuple[int, int]) -> list[tupl
     return [tuple(sorted(members, key=tables.index)) for _, members in groups]
 
 
-def jobs_for(
-    due: Mapping[tuple[str, str], Iterable[date]],
-    sites: Sequence[Site],
-    tables: Sequence[Table],
-    version: tuple[int, int],
-) -> list[Job]:
-    """Return the jobs for the due days by (table, site id), tables that share calls joined where they share days.
-
-    In a group, days that all its tables want come as one job; days that only some want as jobs of their own.
-    """
-    jobs: list[Job] = []
-    for site in sites:
-        for group in group_tables(tables, version):
-            wanted: dict[date, list[Table]] = {}
-            for table in group:
-                for day in set(due.get((table.name, site.id), ())):
-                    wanted.setdefault(day, []).append(table)
-            by_tables: dict[tuple[Table, ...], list[date]] = {}
-            for day in sorted(wanted):
-                by_tables.setdefault(tuple(wanted[day]), []).append(day)
-            for members, days in by_tables.items():
-                for part in group_tables(members, version):
-                    jobs.extend(Job(site, ALL_VISITS, part, tuple(share)) for share in _shares(part, days))
-    return jobs
-
-
-def _shares(tables: Sequence[Table], days: list[date]) -> list[list[date]]:
-    """Return the days in shares that jobs take one each: visits are read a day a call, so that several may do it."""
-    if not any(table.is_log for table in tables):
-        return [days]
-    return [days[max(0, end - FIRST_CHUNK) : end] for end in range(len(days), 0, -FIRST_CHUNK)]
-
-
 def estimated_calls(jobs: Iterable[Job], version: tuple[int, int]) -> int:
-    """Return about how many HTTP calls the jobs take, each report in ranges of ``FIRST_CHUNK`` days.
-
-    An upper bound for small reports, whose ranges grow; without retries and without questions about empty days.
-    """
+    """Return about how many HTTP calls some jobs take."""
     calls = 0
     for job in jobs:
         distinct = {source.call: source for table in job.tables for source in table.sources_of(version)}
-        for first, last in runs_of_days(job.days):
+        for first, last in job.days.ranges:
             days = (last - first).days + 1
             calls += sum(_calls(source, days, job) for source in distinct.values())
     return calls
+
+
+def _due_of(table: Table, window: Window, snapshot: Snapshot, request_id: str, *, with_open_day: bool) -> Iterator[Due]:
+    """Yield the days of one stream that are due, by reason."""
+    stream = table.stream(window.site.id)
+    days = window.days - snapshot.settled.get(stream, Days()).before(window.recheck_from)
+    if window.open_day and with_open_day:
+        days = days | Days.of([window.open_day])
+    older = [day for day in snapshot.open_days(stream) if window.site.created <= day < window.first]
+    days = days | Days.of(older)
+    known = {day: snapshot.known[stream.slice(day)] for day in snapshot.known_days(stream) & days}
+    by_reason = {Reason.MISSING: days - Days.of(known)}
+    for status, reason in _REASONS.items():
+        by_reason[reason] = Days.of(day for day, state in known.items() if state.status is status)
+    by_reason[Reason.REFETCH] = Days.of(
+        day for day, state in known.items() if state.status.is_good and state.request_id != request_id
+    )
+    for reason, found in by_reason.items():
+        if found:
+            yield Due(stream, reason, found)
+
+
+def _by_members(
+    due: Mapping[Stream, Days], site: Site, group: Sequence[Table]
+) -> Iterator[tuple[tuple[Table, ...], Days]]:
+    """Yield which tables of a group want which days of a site."""
+    wanted = [(table, due.get(table.stream(site.id), Days())) for table in group]
+    wanted = [(table, days) for table, days in wanted if days]
+    while wanted:
+        # The days of the first table, cut by each other one into those that both want and those that it does not.
+        parts: list[tuple[tuple[Table, ...], Days]] = [((wanted[0][0],), wanted[0][1])]
+        for table, days in wanted[1:]:
+            cut = [
+                part
+                for members, share in parts
+                for part in (((*members, table), share & days), (members, share - days))
+            ]
+            parts = [(members, share) for members, share in cut if share]
+        yield from sorted(parts, key=lambda part: part[1].ranges)
+        taken = wanted[0][1]
+        wanted = [(table, days - taken) for table, days in wanted[1:]]
+        wanted = [(table, days) for table, days in wanted if days]
+
+
+def _brings_visit_counts(job: Job, version: tuple[int, int]) -> bool:
+    return any(source.call == VISIT_COUNTS.call for table in job.tables for source in table.sources_of(version))
+
+
+def _shares(tables: Sequence[Table], days: Days) -> Iterator[Days]:
+    """Yield the days in shares that jobs take one each: visits are read a day a call, so that several may do it."""
+    if any(table.is_log for table in tables):
+        yield from days.parts(FIRST_CHUNK)
+    else:
+        yield days
 
 
 def _calls(source: Source, days: int, job: Job) -> int:

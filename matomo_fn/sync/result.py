@@ -1,10 +1,14 @@
 """What a run did, as its caller sees it."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from enum import StrEnum
 from typing import Any
+
+from matomo_fn.extract.extracted import Extracted
+from matomo_fn.sync.outcome import LogEntry, Status
+from matomo_fn.sync.plan import Due, Plan, Reason
 
 
 class Verdict(StrEnum):
@@ -19,8 +23,8 @@ class Verdict(StrEnum):
 class TableResult:
     """What a run did with one table.
 
-    ``rows`` are the rows written; ``written``, ``unchanged``, ``pending``, ``failed`` and ``left`` count slices (a
-    slice is one day of one site); ``days`` how many different days were handled. ``seconds``: asking and writing.
+    ``rows`` are the rows written; ``written``, ``unchanged``, ``pending``, ``failed`` and ``remaining`` count slices (a
+    slice is one day of one site); ``days`` how many different days were handled. ``seconds``: extracting and writing.
     """
 
     rows: int = 0
@@ -28,7 +32,7 @@ class TableResult:
     unchanged: int = 0
     pending: int = 0
     failed: int = 0
-    left: int = 0
+    remaining: int = 0
     seconds: float = 0.0
     error: str | None = None
     handled: set[date] = field(default_factory=set)
@@ -42,10 +46,49 @@ class TableResult:
             "unchanged": self.unchanged,
             "pending": self.pending,
             "failed": self.failed,
-            "left": self.left,
+            "remaining": self.remaining,
             "seconds": round(self.seconds, 2),
         }
         return values | ({"error": self.error} if self.error else {})
+
+
+class Tally:
+    """Counts what becomes of the slices of a plan, table by table."""
+
+    def __init__(self, tables: Iterable[str]) -> None:
+        self.tables = {name: TableResult() for name in tables}
+
+    def expect(self, plan: Plan) -> None:
+        """Take the slices of a plan as remaining."""
+        for due in plan.due:
+            self.tables[due.stream.table].remaining += len(due.days)
+
+    def extracted(self, extracted: Extracted) -> None:
+        """Count a slice as handled, whatever became of it."""
+        table = self.tables[extracted.slice.table]
+        table.remaining -= 1
+        table.seconds += extracted.seconds
+        table.handled.add(extracted.slice.date)
+
+    def logged(self, entries: Iterable[LogEntry]) -> None:
+        """Count what became of slices."""
+        for entry in entries:
+            table = self.tables[entry.slice.table]
+            match entry.status:
+                case Status.WRITTEN:
+                    table.written += 1
+                    table.rows += entry.row_count
+                case Status.UNCHANGED:
+                    table.unchanged += 1
+                case Status.PENDING:
+                    table.pending += 1
+                case Status.FAILED:
+                    table.failed += 1
+
+    def wrote(self, seconds: Mapping[str, float]) -> None:
+        """Add the time that writing took, by table."""
+        for name, taken in seconds.items():
+            self.tables[name].seconds += taken
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,20 +118,20 @@ class RunResult:
 
     @property
     def verdict(self) -> Verdict:
-        """Whether everything was done, some slices are left for want of time, or something failed."""
+        """Whether everything was done, some slices remain for want of time, or something failed."""
         if self.matomo_errors or self.warehouse_errors:
             return Verdict.FAILED
-        return Verdict.PARTIAL if self._has_left() else Verdict.COMPLETE
+        return Verdict.PARTIAL if self._has_remaining() else Verdict.COMPLETE
 
     @property
     def may_succeed_later(self) -> bool:
-        """Whether the same request may do more another time: not where only the user can mend what is wrong."""
+        """Whether the same request may do more another time: not where only the user can fix what is wrong."""
         if self.token_refused or self.verdict is Verdict.COMPLETE:
             return False
-        return bool(self.warehouse_errors) or len(self.matomo_errors) > self.missing_sites or self._has_left()
+        return bool(self.warehouse_errors) or len(self.matomo_errors) > self.missing_sites or self._has_remaining()
 
-    def _has_left(self) -> bool:
-        return any(table.left for table in self.tables.values())
+    def _has_remaining(self) -> bool:
+        return any(table.remaining for table in self.tables.values())
 
     @property
     def http_status(self) -> int:
@@ -117,18 +160,24 @@ class RunResult:
 
 @dataclass(frozen=True, slots=True)
 class TablePlan:
-    """What a run would do with one table: ``slices`` to ask, ``open`` of which no table has yet."""
+    """What a run would do with one table: the slices due by reason, and the days that they lie between."""
 
     slices: int
-    open: int
+    by_reason: Mapping[Reason, int]
     first_day: date | None
     last_day: date | None
+
+    @property
+    def open(self) -> int:
+        """How many of the slices no table has yet."""
+        return sum(count for reason, count in self.by_reason.items() if reason.is_open)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the plan as JSON has it."""
         return {
             "slices": self.slices,
             "open": self.open,
+            "reasons": {str(reason): count for reason, count in self.by_reason.items()},
             "first_day": str(self.first_day) if self.first_day else None,
             "last_day": str(self.last_day) if self.last_day else None,
         }
@@ -136,15 +185,27 @@ class TablePlan:
 
 @dataclass(frozen=True, slots=True)
 class PlanResult:
-    """What a run would ask and write; ``calls`` is about the number of HTTP calls."""
+    """What a run would extract and write, as its caller sees it."""
 
     connector: str
     dataset: str
     mode: str
-    sites: Sequence[str]
-    tables: dict[str, TablePlan]
-    calls: int
-    problems: Sequence[str]
+    plan: Plan
+
+    @property
+    def sites(self) -> list[str]:
+        """The sites that would be synced."""
+        return [window.site.id for window in self.plan.scope.windows]
+
+    @property
+    def tables(self) -> dict[str, TablePlan]:
+        """What would be done with each table."""
+        return {name: _table_plan(self.plan.of_table(name)) for name in self.plan.scope.tables}
+
+    @property
+    def problems(self) -> Sequence[str]:
+        """Sentences about sites that cannot be synced."""
+        return self.plan.scope.missing_sites
 
     def as_dict(self) -> dict[str, Any]:
         """Return the plan as JSON has it."""
@@ -153,9 +214,21 @@ class PlanResult:
             "connector": self.connector,
             "dataset": self.dataset,
             "mode": self.mode,
-            "sites": list(self.sites),
+            "sites": self.sites,
             "tables": {name: table.as_dict() for name, table in self.tables.items()},
-            "slices": sum(table.slices for table in self.tables.values()),
-            "matomo_calls": self.calls,
+            "slices": self.plan.slices,
+            "matomo_calls": self.plan.calls,
             "problems": list(self.problems),
         }
+
+
+def _table_plan(due: Sequence[Due]) -> TablePlan:
+    counts: dict[Reason, int] = {}
+    for found in due:
+        counts[found.reason] = counts.get(found.reason, 0) + len(found.days)
+    return TablePlan(
+        sum(counts.values()),
+        counts,
+        min((found.days.first for found in due), default=None),
+        max((found.days.last for found in due), default=None),
+    )

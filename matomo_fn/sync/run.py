@@ -1,37 +1,34 @@
-"""The job: plan what is due, ask for it, shape, stage, merge and log it, within a time budget."""
+"""A run: make the tables ready, plan what is due, extract it, write and log it, within a time budget."""
 
 import tempfile
-from collections.abc import Callable, Collection, Sequence
+import threading
+from collections.abc import Callable
+from contextlib import closing
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from time import monotonic
 
 import structlog
 
-from matomo_fn.catalogue import (
-    PAGES,
-    TABLES,
-    VISIT_ACTIONS,
-    VISIT_ACTIONS_DESCRIPTION,
-    VISITS,
-    Table,
-    visit_actions_columns,
-)
+from matomo_fn.catalogue import Table
 from matomo_fn.config.connector import Connector
 from matomo_fn.config.request import SyncRequest
 from matomo_fn.deadline import Deadline
 from matomo_fn.errors import MatomoFatal, TokenRefused, WarehouseError, WarehouseUnavailable
-from matomo_fn.extract.archive_check import Evidence
-from matomo_fn.extract.jobs import Job
-from matomo_fn.extract.reports import Extracted, VisitsOptions
+from matomo_fn.extract.archive_check import ArchiveCheck
+from matomo_fn.extract.extracted import ExtractContext, Extracted
+from matomo_fn.extract.extractor import extract
 from matomo_fn.extract.worker_pool import WorkerPool
 from matomo_fn.matomo.client import MatomoClient
 from matomo_fn.sync.load import Loader
-from matomo_fn.sync.plan import is_final, jobs_for
-from matomo_fn.sync.result import RunResult, TableResult
-from matomo_fn.sync.scope import Scope, resolve_scope
-from matomo_fn.sync.state import Due, Run, SyncState, all_open
+from matomo_fn.sync.outcome import UNKNOWN, Run, outcome_of
+from matomo_fn.sync.plan import Plan, make_plan
+from matomo_fn.sync.result import RunResult, Tally
+from matomo_fn.sync.scope import Scope, is_final, resolve_scope
+from matomo_fn.sync.state import Snapshot, SyncState
+from matomo_fn.sync.write import Writer
 from matomo_fn.warehouse import sql
 from matomo_fn.warehouse.protocol import Warehouse
 from matomo_fn.warehouse.tables import ensure_table, ensure_view
@@ -40,7 +37,6 @@ log = structlog.get_logger()
 
 # Failed slices that a result names one by one; all of them stand in _sync_log.
 _NAMED_FAILURES = 20
-
 
 # Is told the slices done and all there are.
 Progress = Callable[[int, int], None]
@@ -78,50 +74,29 @@ def sync(session: Session, request: SyncRequest, run: Run, progress: Progress = 
     execution = _Execution(session, request, scope, run)
     if scope.windows:
         tables = execution.prepare()
-        due = find_due(session, request, scope, tables, run.request_id)
-        execution.extract_and_load(tables, due, progress)
+        execution.execute(_plan(session, request, scope.only(tables), tables, run.request_id), progress)
     return execution.result()
 
 
-def find_due(session: Session, request: SyncRequest, scope: Scope, tables: Sequence[Table], request_id: str) -> Due:
-    """Return the slices to ask: what the state does not know to be settled, or all of an explicit window.
+def plan_sync(session: Session, request: SyncRequest) -> Plan:
+    """Return what a run of a request would do, without making anything ready for it.
 
-    The tables and the state have to be there.
+    Matomo is asked for its version and sites and nothing else.
     """
-    if not tables or not scope.windows:
-        return Due()
-    incremental = request.mode == "incremental" and request.start_date is None
-    return session.state.due(
-        tables, scope.windows, incremental=incremental, request_id=request_id, open_day_of=_open_day_of(session)
-    )
+    scope = resolve_scope(session.client, session.connector, request, session.now())
+    there: list[str] = []
+    if session.state.exists():
+        there = [name for name in scope.tables if session.warehouse.find_table(name) is not None]
+    return _plan(session, request, scope, there)
 
 
-def foresee_due(session: Session, request: SyncRequest, scope: Scope) -> Due:
-    """Return the slices that a run would ask, without making anything ready for it."""
-    there = [table for table in scope.tables if session.warehouse.find_table(table.name) is not None]
-    if not there or not session.state.exists():
-        return all_open(scope.tables, scope.windows, _open_day_of(session))
-    known = find_due(session, request, scope, there, request_id="")
-    absent = [table for table in scope.tables if table not in there]
-    missing = all_open(absent, scope.windows, _open_day_of(session))
-    return Due({**known.open, **missing.open}, known.recheck, known.known)
-
-
-def jobs_of(scope: Scope, tables: Sequence[Table], due: Due) -> list[Job]:
-    """Return the jobs in the order in which they should run: first what no table has yet, then what is rechecked.
-
-    But the summary before everything: other jobs wait until it has told which days are empty and how many visits
-    they had, and one that waited for a job behind it would wait for ever.
-    """
-    sites = [window.site for window in scope.windows]
-    jobs = [job for days in (due.open, due.recheck) for job in jobs_for(days, sites, tables, scope.version)]
-    return sorted(jobs, key=lambda job: all(table.name != "visits_summary" for table in job.tables))
-
-
-def _open_day_of(session: Session) -> Collection[str]:
-    """Return the tables that are also asked for the sites' present day."""
-    visits = session.connector.visits
-    return {VISITS.name} if visits and visits.intraday else ()
+def _plan(session: Session, request: SyncRequest, scope: Scope, there: list[str], request_id: str = "") -> Plan:
+    """Return the plan of a scope; ``there`` are the tables that exist, the log among them where it is not empty."""
+    snapshot = Snapshot()
+    if there and scope.windows:
+        incremental = request.mode == "incremental" and request.start_date is None
+        snapshot = session.state.read(scope.tables.select(there), scope.windows, incremental=incremental)
+    return make_plan(scope, snapshot, intraday_tables=session.connector.intraday_tables, request_id=request_id)
 
 
 class _Execution:
@@ -133,52 +108,55 @@ class _Execution:
         self._scope = scope
         self._run = run
         self._started = monotonic()
+        self._now = session.now()
         self._sites = {window.site.id: window.site for window in scope.windows}
-        self._results = {table.name: TableResult() for table in scope.tables}
+        self._tally = Tally(scope.tables)
         self._fatal: MatomoFatal | None = None
         self._failed_slices: list[str] = []
         self._notes: dict[str, None] = {}
         self._warehouse_errors: list[WarehouseError] = []
 
-    def prepare(self) -> list[Table]:
-        """Make dataset, log and tables ready and return the tables that can be written."""
+    def prepare(self) -> list[str]:
+        """Make dataset, log and tables ready and return the names of the tables that can be written."""
         self._session.warehouse.ensure_dataset()
         state = self._session.state
         is_new = state.prepare()
         if not is_new:
             state.refuse_foreign(self._scope.tables, self._scope.windows)
         ready = []
-        for table in self._scope.tables:
+        for table in self._scope.tables.values():
             try:
                 self._prepare_table(state, table, is_new=is_new)
-                ready.append(table)
+                ready.append(table.name)
             except WarehouseError as error:
                 log.error("table_refused", table=table.name, error=str(error))
-                self._results[table.name].error = str(error)
+                self._tally.tables[table.name].error = str(error)
                 self._warehouse_errors.append(error)
         return ready
 
-    def extract_and_load(self, tables: Sequence[Table], due: Due, progress: Progress) -> None:
-        """Ask for what is due and write it."""
-        now = self._session.now()
-        for part in (due.open, due.recheck):
-            for (table, _), days in part.items():
-                self._results[table].left += len(days)
+    def execute(self, plan: Plan, progress: Progress) -> None:
+        """Extract what is due and write it."""
+        self._tally.expect(plan)
+        stop = threading.Event()
+        pool = WorkerPool(self._session.connector.concurrency, stop)
         with tempfile.TemporaryDirectory(prefix="matomo_fn_") as name:
             folder = Path(name)
-            crew = self._crew(folder, now)
-            loader = self._loader(folder, now, tables, due)
-            slices = crew.extract(jobs_of(self._scope, tables, due), self._evidence(now))
+            context = self._extract_context(folder, stop)
+            writer = self._writer(plan, folder)
+            done = 0
             try:
-                for done, slice_ in enumerate(slices, 1):
-                    self._take(loader, slice_)
-                    progress(done, due.slices)
-                loader.flush()
+                for jobs in plan.phases:
+                    with closing(pool.run(jobs, partial(extract, context))) as slices:
+                        for extracted in slices:
+                            self._take(writer, plan, extracted)
+                            done += 1
+                            progress(done, plan.slices)
+                    if stop.is_set():
+                        break
+                self._flush(writer)
             finally:
-                slices.close()
-                loader.discard()
-                self._warehouse_errors += loader.errors
-                self._fatal = crew.fatal
+                writer.discard()
+                self._fatal = pool.fatal
 
     def result(self) -> RunResult:
         """Return what was done."""
@@ -191,7 +169,7 @@ class _Execution:
             list(self._sites),
             min((window.first for window in windows), default=None),
             max((window.last for window in windows), default=None),
-            self._results,
+            self._tally.tables,
             [*self._scope.missing_sites, *fatal, *self._slice_sentences()],
             [str(error) for error in self._warehouse_errors],
             all(isinstance(error, WarehouseUnavailable) for error in self._warehouse_errors),
@@ -206,61 +184,64 @@ class _Execution:
         warehouse = self._session.warehouse
         if not is_new and warehouse.find_table(table.name) is None:
             # What the log says of it is no longer true; said so first, lest a run that dies here forgets it.
-            state.void(table.name, run_id=self._run.id, at=self._session.now())
+            state.invalidate(table.name, run_id=self._run.id, at=self._session.now())
         ensure_table(warehouse, table.schema, self._session.connector.partition_by)
-        if table is VISITS:
-            ensure_view(
-                warehouse,
-                VISIT_ACTIONS,
-                [column.name for column in visit_actions_columns()],
-                sql.visit_actions_view(warehouse.dataset),
-                VISIT_ACTIONS_DESCRIPTION,
-            )
+        for view in table.views:
+            query = sql.view_query(warehouse.dataset, table.name, view)
+            ensure_view(warehouse, view.name, view.column_names, query, view.description)
 
-    def _crew(self, folder: Path, now: datetime) -> WorkerPool:
-        connector = self._session.connector
-        visits = VisitsOptions(connector.visits.exclude if connector.visits else (), folder, now)
-        return WorkerPool(
-            self._session.client, self._scope.version, self._session.deadline, connector.concurrency, visits
-        )
-
-    def _evidence(self, now: datetime) -> dict[str, Evidence]:
-        trailing = timedelta(days=self._session.connector.trailing_days + 1)
-        return {
-            site.id: Evidence(self._session.client, site, site.today(now) - trailing) for site in self._sites.values()
-        }
-
-    def _loader(self, folder: Path, now: datetime, tables: Sequence[Table], due: Due) -> Loader:
+    def _extract_context(self, folder: Path, stop: threading.Event) -> ExtractContext:
         session = self._session
-        return Loader(
-            session.warehouse,
-            session.state,
-            self._run,
-            due.known,
-            self._results,
+        trailing = timedelta(days=session.connector.trailing_days + 1)
+        checks = {
+            site.id: ArchiveCheck(session.client, site, site.today(self._now) - trailing)
+            for site in self._sites.values()
+        }
+        return ExtractContext(
+            session.client,
+            self._scope.version,
+            checks,
+            lambda: not stop.is_set() and session.deadline.allows_asking(),
             folder,
-            is_final=lambda slice_: is_final(self._sites[slice_.website_id], slice_.date, session.connector, now),
-            rewrite=self._request.mode == "full_refresh",
-            buffer_bytes=session.buffer_bytes,
-            now=session.now,
-            has_titles=self._has_titles(tables),
+            self._now,
+            session.connector.excluded_columns,
         )
 
-    def _has_titles(self, tables: Sequence[Table]) -> bool:
-        """Return whether pages and visits are both there, so that the one can have its titles from the other."""
-        ready = {table.name for table in tables}
-        connector = self._session.connector
-        if connector.visits is None or PAGES not in connector.reports or not ready & {PAGES, VISITS.name}:
-            return False
-        return all(name in ready or self._session.warehouse.find_table(name) for name in (PAGES, VISITS.name))
+    def _writer(self, plan: Plan, folder: Path) -> Writer:
+        """Return what writes; pages get titles where they and their visits are both there, one of them in the plan."""
+        session, planned = self._session, plan.scope.tables
+        warehouse = session.warehouse
+        titled = [
+            pages
+            for pages in session.connector.catalogue.titled
+            if (pages.name in planned or pages.titles_from in planned)
+            and all(name in planned or warehouse.find_table(name) for name in (pages.name, pages.titles_from))
+        ]
+        loader = Loader(warehouse, plan.known, titled)
+        return Writer(loader, session.state, self._run, folder, buffer_bytes=session.buffer_bytes, now=session.now)
 
-    def _take(self, loader: Loader, slice_: Extracted) -> None:
-        if slice_.error:
-            self._failed_slices.append(slice_.error)
-        if slice_.skipped:
-            self._notes[slice_.skipped] = None
-        self._results[slice_.slice.table].left -= 1
-        loader.add(TABLES[slice_.slice.table], slice_)
+    def _take(self, writer: Writer, plan: Plan, extracted: Extracted) -> None:
+        self._tally.extracted(extracted)
+        if extracted.error:
+            self._failed_slices.append(extracted.error)
+        if extracted.skipped:
+            self._notes[extracted.skipped] = None
+            return
+        slice_ = extracted.slice
+        final = is_final(self._sites[slice_.website_id], slice_.date, self._session.connector, self._now)
+        known = plan.known.get(slice_, UNKNOWN)
+        rewrite = self._request.mode == "full_refresh"
+        entry = outcome_of(extracted, known, self._run, is_final=final, rewrite=rewrite)
+        writer.add(self._scope.tables[slice_.table], entry, extracted.content)
+        if writer.is_full:
+            self._flush(writer)
+
+    def _flush(self, writer: Writer) -> None:
+        """Write and log everything that waits; raise WarehouseError where the log itself cannot be written."""
+        loaded = writer.flush()
+        self._warehouse_errors += loaded.errors
+        self._tally.logged(loaded.entries)
+        self._tally.wrote(loaded.seconds)
 
     def _slice_sentences(self) -> list[str]:
         rest = len(self._failed_slices) - _NAMED_FAILURES

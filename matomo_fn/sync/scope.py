@@ -1,27 +1,53 @@
-"""What a request is about, once Matomo has told of its sites."""
+"""The scope of a request: its tables, its sites, and the window of days of each."""
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
-from datetime import datetime
+from dataclasses import dataclass, replace
+from datetime import date, datetime, timedelta
 
-from matomo_fn.catalogue import TABLES, Table
+from matomo_fn.catalogue import Catalogue
 from matomo_fn.config.connector import Connector
 from matomo_fn.config.request import SyncRequest
 from matomo_fn.config.validation import suggestion
+from matomo_fn.days import ONE_DAY, Days
 from matomo_fn.errors import InputError
 from matomo_fn.matomo.client import MatomoClient
 from matomo_fn.sites import Site
-from matomo_fn.sync.plan import Window, window_of
+
+
+@dataclass(frozen=True, slots=True)
+class Window:
+    """The days of a site, both ends included; those from ``recheck_from`` on are refetched although known.
+
+    ``open_day``: the site's present day, where the request did not name days and so left it out.
+    """
+
+    site: Site
+    first: date
+    last: date
+    recheck_from: date
+    open_day: date | None = None
+
+    @property
+    def days(self) -> Days:
+        """Every day of the window."""
+        return Days.between(self.first, self.last)
 
 
 @dataclass(frozen=True, slots=True)
 class Scope:
-    """The tables, sites and days of a request; ``missing_sites`` are sentences about sites that cannot be synced."""
+    """The tables, sites and days of a request.
 
-    tables: tuple[Table, ...]
+    ``version``: Matomo's (major, minor). ``missing_sites`` are sentences about sites that cannot be synced.
+    """
+
+    tables: Catalogue
     windows: tuple[Window, ...]
     version: tuple[int, int]
     missing_sites: tuple[str, ...]
+
+    def only(self, tables: Iterable[str]) -> "Scope":
+        """Return the same scope with fewer tables."""
+        return replace(self, tables=self.tables.select(tables))
 
 
 def resolve_scope(client: MatomoClient, connector: Connector, request: SyncRequest, now: datetime) -> Scope:
@@ -30,24 +56,23 @@ def resolve_scope(client: MatomoClient, connector: Connector, request: SyncReque
     A site of the configuration that the token may not see is left out, with a sentence; the others go on. Raises
     InputError with every problem where the request names a table or site that is not there, or days to come.
     """
+    unknown = _table_problems(connector, request)
+    if unknown:
+        raise InputError(unknown)
     version = client.version()
     found = client.sites()
     visible = {site.id: site for site in found if not site.problem}
     broken = {site.id: f"site {site.id}: {site.problem}" for site in found if site.problem}
     configured = tuple(site.id for site in found) if connector.sites == "all" else connector.sites
-    problems = [
-        *_table_problems(connector, request),
-        *_site_problems(connector, request, configured, visible, broken),
-    ]
+    problems = _site_problems(connector, request, configured, visible, broken)
     if problems:
         raise InputError(problems)
     chosen = [site for site in request.sites or configured if site in visible]
     windows = [window_of(visible[site], request, connector, now) for site in chosen]
     if request.start_date and not any(windows):
         raise InputError(_no_days(request, [visible[site] for site in chosen], now))
-    names = request.tables or connector.tables
     return Scope(
-        tuple(table for name, table in TABLES.items() if name in names),
+        connector.catalogue.select(request.tables or connector.tables),
         tuple(window for window in windows if window is not None),
         version,
         tuple(
@@ -56,6 +81,33 @@ def resolve_scope(client: MatomoClient, connector: Connector, request: SyncReque
             if site not in visible and not request.sites
         ),
     )
+
+
+def window_of(site: Site, request: SyncRequest, connector: Connector, now: datetime) -> Window | None:
+    """Return the days of a site that a request is about, or None where there are none.
+
+    By default the last ``backfill_days`` up to yesterday at the site. An explicit window wins, up to the site's
+    today. Before the site's creation Matomo has nothing, so no window begins earlier.
+    """
+    today = site.today(now)
+    yesterday = today - ONE_DAY
+    if request.start_date:
+        first = request.start_date
+        last = min(request.end_date or yesterday, today)
+        recheck_from = first
+    else:
+        first = today - timedelta(days=connector.backfill_days)
+        last = yesterday
+        incremental = request.mode == "incremental"
+        recheck_from = today - timedelta(days=connector.trailing_days) if incremental else first
+    first = max(first, site.created)
+    open_day = None if request.start_date else today
+    return Window(site, first, last, max(recheck_from, first), open_day) if first <= last else None
+
+
+def is_final(site: Site, day: date, connector: Connector, now: datetime) -> bool:
+    """Return whether a day extracted now need not be refetched by itself: the trailing days will have passed it."""
+    return day <= site.today(now) - timedelta(days=connector.trailing_days)
 
 
 def _table_problems(connector: Connector, request: SyncRequest) -> list[str]:

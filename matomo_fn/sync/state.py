@@ -2,92 +2,48 @@
 
 import gzip
 import json
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import date, datetime
-from enum import StrEnum
 from pathlib import Path
 from typing import Any
 
-from matomo_fn.catalogue import SYNC_LOG, SYNC_STATE, SYNC_STATE_DESCRIPTION, Table
+from matomo_fn.catalogue import SYNC_LOG, SYNC_STATE, SYNC_STATE_DESCRIPTION, Catalogue
 from matomo_fn.config.connector import Connector
+from matomo_fn.days import Days, Range
 from matomo_fn.errors import InputError
-from matomo_fn.slices import Slice, days_between
-from matomo_fn.sync.plan import Window
+from matomo_fn.slices import Slice, Stream
+from matomo_fn.sync.outcome import KnownSlice, LogEntry, Run, Status
+from matomo_fn.sync.scope import Window
 from matomo_fn.values import utf8
 from matomo_fn.warehouse import sql
 from matomo_fn.warehouse.protocol import Warehouse
-from matomo_fn.warehouse.tables import append_rows, ensure_table, ensure_view
+from matomo_fn.warehouse.tables import Stamp, append_rows, ensure_table, ensure_view
 
 
-class Status(StrEnum):
-    """What became of a slice in a run."""
+class Snapshot:
+    """What is known of some slices at one moment.
 
-    WRITTEN = "written"
-    UNCHANGED = "unchanged"
-    PENDING = "pending"
-    FAILED = "failed"
-
-    @property
-    def is_good(self) -> bool:
-        """Whether the table has what Matomo answered."""
-        return self in (Status.WRITTEN, Status.UNCHANGED)
-
-
-@dataclass(frozen=True, slots=True)
-class KnownSlice:
-    """What the log's newest row says of a slice; ``is_intact``: the table still has the very rows it speaks of."""
-
-    status: Status
-    row_count: int
-    content_hash: str | None
-    written_run_id: str | None
-    request_id: str
-    is_intact: bool
-
-
-UNKNOWN = KnownSlice(Status.FAILED, 0, None, None, "", is_intact=False)
-
-
-@dataclass(frozen=True, slots=True)
-class LogEntry:
-    """One row to append to the log; ``row_count`` and ``content_hash`` tell of the table, not of the answer."""
-
-    slice: Slice
-    status: Status
-    row_count: int
-    content_hash: str | None
-    has_others: bool
-    is_final: bool
-    written_run_id: str | None
-    error: str | None = None
-    visits_difference: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class Due:
-    """The days to ask by (table, site id), and what is known of the slices among them.
-
-    ``open``: no good answer of these is in the table. ``recheck``: known, but asked again all the same.
+    ``settled``: by stream, the days that need not be refetched by themselves. ``known``: what the log's newest row
+    says of each slice that may be extracted.
     """
 
-    open: Mapping[tuple[str, str], list[date]] = field(default_factory=dict)
-    recheck: Mapping[tuple[str, str], list[date]] = field(default_factory=dict)
-    known: Mapping[Slice, KnownSlice] = field(default_factory=dict)
+    def __init__(
+        self, settled: Mapping[Stream, Days] | None = None, known: Mapping[Slice, KnownSlice] | None = None
+    ) -> None:
+        self.settled = settled or {}
+        self.known = known or {}
+        by_stream: dict[Stream, list[date]] = {}
+        for slice_ in self.known:
+            by_stream.setdefault(slice_.stream, []).append(slice_.date)
+        self._known_days = {stream: Days.of(days) for stream, days in by_stream.items()}
 
-    @property
-    def slices(self) -> int:
-        """How many slices there are to ask."""
-        return sum(len(days) for part in (self.open, self.recheck) for days in part.values())
+    def known_days(self, stream: Stream) -> Days:
+        """Return the days of a stream of which something is known."""
+        return self._known_days.get(stream, Days())
 
-
-@dataclass(frozen=True, slots=True)
-class Run:
-    """One execution; ``request_id`` stays the same where the same request is delivered again."""
-
-    id: str
-    request_id: str
-    started_at: datetime
+    def open_days(self, stream: Stream) -> list[date]:
+        """Return the days of a stream on which a slice is pending or failed, in order."""
+        return [day for day in self.known_days(stream) if not self.known[stream.slice(day)].status.is_good]
 
 
 class SyncState:
@@ -108,8 +64,8 @@ class SyncState:
         ensure_view(self._warehouse, SYNC_STATE, SYNC_LOG.column_names, query, SYNC_STATE_DESCRIPTION)
         return created
 
-    def void(self, table: str, *, run_id: str, at: datetime) -> None:
-        """Mark every slice of a table as pending: the table is gone and will be made anew."""
+    def invalidate(self, table: str, *, run_id: str, at: datetime) -> None:
+        """Mark every slice of a table as pending: the table is gone and will be created anew."""
         statement = sql.invalidate_slices(
             self._warehouse.dataset,
             table,
@@ -117,16 +73,16 @@ class SyncState:
             at=at,
             reason="the table was gone and has been created anew",
         )
-        self._warehouse.run(statement, f"void_{table}_{run_id}")
+        self._warehouse.run(statement, f"invalidate_{table}_{run_id}")
 
-    def refuse_foreign(self, tables: Sequence[Table], windows: Sequence[Window]) -> None:
+    def refuse_foreign(self, tables: Iterable[str], windows: Sequence[Window]) -> None:
         """Raise InputError where another connector fills the same sites' tables from another Matomo."""
         rows = self._warehouse.query(
             sql.foreign_slices(
                 self._warehouse.dataset,
                 self._connector.name,
                 self._connector.matomo_url,
-                [table.name for table in tables],
+                list(tables),
                 min(window.recheck_from for window in windows),
                 max(window.last for window in windows),
             )
@@ -140,45 +96,32 @@ class SyncState:
                     f"{self._connector.name!r} a dataset of its own, since tables tell sites by number alone"
                 )
 
-    def due(
-        self,
-        tables: Sequence[Table],
-        windows: Sequence[Window],
-        *,
-        incremental: bool,
-        request_id: str,
-        open_day_of: Collection[str] = (),
-    ) -> Due:
-        """Return what there is to ask.
+    def read(self, tables: Catalogue, windows: Sequence[Window], *, incremental: bool) -> Snapshot:
+        """Return what is known of the slices in the windows of some tables, which have to be there.
 
-        ``incremental``: of the windows only what is not settled and the days to recheck, and open slices of any
-        age before them; otherwise every day of the windows. Slices that an earlier run of the same request handled
-        well (it was cut off and is delivered again) are left out. ``open_day_of``: tables that are also asked for
-        the sites' present day.
+        ``incremental``: also what is settled, and what is open before the windows, of any age; otherwise every day
+        of the windows is due in any case.
         """
-        names = [table.name for table in tables]
         dataset, connector = self._warehouse.dataset, self._connector.name
         first = min(window.first for window in windows)
-        last = max((window.open_day if open_day_of else None) or window.last for window in windows)
+        last = max(window.open_day or window.last for window in windows)
         recheck_from = min(window.recheck_from for window in windows)
-        settled: dict[tuple[str, str], set[date]] = {}
+        settled: dict[Stream, Days] = {}
         older: list[date] = []
         if incremental:
             older = [row["date"] for row in self._warehouse.query(sql.older_open_days(dataset, connector, first))]
-            for row in self._warehouse.query(sql.settled_runs(dataset, connector, first, last)):
-                days = settled.setdefault((row["table_name"], row["website_id"]), set())
-                days.update(days_between(row["first_day"], row["last_day"]))
-        rows = self._warehouse.query(sql.known_slices(dataset, connector, tables, first, last, recheck_from, older))
-        known = {_slice(row): _known(row) for row in rows}
-        return _due(names, windows, settled, known, request_id, open_day_of)
+            settled = _settled(tables, self._warehouse.query(sql.settled_runs(dataset, connector, first, last)))
+        span = sql.Span(first, last, recheck_from, Days.of(older))
+        rows = self._warehouse.query(sql.known_slices(dataset, connector, list(tables.values()), span))
+        return Snapshot(settled, {_slice(tables, row): _known(row) for row in rows})
 
-    def append(self, run: Run, entries: Iterable[LogEntry], folder: Path, *, batch: int, logged_at: datetime) -> None:
+    def append(self, run: Run, entries: Iterable[LogEntry], folder: Path, stamp: Stamp) -> None:
         """Append a row for each entry; ``folder`` takes the file that is loaded."""
-        path = folder / f"log_{batch}.json.gz"
+        path = folder / f"log_{stamp.batch}.json.gz"
         with gzip.open(path, "wb", compresslevel=1) as file:
             for entry in entries:
-                file.write(utf8(self._line(run, entry, logged_at)))
-        append_rows(self._warehouse, SYNC_LOG, [path], run_id=run.id, batch=batch)
+                file.write(utf8(self._line(run, entry, stamp.at)))
+        append_rows(self._warehouse, SYNC_LOG, [path], stamp)
         path.unlink()
 
     def _line(self, run: Run, entry: LogEntry, logged_at: datetime) -> str:
@@ -205,45 +148,17 @@ class SyncState:
         return json.dumps(row, ensure_ascii=False) + "\n"
 
 
-def all_open(tables: Sequence[Table], windows: Sequence[Window], open_day_of: Collection[str] = ()) -> Due:
-    """Return what there is to ask where nothing is known yet: every day of every window."""
-    names = [table.name for table in tables]
-    return _due(names, windows, {}, {}, "", open_day_of)
+def _settled(tables: Catalogue, rows: Iterable[Mapping[str, Any]]) -> dict[Stream, Days]:
+    ranges: dict[Stream, list[Range]] = {}
+    for row in rows:
+        if row["table_name"] in tables:
+            stream = tables[row["table_name"]].stream(row["website_id"], row["segment"])
+            ranges.setdefault(stream, []).append((row["first_day"], row["last_day"]))
+    return {stream: Days.joined(found) for stream, found in ranges.items()}
 
 
-def _due(
-    tables: Sequence[str],
-    windows: Sequence[Window],
-    settled: Mapping[tuple[str, str], set[date]],
-    known: Mapping[Slice, KnownSlice],
-    request_id: str,
-    open_day_of: Collection[str],
-) -> Due:
-    """Sort the days of the windows into those that are open and those that are rechecked."""
-    to_open: dict[tuple[str, str], list[date]] = {}
-    to_recheck: dict[tuple[str, str], list[date]] = {}
-    older: dict[tuple[str, str], list[date]] = {}
-    for slice_, state in known.items():
-        if not state.status.is_good:
-            older.setdefault((slice_.table, slice_.website_id), []).append(slice_.date)
-    for window in windows:
-        for table in tables:
-            target = (table, window.site.id)
-            days = set(window.days) - {day for day in settled.get(target, ()) if day < window.recheck_from}
-            if window.open_day and table in open_day_of:
-                days.add(window.open_day)
-            days.update(day for day in older.get(target, ()) if window.site.created <= day < window.first)
-            for day in sorted(days):
-                state = known.get(Slice(table, window.site.id, "", day), UNKNOWN)
-                if not state.status.is_good:
-                    to_open.setdefault(target, []).append(day)
-                elif state.request_id != request_id:
-                    to_recheck.setdefault(target, []).append(day)
-    return Due(to_open, to_recheck, known)
-
-
-def _slice(row: Mapping[str, Any]) -> Slice:
-    return Slice(row["table_name"], row["website_id"], row["segment"], row["date"])
+def _slice(tables: Catalogue, row: Mapping[str, Any]) -> Slice:
+    return tables[row["table_name"]].stream(row["website_id"], row["segment"]).slice(row["date"])
 
 
 def _known(row: Mapping[str, Any]) -> KnownSlice:

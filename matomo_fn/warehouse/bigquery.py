@@ -326,8 +326,8 @@ def _digest(files: Sequence[Path]) -> str:
 def _field(column: Column) -> bigquery.SchemaField:
     mode = "REPEATED" if column.repeated else "REQUIRED" if column.required else "NULLABLE"
     fields = [_field(field) for field in column.fields]
-    kind = "RECORD" if fields else str(column.kind)  # the API's older name, which the emulator asks for
-    return bigquery.SchemaField(column.name, kind, mode, description=column.description, fields=fields)
+    type_name = "RECORD" if fields else str(column.type)  # the API's older name, which the emulator asks for
+    return bigquery.SchemaField(column.name, type_name, mode, description=column.description, fields=fields)
 
 
 def _type_name(field: bigquery.SchemaField) -> str:

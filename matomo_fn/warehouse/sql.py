@@ -5,22 +5,12 @@ analyzer. Column lists are always spelled out; dates stand as literals, since on
 """
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from matomo_fn.catalogue import (
-    ACTION_FIELDS,
-    PAGE_TITLES,
-    PAGES,
-    STAMP_COLUMNS,
-    SYNC_LOG,
-    VISIT_ACTIONS_OF_VISIT,
-    VISITS,
-    Column,
-    Schema,
-    Table,
-)
-from matomo_fn.slices import Slice, runs_of_days
+from matomo_fn.catalogue import PAGE_TITLES, STAMP_COLUMNS, SYNC_LOG, Column, Schema, Table, View
+from matomo_fn.days import Days
+from matomo_fn.slices import Slice
 
 # Days before its own on which a visit may have stood: it ends after 30 minutes without an action, so one would do.
 _MOVED_DAYS = 2
@@ -72,7 +62,7 @@ def replace_slices(
     values += [literal(synced_at), literal(run_id)]
     return (
         f"merge {table_name(dataset, table.name)} t using {table_name(dataset, staging)} s on false "
-        f"when not matched by source and {in_slices('t', slices, has_segment=not table.is_log)} then delete "
+        f"when not matched by source and {in_slices('t', slices, has_segment=table.has_segment)} then delete "
         f"when not matched by target then insert ({', '.join(names)}) values ({', '.join(values)})"
     )
 
@@ -85,7 +75,7 @@ def delete_moved_visits(dataset: str, table: Table, staging: str, slices: Iterab
     """
     written = set(slices)
     earlier = [timedelta(days=days) for days in range(1, _MOVED_DAYS + 1)]
-    before = {replace(slice_, date=slice_.date - back) for slice_ in written for back in earlier} - written
+    before = {slice_.stream.slice(slice_.date - back) for slice_ in written for back in earlier} - written
     if not before:
         return None
     return (
@@ -94,16 +84,19 @@ def delete_moved_visits(dataset: str, table: Table, staging: str, slices: Iterab
     )
 
 
-def find_page_titles(dataset: str, staging: str, slices: Iterable[Slice]) -> str:
-    """Return the statement that puts the title seen most under each page's URL that day, or NULL, into a table."""
+def find_page_titles(dataset: str, pages: Table, staging: str, slices: Collection[Slice]) -> str:
+    """Return the statement that puts the title seen most under each page's URL that day, or NULL, into a table.
+
+    The titles come from the table of visits that ``pages`` names.
+    """
     names = ", ".join(column.name for column in PAGE_TITLES)
-    slices = set(slices)
     return (
         f"insert into {table_name(dataset, staging)} ({names}) "
-        f"select distinct p.date, p.website_id, p.page_url, b.title from {table_name(dataset, PAGES)} p left join ("
+        f"select distinct p.date, p.website_id, p.page_url, b.title from {table_name(dataset, pages.name)} p "
+        "left join ("
         "select c.date, c.website_id, c.url, c.title from ("
         "select v.date, v.website_id, a.url, a.title, count(*) as views "
-        f"from {table_name(dataset, VISITS.name)} v, unnest(v.actions) a "
+        f"from {table_name(dataset, pages.titles_from)} v, unnest(v.actions) a "
         f"where {in_slices('v', slices, has_segment=False)} and a.type = 'action' "
         "and a.url is not null and a.title is not null group by v.date, v.website_id, a.url, a.title) c "
         "where true qualify row_number() over ("
@@ -113,24 +106,20 @@ def find_page_titles(dataset: str, staging: str, slices: Iterable[Slice]) -> str
     )
 
 
-def set_page_titles(dataset: str, staging: str, slices: Iterable[Slice]) -> str:
+def set_page_titles(dataset: str, pages: Table, staging: str, slices: Collection[Slice]) -> str:
     """Return the statement that gives pages the titles that such a table has for them."""
     return (
-        f"merge {table_name(dataset, PAGES)} t using {table_name(dataset, staging)} s "
+        f"merge {table_name(dataset, pages.name)} t using {table_name(dataset, staging)} s "
         f"on {in_slices('t', slices)} and t.date = s.date and t.website_id = s.website_id and t.page_url = s.url "
         "when matched and t.page_title is distinct from s.title then update set page_title = s.title"
     )
 
 
-def visit_actions_view(dataset: str) -> str:
-    """Return the query of the view with one row an action."""
-    columns = ["v.date", "v.website_id", "v.visit_id", "v.visitor_id", "v.user_id", "action_offset + 1 as action_index"]
-    columns += [f"a.{field.name}" for field in ACTION_FIELDS]
-    columns += [f"v.{name}" for name in VISIT_ACTIONS_OF_VISIT]
-    return (
-        f"select {', '.join(columns)} from {table_name(dataset, VISITS.name)} v, "
-        "unnest(v.actions) a with offset action_offset"
-    )
+def view_query(dataset: str, table: str, view: View) -> str:
+    """Return the query of a view of a table."""
+    columns = ", ".join(_selected(column.name, expression) for column, expression in view.columns)
+    elements = f", unnest(t.{view.unnest}) e with offset element_offset" if view.unnest else ""
+    return f"select {columns} from {table_name(dataset, table)} t{elements}"
 
 
 def append_rows(dataset: str, schema: Schema, staging: str) -> str:
@@ -141,7 +130,7 @@ def append_rows(dataset: str, schema: Schema, staging: str) -> str:
     )
 
 
-def in_slices(alias: str, slices: Iterable[Slice], *, has_segment: bool = True) -> str:
+def in_slices(alias: str, slices: Collection[Slice], *, has_segment: bool = True) -> str:
     """Return the condition that a row belongs to one of the slices, all of one table (with a segment, or without).
 
     Sites with the same days share their term, and consecutive days are one ``between``, so that the statement
@@ -163,7 +152,7 @@ def in_slices(alias: str, slices: Iterable[Slice], *, has_segment: bool = True) 
 
 def in_days(alias: str, days: Iterable[date]) -> str:
     """Return the condition that a row's date is one of the days."""
-    runs = runs_of_days(days)
+    runs = Days.of(days).ranges
     single = [first for first, last in runs if first == last]
     terms = [f"{alias}.date between {literal(first)} and {literal(last)}" for first, last in runs if first != last]
     if single:
@@ -208,35 +197,37 @@ def settled_runs(dataset: str, connector: str, first: date, last: date) -> str:
     )
 
 
-def known_slices(
-    dataset: str,
-    connector: str,
-    tables: Sequence[Table],
-    first: date,
-    last: date,
-    recheck_from: date,
-    older: Sequence[date],
-) -> str:
-    """Return the query for what is known of the slices that may be asked again.
+@dataclass(frozen=True, slots=True)
+class Span:
+    """The days that a run looks at: ``first`` to ``last``, closely since ``recheck_from``, and some ``older`` ones."""
 
-    These are the open ones between ``first`` and ``last`` and on the ``older`` days, and all since
-    ``recheck_from``; for the latter ``is_intact`` tells whether the table still has the very rows that the log
-    speaks of. So a run that died between merge and log, and rows that somebody deleted, are found out.
+    first: date
+    last: date
+    recheck_from: date
+    older: Days
+
+
+def known_slices(dataset: str, connector: str, tables: Sequence[Table], span: Span) -> str:
+    """Return the query for what is known of the slices that may be refetched.
+
+    These are the open ones of the span, and all since ``recheck_from``; for the latter ``is_intact`` tells whether
+    the table still has the very rows that the log speaks of. So a run that died between merge and log, and rows that
+    somebody deleted, are found out.
     """
-    days = f"l.date between {literal(first)} and {literal(last)}"
-    if older:
-        days = f"({days} or {in_days('l', older)})"
+    days = f"l.date between {literal(span.first)} and {literal(span.last)}"
+    if span.older:
+        days = f"({days} or {in_days('l', span.older)})"
     window = f"l.connector = {literal(connector)} and {days}"
-    present = " union all ".join(_present(dataset, table, recheck_from, last) for table in tables)
+    present = " union all ".join(_present(dataset, table, span.recheck_from, span.last) for table in tables)
     return (
         "select k.table_name, k.website_id, k.segment, k.date, k.status, k.row_count, k.content_hash, "
         f"k.written_run_id, k.request_id, "
-        f"k.date >= {literal(recheck_from)} and coalesce(p.row_count, 0) = k.row_count and "
+        f"k.date >= {literal(span.recheck_from)} and coalesce(p.row_count, 0) = k.row_count and "
         "(k.row_count = 0 or (p.first_run = k.written_run_id and p.last_run = k.written_run_id)) as is_intact "
         f"from (select {_names('l')} from {_newest(dataset, window)}) k left join ({present}) p "
         "on p.table_name = k.table_name and p.date = k.date and p.website_id = k.website_id and p.segment = k.segment "
         f"where k.table_name in ({', '.join(literal(table.name) for table in tables)}) "
-        f"and (k.date >= {literal(recheck_from)} or k.status in ('failed', 'pending') or not k.is_final)"
+        f"and (k.date >= {literal(span.recheck_from)} or k.status in ('failed', 'pending') or not k.is_final)"
     )
 
 
@@ -320,6 +311,10 @@ def _newest(dataset: str, condition: str) -> str:
 
 def _names(alias: str) -> str:
     return ", ".join(f"{alias}.{name}" for name in SYNC_LOG.column_names)
+
+
+def _selected(name: str, expression: str) -> str:
+    return expression if expression.endswith(f".{name}") else f"{expression} as {name}"
 
 
 def _definition(column: Column) -> str:

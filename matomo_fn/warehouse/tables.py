@@ -2,6 +2,7 @@
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 
@@ -14,6 +15,20 @@ from matomo_fn.warehouse import sql
 from matomo_fn.warehouse.protocol import STAGING_PREFIX, FoundTable, PartitionBy, Warehouse
 
 log = structlog.get_logger()
+
+
+@dataclass(frozen=True, slots=True)
+class Stamp:
+    """Who writes, and when: the run, the number of the batch within it, and the time that the rows get."""
+
+    run_id: str
+    batch: int
+    at: datetime
+
+    @property
+    def batch_id(self) -> str:
+        """What tells the batch from all others; it can stand in the name of a table."""
+        return f"{self.run_id}_{self.batch}"
 
 
 def ensure_table(warehouse: Warehouse, schema: Schema, partition_by: PartitionBy) -> bool:
@@ -39,7 +54,7 @@ def ensure_table(warehouse: Warehouse, schema: Schema, partition_by: PartitionBy
 
 
 def ensure_view(warehouse: Warehouse, name: str, columns: Sequence[str], query: str, description: str) -> None:
-    """Create a view, or make it anew where its columns are no longer those."""
+    """Create a view, or create it anew where its columns are no longer those."""
     found = warehouse.find_table(name)
     if found is not None and not found.is_view:
         raise SchemaMismatch(
@@ -50,20 +65,13 @@ def ensure_view(warehouse: Warehouse, name: str, columns: Sequence[str], query: 
 
 
 def replace_slices(
-    warehouse: Warehouse,
-    table: Table,
-    files: Sequence[Path],
-    slices: Collection[Slice],
-    *,
-    run_id: str,
-    batch: int,
-    synced_at: datetime,
+    warehouse: Warehouse, table: Table, files: Sequence[Path], slices: Collection[Slice], stamp: Stamp
 ) -> None:
     """Replace slices of a table by the rows of files, by one load and one merge."""
-    with _staging(warehouse, table.name, table.staged, f"{run_id}_{batch}") as staging:
+    with _staging(warehouse, table.name, table.staged, stamp.batch_id) as staging:
         warehouse.load(staging, files, f"load{staging.name}")
         statement = sql.replace_slices(
-            warehouse.dataset, table, staging.name, slices, run_id=run_id, synced_at=synced_at
+            warehouse.dataset, table, staging.name, slices, run_id=stamp.run_id, synced_at=stamp.at
         )
         warehouse.run(statement, f"merge{staging.name}")
         moved = sql.delete_moved_visits(warehouse.dataset, table, staging.name, slices) if table.is_log else None
@@ -71,19 +79,19 @@ def replace_slices(
             warehouse.run(moved, f"moved{staging.name}")
 
 
-def fill_page_titles(warehouse: Warehouse, slices: Collection[Slice], *, run_id: str, batch: int) -> None:
+def fill_page_titles(warehouse: Warehouse, pages: Table, slices: Collection[Slice], stamp: Stamp) -> None:
     """Give the pages of some slices the titles that the visits of those days saw most."""
-    with _staging(warehouse, "titles", PAGE_TITLES, f"{run_id}_{batch}") as staging:
-        warehouse.run(sql.find_page_titles(warehouse.dataset, staging.name, slices), f"find{staging.name}")
-        warehouse.run(sql.set_page_titles(warehouse.dataset, staging.name, slices), f"set{staging.name}")
+    with _staging(warehouse, "titles", PAGE_TITLES, stamp.batch_id) as staging:
+        warehouse.run(sql.find_page_titles(warehouse.dataset, pages, staging.name, slices), f"find{staging.name}")
+        warehouse.run(sql.set_page_titles(warehouse.dataset, pages, staging.name, slices), f"set{staging.name}")
 
 
-def append_rows(warehouse: Warehouse, schema: Schema, files: Sequence[Path], *, run_id: str, batch: int) -> None:
+def append_rows(warehouse: Warehouse, schema: Schema, files: Sequence[Path], stamp: Stamp) -> None:
     """Append the rows of files to a table, by one load and one insert.
 
     Not by a load into the table itself: a table takes 1,500 of those a day, and any number of inserts.
     """
-    with _staging(warehouse, schema.name, schema.columns, f"{run_id}_{batch}") as staging:
+    with _staging(warehouse, schema.name, schema.columns, stamp.batch_id) as staging:
         warehouse.load(staging, files, f"load{staging.name}")
         warehouse.run(sql.append_rows(warehouse.dataset, schema, staging.name), f"append{staging.name}")
 

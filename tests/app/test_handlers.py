@@ -60,7 +60,7 @@ def test_the_summary_says_what_was_done_with_each_table(place: Shop) -> None:
             "unchanged": 0,
             "pending": 0,
             "failed": 0,
-            "left": 0,
+            "remaining": 0,
             "seconds": 0,
         }
         for name in rows
@@ -105,7 +105,7 @@ def test_what_is_left_pending_and_failed_is_counted_apart(place: Shop) -> None:
 def test_a_dry_run_tells_the_plan_and_leaves_no_trace(place: Shop) -> None:
     """Not even the warehouse's file; of Matomo only the version and the sites are asked."""
     answer = place.post({**REQUEST, "dry_run": True})
-    each = {"slices": 2, "open": 2, "first_day": "2024-03-05", "last_day": "2024-03-06"}
+    each = {"slices": 2, "open": 2, "reasons": {"missing": 2}, "first_day": "2024-03-05", "last_day": "2024-03-06"}
     assert answer.status_code == 200
     assert answer.get_json() == {
         "status": "planned",

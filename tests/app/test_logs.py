@@ -87,11 +87,11 @@ def test_a_run_ends_with_exactly_one_line_that_sums_it_up(
 
 
 def test_a_run_that_had_no_time_left_is_a_warning(place: Shop, capfd: pytest.CaptureFixture[str]) -> None:
-    """Slices are left for the next run: nothing to mend, something to know."""
+    """Slices are left for the next run: nothing to fix, something to know."""
     # Version and sites come, each in time, and then less is left than the quarter that is kept for writing.
     place.matomo.faults.add(Fault(method="API.getMatomoVersion|SitesManager.*", delay=1.2))
     answer = place.post(REQUEST, MATOMO_FN_TIME_BUDGET="3").get_json()
-    assert (answer["status"], {table["left"] for table in answer["tables"].values()}) == ("partial", {2})
+    assert (answer["status"], {table["remaining"] for table in answer["tables"].values()}) == ("partial", {2})
     last = log_lines(capfd.readouterr().out)[-1]
     assert (last["message"], last["severity"], last["status"]) == ("run_finished", "WARNING", "partial")
 
@@ -112,7 +112,7 @@ def test_every_line_of_a_request_carries_its_trace(
     place.matomo.faults.add(Fault(method=COUNTRIES, in_bulk=False, message="too long"))
     place.post(REQUEST, headers=headers, GOOGLE_CLOUD_PROJECT="p")
     lines = log_lines(capfd.readouterr().out)
-    assert "range_asked_by_days" in {line["message"] for line in lines}
+    assert "range_split_into_days" in {line["message"] for line in lines}
     assert {line[TRACE_FIELD] for line in lines} == {f"projects/p/traces/{TRACE}"}
     assert {line.get(SPAN_FIELD) for line in lines} == {span}
     assert len({line["run_id"] for line in lines}) == 1

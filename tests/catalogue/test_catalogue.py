@@ -54,7 +54,7 @@ def test_every_table_has_the_slice_first_and_the_stamps_last(table: Table) -> No
     assert names[-2 - len(others) :] == [*others, "_synced_at", "_run_id"]
     assert len(set(names)) == len(names)
     assert table.columns == (*table.staged, *STAMP_COLUMNS)
-    assert table.staged == (*SLICE_COLUMNS, *table.shaped)
+    assert table.staged == (*SLICE_COLUMNS, *table.parsed)
 
 
 @every_table
@@ -77,10 +77,10 @@ def test_every_column_comes_from_somewhere(table: Table) -> None:
 @every_table
 def test_counts_and_amounts_are_0_where_absent_and_the_rest_is_null(table: Table) -> None:
     """An average or a bound of nothing is not 0, and a dimension is no number of things."""
-    for column in table.shaped:
+    for column in table.parsed:
         if column.absent is not None:
             assert column.absent == 0
-            assert column.kind in (ColumnType.INT64, ColumnType.FLOAT64)
+            assert column.type in (ColumnType.INT64, ColumnType.FLOAT64)
             assert column in table.metrics
     nulls = {column.name for column in table.metrics if column.absent is None}
     assert nulls <= {

@@ -88,7 +88,7 @@ def test_a_connectors_name_can_stand_in_a_secrets_name(name: str) -> None:
 def test_every_problem_is_reported_at_once() -> None:
     """In the order of the keys."""
     with pytest.raises(InputError) as raised:
-        read_request({"connector": "Shop", "start_date": "x", "tables": ["y"], "sites": ["z"], "mode": 1, "dry_run": 0})
+        read_request({"connector": "Shop", "start_date": "x", "tables": [1], "sites": ["z"], "mode": 1, "dry_run": 0})
     assert [problem.split(" ")[1].rstrip(":") for problem in raised.value.problems] == [
         "connector",
         "start_date",

@@ -50,7 +50,7 @@ def test_what_is_no_json_object_is_said_in_one_sentence(text: str | bytes, sente
 
 
 def test_every_problem_of_a_model_is_reported_at_once() -> None:
-    """One sentence a key; nobody has to mend and try four times."""
+    """One sentence a key; nobody has to fix and try four times."""
     with pytest.raises(InputError) as raised:
         read_model(Model, {"count": "3", "name": None, "on": 1, "share": "a lot", "nmae": "x"}, "it")
     assert raised.value.problems == (

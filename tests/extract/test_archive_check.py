@@ -9,10 +9,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from matomo_fn.days import Days
 from matomo_fn.errors import InvalidResponse, TokenRefused
-from matomo_fn.extract.archive_check import NOT_CHECKED, NOT_PROCESSED, Evidence
+from matomo_fn.extract.archive_check import NOT_CHECKED, NOT_PROCESSED, ArchiveCheck
 from matomo_fn.sites import Site
-from matomo_fn.slices import days_between
 from tests.support.recordings import Scripted, client_of, read
 
 if TYPE_CHECKING:
@@ -42,13 +42,13 @@ class Matomo:
         """Methods and dates, in order."""
         return [(method, form["date"]) for method, form in self.transport.asked]
 
-    def evidence(self, believe_until: date = FIRST) -> Evidence:
-        """Evidence of one site."""
-        return Evidence(client_of(self.transport), SITE, believe_until)
+    def check(self, believe_until: date = FIRST) -> ArchiveCheck:
+        """ArchiveCheck of one site."""
+        return ArchiveCheck(client_of(self.transport), SITE, believe_until)
 
     def _answer(self, method: str, form: Mapping[str, str]) -> object:
         first, last = map(date.fromisoformat, form["date"].split(","))
-        days = list(days_between(first, last))
+        days = list(Days.between(first, last))
         if method == "Live.getLastVisitsDetails":
             if self.log_is_off:
                 return DISABLED
@@ -65,14 +65,14 @@ class Matomo:
 def test_a_day_with_visits_and_an_empty_report_is_believed() -> None:
     """A day may have visits and no event, no campaign: the summary says that it is made."""
     matomo = Matomo({day(0)}, {day(0)})
-    assert matomo.evidence().doubts([day(0)]) == {day(0): None}
+    assert matomo.check().pending_reasons([day(0)]) == {day(0): None}
     assert matomo.asked == [("VisitsSummary.get", "2026-11-01,2026-11-01")]
 
 
 def test_an_empty_day_is_believed_when_the_visits_log_has_none_either() -> None:
     """One question for the whole stretch of days."""
     matomo = Matomo()
-    assert matomo.evidence().doubts([day(2), day(0), day(1)]) == {day(0): None, day(1): None, day(2): None}
+    assert matomo.check().pending_reasons([day(2), day(0), day(1)]) == {day(0): None, day(1): None, day(2): None}
     assert matomo.asked == [
         ("VisitsSummary.get", "2026-11-01,2026-11-03"),
         ("Live.getLastVisitsDetails", "2026-11-01,2026-11-03"),
@@ -82,13 +82,17 @@ def test_an_empty_day_is_believed_when_the_visits_log_has_none_either() -> None:
 def test_a_day_that_is_not_processed_is_doubted() -> None:
     """The log has a visit and the summary none: what the warehouse has stays."""
     matomo = Matomo({day(1)})
-    assert matomo.evidence().doubts([day(0), day(1), day(2)]) == {day(0): None, day(1): NOT_PROCESSED, day(2): None}
+    assert matomo.check().pending_reasons([day(0), day(1), day(2)]) == {
+        day(0): None,
+        day(1): NOT_PROCESSED,
+        day(2): None,
+    }
 
 
 def test_days_that_are_apart_are_asked_about_apart() -> None:
     """What lies between them is nobody's question."""
     matomo = Matomo({day(4)})
-    assert matomo.evidence().doubts([day(0), day(5)]) == {day(0): None, day(5): None}
+    assert matomo.check().pending_reasons([day(0), day(5)]) == {day(0): None, day(5): None}
     assert [span for method, span in matomo.asked if method.startswith("Live")] == [
         "2026-11-01,2026-11-01",
         "2026-11-06,2026-11-06",
@@ -97,17 +101,17 @@ def test_days_that_are_apart_are_asked_about_apart() -> None:
 
 def test_a_stretch_of_unprocessed_days_is_asked_about_day_by_day_up_to_a_bound() -> None:
     """Where archiving stands still for months, the rest is doubted without a question and left to later runs."""
-    days = list(days_between(day(0), day(99)))
+    days = list(Days.between(day(0), day(99)))
     matomo = Matomo(set(days))
-    doubts = matomo.evidence().doubts(days)
-    assert [doubts[one] for one in days] == [NOT_PROCESSED] * 31 + [NOT_CHECKED] * 69
+    reasons = matomo.check().pending_reasons(days)
+    assert [reasons[one] for one in days] == [NOT_PROCESSED] * 31 + [NOT_CHECKED] * 69
     assert len(matomo.asked) == 1 + 31
 
 
 def test_the_last_of_a_stretch_is_no_question_too_many() -> None:
     """A visit on the last day ends the asking."""
     matomo = Matomo({day(0), day(1)})
-    assert matomo.evidence().doubts([day(0), day(1)]) == {day(0): NOT_PROCESSED, day(1): NOT_PROCESSED}
+    assert matomo.check().pending_reasons([day(0), day(1)]) == {day(0): NOT_PROCESSED, day(1): NOT_PROCESSED}
     assert len(matomo.asked) == 3
 
 
@@ -115,17 +119,17 @@ def test_without_a_visits_log_zeros_are_believed_once_the_day_is_old() -> None:
     """Past the trailing days; before, the day is asked for again by the next run."""
     matomo = Matomo()
     matomo.log_is_off = True
-    doubts = matomo.evidence(believe_until=day(1)).doubts([day(0), day(1), day(2)])
-    assert (doubts[day(0)], doubts[day(1)]) == (None, None)
-    assert str(doubts[day(2)]).startswith("the day is recent and empty, and the visits log cannot tell")
-    assert "Visits log is deactivated" in str(doubts[day(2)])
+    reasons = matomo.check(believe_until=day(1)).pending_reasons([day(0), day(1), day(2)])
+    assert (reasons[day(0)], reasons[day(1)]) == (None, None)
+    assert str(reasons[day(2)]).startswith("the day is recent and empty, and the visits log cannot tell")
+    assert "Visits log is deactivated" in str(reasons[day(2)])
 
 
 def test_a_visits_log_that_fails_in_the_middle_keeps_what_it_said_before() -> None:
     """A day that is known to be unprocessed stays so, however old."""
     matomo = Matomo({day(0)})
     answer = matomo.transport
-    evidence = Evidence(
+    check = ArchiveCheck(
         client_of(
             Scripted(
                 lambda method, form: (
@@ -138,7 +142,7 @@ def test_a_visits_log_that_fails_in_the_middle_keeps_what_it_said_before() -> No
         SITE,
         day(9),
     )
-    assert evidence.doubts([day(0), day(1), day(2)]) == {day(0): NOT_PROCESSED, day(1): None, day(2): None}
+    assert check.pending_reasons([day(0), day(1), day(2)]) == {day(0): NOT_PROCESSED, day(1): None, day(2): None}
     assert answer.asked == []
 
 
@@ -147,28 +151,28 @@ def test_a_summary_that_fails_leaves_the_day_in_doubt() -> None:
     matomo = Matomo()
 
     matomo.summary = lambda _: {"2026-11-01": 70, "2026-11-02": []}
-    doubts = matomo.evidence().doubts([day(0), day(1)])
-    assert str(doubts[day(0)]).startswith("whether the day is empty is not known: VisitsSummary.get answers 70")
-    assert doubts[day(1)] is None
+    reasons = matomo.check().pending_reasons([day(0), day(1)])
+    assert str(reasons[day(0)]).startswith("whether the day is empty is not known: VisitsSummary.get answers 70")
+    assert reasons[day(1)] is None
 
 
 def test_what_is_known_is_not_asked_again() -> None:
     """Eleven empty tables of one day cost one question."""
     matomo = Matomo({day(1)}, {day(1)})
-    evidence = matomo.evidence()
-    first = evidence.doubts([day(0), day(1)])
+    check = matomo.check()
+    first = check.pending_reasons([day(0), day(1)])
     asked = len(matomo.asked)
-    assert evidence.doubts([day(1), day(0)]) == first
-    assert evidence.doubts([]) == {}
+    assert check.pending_reasons([day(1), day(0)]) == first
+    assert check.pending_reasons([]) == {}
     assert len(matomo.asked) == asked
 
 
 def test_a_summary_that_was_got_anyway_is_not_asked_for_a_second_time() -> None:
     """Zeros in it leave only the question to the visits log."""
     matomo = Matomo({day(1)})
-    evidence = matomo.evidence()
-    evidence.learn({day(0): {"nb_visits": 5}, day(1): [], day(2): {"nb_visits": "0"}})
-    assert evidence.doubts([day(0), day(1), day(2)]) == {day(0): None, day(1): NOT_PROCESSED, day(2): None}
+    check = matomo.check()
+    check.note({day(0): {"nb_visits": 5}, day(1): [], day(2): {"nb_visits": "0"}})
+    assert check.pending_reasons([day(0), day(1), day(2)]) == {day(0): None, day(1): NOT_PROCESSED, day(2): None}
     assert {method for method, _ in matomo.asked} == {"Live.getLastVisitsDetails"}
 
 
@@ -176,9 +180,9 @@ def test_a_summary_that_was_got_anyway_is_not_asked_for_a_second_time() -> None:
 def test_a_learned_error_proves_nothing(answer: object) -> None:
     """The day is asked about like one that nobody has learned."""
     matomo = Matomo({day(0)}, {day(0)})
-    evidence = matomo.evidence()
-    evidence.learn({day(0): answer})
-    assert evidence.doubts([day(0)]) == {day(0): None}
+    check = matomo.check()
+    check.note({day(0): answer})
+    assert check.pending_reasons([day(0)]) == {day(0): None}
     assert matomo.asked[0][0] == "VisitsSummary.get"
 
 
@@ -188,9 +192,9 @@ def test_the_recorded_unprocessed_day_is_doubted() -> None:
     reports = read("unprocessed_no_archive_daterange_VisitsSummary.get.json").reply
     transport = Scripted(lambda method, _: live if method.startswith("Live") else reports)
     paris = replace(SITE, timezone=UTC)
-    evidence = Evidence(client_of(transport), paris, day(0))
-    doubts = evidence.doubts([date(2026, 11, 10), date(2026, 11, 11), date(2026, 11, 12)])
-    assert NOT_PROCESSED in doubts.values()
+    check = ArchiveCheck(client_of(transport), paris, day(0))
+    reasons = check.pending_reasons([date(2026, 11, 10), date(2026, 11, 11), date(2026, 11, 12)])
+    assert NOT_PROCESSED in reasons.values()
 
 
 # ---- several threads
@@ -203,56 +207,12 @@ def in_thread(work: Callable[[], object]) -> tuple[threading.Thread, list[object
     return thread, results
 
 
-def waits(thread: threading.Thread) -> bool:
-    """Whether it is still at it after a moment."""
-    thread.join(0.05)
-    return thread.is_alive()
-
-
-@pytest.mark.timeout(10)
-def test_who_needs_an_announced_day_waits_until_it_is_learned() -> None:
-    """So nobody asks for its summary a second time."""
-    matomo = Matomo()
-    evidence = matomo.evidence()
-    evidence.expect([day(0), day(1)])
-    thread, results = in_thread(lambda: evidence.doubts([day(0), day(1)]))
-    assert waits(thread)
-    evidence.learn({day(0): {"nb_visits": 2}})
-    assert waits(thread)
-    evidence.learn({day(1): {"nb_visits": 2}})
-    thread.join()
-    assert results == [{day(0): None, day(1): None}]
-    assert matomo.asked == []
-
-
-@pytest.mark.timeout(10)
-def test_who_waits_for_a_summary_that_does_not_come_asks_for_it() -> None:
-    """The job that was to bring it failed, or ran out of time, and took its announcement back."""
-    matomo = Matomo({day(0)}, {day(0)})
-    evidence = matomo.evidence()
-    evidence.expect([day(0)])
-    thread, results = in_thread(lambda: evidence.doubts([day(0)]))
-    assert waits(thread)
-    evidence.settle([day(0), day(5)])
-    thread.join()
-    assert results == [{day(0): None}]
-    assert [method for method, _ in matomo.asked] == ["VisitsSummary.get"]
-
-
-@pytest.mark.timeout(10)
-def test_a_day_that_nobody_announced_is_not_waited_for() -> None:
-    """Other days may be announced meanwhile."""
-    evidence = Matomo().evidence()
-    evidence.expect([day(7)])
-    assert evidence.doubts([day(0)]) == {day(0): None}
-
-
 @pytest.mark.timeout(10)
 def test_many_threads_ask_once() -> None:
     """The first one asks, the others take its answer."""
     matomo = Matomo({day(1)})
-    evidence = matomo.evidence()
-    threads = [in_thread(lambda: evidence.doubts([day(0), day(1)])) for _ in range(8)]
+    check = matomo.check()
+    threads = [in_thread(lambda: check.pending_reasons([day(0), day(1)])) for _ in range(8)]
     for thread, _ in threads:
         thread.join()
     assert [results for _, results in threads] == [[{day(0): None, day(1): NOT_PROCESSED}]] * 8
@@ -263,9 +223,9 @@ def test_many_threads_ask_once() -> None:
 def test_a_refused_token_ends_the_asking_and_locks_nobody_out() -> None:
     """The next one is told the same and does not hang."""
     refused = read("error_bad_token_post_params_in_url.json").reply
-    evidence = Evidence(client_of(Scripted(lambda *_: refused)), SITE, day(0))
+    check = ArchiveCheck(client_of(Scripted(lambda *_: refused)), SITE, day(0))
     for _ in range(2):
         with pytest.raises(TokenRefused):
-            evidence.doubts([day(0)])
-    evidence.learn({day(0): {"nb_visits": 1}})
-    assert evidence.doubts([day(0)]) == {day(0): None}
+            check.pending_reasons([day(0)])
+    check.note({day(0): {"nb_visits": 1}})
+    assert check.pending_reasons([day(0)]) == {day(0): None}

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from matomo_fn.catalogue import PREBUILT, Table
 from matomo_fn.errors import InvalidResponse
-from matomo_fn.extract.report_rows import ParsedSlice, is_empty, shape, visits_of
+from matomo_fn.extract.report_rows import ParsedSlice, is_empty, parse_slice, visits_of
 from matomo_fn.values import utf8
 
 COUNTRY = PREBUILT["visitor_country"]
@@ -31,7 +31,7 @@ NO_NUMBERS = ["", " ", "n/a", "1,5", "6 min 13s", "€3", "1_0", "inf", "nan", "
 
 
 def shaped(table: Table, answer: object) -> ParsedSlice:
-    return shape(table, [(table.sources[0], answer)])
+    return parse_slice(table, [(table.sources[0], answer)])
 
 
 def rows(table: Table, answer: object) -> list[dict[str, Any]]:
@@ -291,7 +291,7 @@ def test_every_line_has_every_column_in_the_order_of_the_table() -> None:
     """The staging table is loaded by them."""
     for table in PREBUILT.values():
         answer = {"nb_visits": 1, "nb_pageviews": 1} if table.is_one_row else [{"label": "x", "referrer_type": 1}]
-        assert [list(row) for row in rows(table, answer)] == [[column.name for column in table.shaped]]
+        assert [list(row) for row in rows(table, answer)] == [[column.name for column in table.parsed]]
 
 
 # ---- shapes of answers
@@ -320,7 +320,7 @@ def test_a_report_of_one_row_takes_nothing_but_an_object_or_an_empty_list(answer
 
 @pytest.mark.parametrize("answer", [{}, {"value": 70}, {"1": {"nb_visits": 3}}, {"2026-11": {"nb_visits": 3}}])
 def test_an_object_without_any_field_of_the_report_is_an_error(answer: object) -> None:
-    """It would pass for a day of zeros: another shape, several sites or other periods."""
+    """It would pass for a day of zeros: another parse_slice, several sites or other periods."""
     with pytest.raises(InvalidResponse, match="an object without any of its fields"):
         rows(SUMMARY, answer)
 
@@ -345,11 +345,11 @@ def test_whatever_is_answered_ends_in_rows_or_in_an_error_of_the_answer(answer: 
     """No odd value ends the run, or the worker, by an exception of its own."""
     table = PREBUILT[name]
     try:
-        found = shape(table, [(source, answer) for source in table.sources[:1]])
+        found = parse_slice(table, [(source, answer) for source in table.sources[:1]])
     except InvalidResponse as error:
         assert str(error)  # noqa: PT017  # either outcome is fine
     else:
-        assert all(set(json.loads(line)) == {column.name for column in table.shaped} for line in found.lines)
+        assert all(set(json.loads(line)) == {column.name for column in table.parsed} for line in found.lines)
     assert is_empty(table, answer) in (True, False)
 
 
@@ -357,9 +357,9 @@ def test_the_direct_row_alone_is_taken_of_the_channels() -> None:
     """acquisition_referrer has the other channels row by row from their own reports."""
     table = PREBUILT["acquisition_referrer"]
     answer = [
-        {"label": name, "referrer_type": number} for number, name in [(1, "Direct LogEntry"), ("2", "Search Engines")]
+        {"label": name, "referrer_type": number} for number, name in [(1, "Direct Entry"), ("2", "Search Engines")]
     ]
-    assert [row["referrer"] for row in rows(table, answer)] == ["Direct LogEntry"]
+    assert [row["referrer"] for row in rows(table, answer)] == ["Direct Entry"]
     for odd in ([{"label": "x"}], [{"label": "x", "referrer_type": "direct"}]):
         with pytest.raises(InvalidResponse, match="referrer_type"):
             rows(table, odd)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from datetime import UTC, date, datetime, timedelta
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -13,18 +14,18 @@ from fake_matomo import FakeMatomo, Goal, World
 from fake_matomo import Site as SampleSite
 from matomo_fn.catalogue import PREBUILT, Source, Table
 from matomo_fn.config.token import Token
+from matomo_fn.days import Days
 from matomo_fn.deadline import Deadline
-from matomo_fn.errors import TokenRefused
-from matomo_fn.extract.archive_check import NOT_PROCESSED, Evidence
+from matomo_fn.extract.archive_check import NOT_PROCESSED, ArchiveCheck
+from matomo_fn.extract.extracted import ExtractContext, Extracted
+from matomo_fn.extract.extractor import extract
 from matomo_fn.extract.jobs import Job
-from matomo_fn.extract.report_rows import ParsedSlice, shape
-from matomo_fn.extract.reports import Extracted, Extraction, VisitsOptions
+from matomo_fn.extract.report_rows import ParsedSlice, parse_slice
 from matomo_fn.extract.worker_pool import WorkerPool
 from matomo_fn.matomo.client import MatomoClient
 from matomo_fn.matomo.rate_limit import RateLimit
 from matomo_fn.matomo.transport import HttpTransport, Reply
 from matomo_fn.sites import Site
-from matomo_fn.slices import days_between, runs_of_days
 from tests.support.recordings import Scripted, as_json, client_of
 
 if TYPE_CHECKING:
@@ -38,21 +39,29 @@ SUMMARY = PREBUILT["visits_summary"]
 EVENTS = PREBUILT["behaviour_event"]
 
 
-# No job here reads visits.
-VISITS_OPTIONS = VisitsOptions((), Path(), datetime(2026, 11, 21, tzinfo=UTC))
-
-
 def days(count: int) -> tuple[date, ...]:
     return tuple(FIRST + timedelta(days=index) for index in range(count))
 
 
 def job(*tables: Table, dates: Sequence[date]) -> Job:
-    return Job(SITE, "", tables, tuple(dates))
+    return Job(SITE, tables, Days.of(dates))
+
+
+def context_of(client: MatomoClient, stop: threading.Event, deadline: Deadline, site: Site = SITE) -> ExtractContext:
+    """What jobs are extracted with; no job here reads visits."""
+    return ExtractContext(
+        client,
+        VERSION,
+        {site.id: ArchiveCheck(client, site, FIRST)},
+        lambda: not stop.is_set() and deadline.allows_asking(),
+        Path(),
+        datetime(2026, 11, 21, tzinfo=UTC),
+    )
 
 
 def spans(form: Mapping[str, str]) -> list[date]:
     first, last = form["date"].split(",")
-    return list(days_between(date.fromisoformat(first), date.fromisoformat(last)))
+    return list(Days.between(date.fromisoformat(first), date.fromisoformat(last)))
 
 
 def rows_of(size: int) -> Callable[[str, Mapping[str, str]], object]:
@@ -70,8 +79,7 @@ def run(
     transport: Scripted, work: Job, *, deadline: Deadline | None = None, stop: threading.Event | None = None
 ) -> Iterator[Extracted]:
     client = client_of(transport)
-    extraction = Extraction(client, VERSION, deadline or Deadline(), stop or threading.Event(), VISITS_OPTIONS)
-    return extraction.run(work, Evidence(client, SITE, FIRST))
+    return extract(context_of(client, stop or threading.Event(), deadline or Deadline()), work)
 
 
 def asked(transport: Scripted, method: str = "UserCountry.getCountry") -> list[tuple[str, int]]:
@@ -151,7 +159,7 @@ def test_a_failing_range_costs_only_its_bad_day() -> None:
     found = {slice_.slice.date: slice_ for slice_ in run(transport, job(COUNTRY, dates=days(40)))}
     assert found.keys() == set(days(40))
     assert [day for day, slice_ in found.items() if slice_.error] == [bad]
-    assert found[bad].shaped is None
+    assert found[bad].content is None
     assert found[bad].error == (
         f"visitor_country of site 1 on {bad}: UserCountry.getCountry: Matomo says: Allowed memory size exhausted"
     )
@@ -171,7 +179,7 @@ def test_a_row_that_cannot_be_read_costs_its_slice() -> None:
         return {str(day): [{"label": "x", "nb_visits": 1, "max_actions": "many"}] for day in spans(form)}
 
     found = list(run(Scripted(answer), job(COUNTRY, PREBUILT["countries"], dates=days(1))))
-    assert [(slice_.slice.table, bool(slice_.shaped), bool(slice_.error)) for slice_ in found] == [
+    assert [(slice_.slice.table, bool(slice_.content), bool(slice_.error)) for slice_ in found] == [
         ("visitor_country", True, False),
         ("countries", False, True),
     ]
@@ -191,8 +199,8 @@ def test_an_unprocessed_day_is_pending_and_a_day_without_events_is_not() -> None
     found = {(p.slice.table, p.slice.date): p for p in run(Scripted(answer), job(SUMMARY, EVENTS, dates=days(2)))}
     for table in ("visits_summary", "behaviour_event"):
         assert found[table, days(2)[1]].pending == NOT_PROCESSED
-        assert found[table, days(2)[1]].shaped is None
-        shaped = found[table, FIRST].shaped
+        assert found[table, days(2)[1]].content is None
+        shaped = found[table, FIRST].content
         assert shaped
         assert shaped.row_count == (table == "visits_summary")
 
@@ -233,127 +241,6 @@ def test_a_run_that_is_stopped_ends_between_calls() -> None:
     assert len(transport.asked) == 1
 
 
-# ---- the crew
-
-
-def crew_of(
-    transport: Scripted, size: int, deadline: Deadline | None = None
-) -> tuple[WorkerPool, dict[str, Evidence], MatomoClient]:
-    client = client_of(transport)
-    return (
-        WorkerPool(client, VERSION, deadline or Deadline(), size, VISITS_OPTIONS),
-        {"1": Evidence(client, SITE, FIRST)},
-        client,
-    )
-
-
-def no_threads_left() -> bool:
-    return not [thread for thread in threading.enumerate() if thread.name.startswith("matomo_")]
-
-
-@pytest.mark.timeout(20)
-@pytest.mark.parametrize("size", [1, 2, 8])
-def test_the_slices_of_all_jobs_come_whatever_the_number_of_threads(size: int) -> None:
-    """More slices than fit into the queue, and more jobs than threads."""
-    crew, evidence, _ = crew_of(Scripted(rows_of(10)), size)
-    jobs = [job(table, dates=days(50)) for table in (SUMMARY, COUNTRY, EVENTS, PREBUILT["visitor_language"])]
-    found = list(crew.extract(jobs, evidence))
-    assert sorted((p.slice.table, p.slice.date) for p in found) == sorted(
-        (work.tables[0].name, day) for work in jobs for day in work.days
-    )
-    assert not crew.fatal
-    assert no_threads_left()
-
-
-def empties(method: str, form: Mapping[str, str]) -> object:
-    """A Matomo without a single visit."""
-    return [] if method.startswith("Live") else {str(day): [] for day in spans(form)}
-
-
-@pytest.mark.timeout(20)
-@pytest.mark.parametrize("size", [1, 4])
-def test_the_summary_is_asked_once_for_all_jobs_of_a_site(size: int) -> None:
-    """Whoever meets an empty day waits for the job that brings the summary."""
-    transport = Scripted(empties)
-    crew, evidence, _ = crew_of(transport, size)
-    jobs = [job(table, dates=days(20)) for table in (SUMMARY, COUNTRY, EVENTS)]
-    found = list(crew.extract(jobs, evidence))
-    assert all(slice_.shaped for slice_ in found)
-    assert len(found) == 60
-    assert asked(transport, "VisitsSummary.get") == [("2026-01-20", 20)]
-    assert len(asked(transport, "Live.getLastVisitsDetails")) == 1
-
-
-@pytest.mark.timeout(20)
-@pytest.mark.parametrize("size", [1, 4])
-def test_a_summary_job_that_fails_does_not_lock_the_others_out(size: int) -> None:
-    """They go on without its answers: their empty days are in doubt."""
-
-    def answer(method: str, form: Mapping[str, str]) -> object:
-        if method in ("VisitsSummary.get", "API.getBulkRequest"):
-            return {"result": "error", "message": "no"}
-        return empties(method, form)
-
-    crew, evidence, _ = crew_of(Scripted(answer), size)
-    found = list(crew.extract([job(SUMMARY, dates=days(3)), job(COUNTRY, dates=days(3))], evidence))
-    assert {(p.slice.table, bool(p.error), bool(p.pending)) for p in found} == {
-        ("visits_summary", True, False),
-        ("visitor_country", False, True),
-    }
-    assert len(found) == 6
-
-
-@pytest.mark.timeout(20)
-@pytest.mark.parametrize("size", [1, 4])
-def test_what_is_fatal_ends_the_run_and_is_told(size: int) -> None:
-    """A refused token: no thread asks on, and the caller knows why."""
-    refused = as_json({"result": "error", "message": "Unable to authenticate"}, 401)
-    transport = Scripted(lambda *_: refused)
-    crew, evidence, _ = crew_of(transport, size)
-    jobs = [job(table, dates=days(50)) for table in (SUMMARY, COUNTRY, EVENTS)]
-    assert list(crew.extract(jobs, evidence)) == []
-    assert isinstance(crew.fatal, TokenRefused)
-    assert len(transport.asked) <= size
-    assert no_threads_left()
-
-
-@pytest.mark.timeout(20)
-@pytest.mark.parametrize("size", [1, 4])
-@pytest.mark.parametrize("taken", [1, 70])
-def test_closing_the_iterator_early_ends_the_threads(size: int, taken: int) -> None:
-    """Also those that wait for room in the queue, or for a summary that will not come."""
-    crew, evidence, _ = crew_of(Scripted(rows_of(10)), size)
-    jobs = [job(table, dates=days(400)) for table in (SUMMARY, COUNTRY, EVENTS)]
-    slices = crew.extract(jobs, evidence)
-    for _ in range(taken):
-        next(slices)
-    slices.close()
-    assert no_threads_left()
-
-
-@pytest.mark.timeout(20)
-@pytest.mark.parametrize("size", [1, 4])
-def test_a_bug_in_a_worker_surfaces(size: int) -> None:
-    """It is neither swallowed nor does it leave the caller waiting."""
-
-    def answer(method: str, form: Mapping[str, str]) -> object:
-        if method == "VisitsSummary.get":
-            return ZeroDivisionError("a bug")
-        return empties(method, form) if method == "Live.getLastVisitsDetails" else rows_of(10)(method, form)
-
-    crew, evidence, _ = crew_of(Scripted(answer), size)
-    with pytest.raises(ZeroDivisionError, match="a bug"):
-        list(crew.extract([job(SUMMARY, dates=days(3)), job(COUNTRY, dates=days(3))], evidence))
-    assert no_threads_left()
-
-
-@pytest.mark.timeout(20)
-def test_no_job_is_no_slice() -> None:
-    """Nothing is due."""
-    crew, evidence, _ = crew_of(Scripted(empties), 4)
-    assert list(crew.extract([], evidence)) == []
-
-
 # ---- a slice does not depend on how it was asked
 
 # The clocks change in Paris on the 25th of October; the 3rd of November is without visits, the 13th has so many pages
@@ -381,7 +268,7 @@ ASKED = [
     *(date(2026, 11, 2), date(2026, 11, 3)),
     *(date(2026, 11, 13), date(2026, 11, 14)),
 ]
-RUNS = [list(days_between(first, last)) for first, last in runs_of_days(ASKED)]
+RUNS = [list(Days.between(first, last)) for first, last in Days.of(ASKED).ranges]
 
 
 @pytest.fixture(scope="module")
@@ -408,9 +295,9 @@ class Breaking:
             return as_json({"result": "error", "message": "Allowed memory size of 1 bytes exhausted"}, 500)
         return self._transport.post(method, form)
 
-    def clean(self, text: str) -> str:
+    def redact(self, text: str) -> str:
         """Clean a text as the real one does."""
-        return self._transport.clean(text)
+        return self._transport.redact(text)
 
 
 def breaking(matomo: FakeMatomo, breaks: str = "") -> Breaking:
@@ -428,9 +315,9 @@ def slices(client: MatomoClient, table: Table, slices: Sequence[Sequence[date]])
     found: dict[date, list[tuple[Source, object]]] = {}
     for source in table.sources_of(VERSION):
         for slice_ in slices:
-            for day, answer in client.report(source, "1", slice_).days.items():
+            for day, answer in client.report(source, "1", Days.of(slice_)).days.items():
                 found.setdefault(day, []).append((source, answer))
-    return {day: shape(table, found[day]) for day in ASKED}
+    return {day: parse_slice(table, found[day]) for day in ASKED}
 
 
 @pytest.fixture(scope="module")
@@ -442,7 +329,7 @@ def plain(matomo: FakeMatomo) -> dict[str, dict[date, ParsedSlice]]:
 # How many rows a page has, the days asked at once, and what breaks.
 FORMS: dict[str, tuple[int | None, list[list[date]], str]] = {
     "one day as D,D": (None, [[day] for day in ASKED], ""),
-    "one long range": (None, [list(days_between(ASKED[0], ASKED[-1]))], ""),
+    "one long range": (None, [list(Days.between(ASKED[0], ASKED[-1]))], ""),
     "in bulk after a range that failed": (None, RUNS, "ranges"),
     "one by one after a bulk call that failed": (None, RUNS, "ranges bulk"),
     "in pages of seven rows": (7, RUNS, ""),
@@ -479,11 +366,12 @@ def test_a_run_over_the_sample_gives_every_slice_of_every_table(
     """Jobs of all tables by four threads: each slice once, none failed, and the rows are those of plain ranges."""
     client = over_http(breaking(matomo))
     (site,) = client.sites()
-    jobs = [Job(site, "", (table,), tuple(ASKED)) for table in sorted(PREBUILT.values(), key=lambda t: t != SUMMARY)]
-    crew = WorkerPool(client, VERSION, Deadline(), 4, VISITS_OPTIONS)
-    found = list(crew.extract(jobs, {"1": Evidence(client, site, date(2026, 11, 18))}))
+    stop = threading.Event()
+    jobs = [Job(site, (table,), Days.of(ASKED)) for table in PREBUILT.values()]
+    pool = WorkerPool(4, stop)
+    found = list(pool.run(jobs, partial(extract, context_of(client, stop, Deadline(), site))))
     assert len(found) == len(PREBUILT) * len(ASKED)
-    assert {(p.slice.table, p.slice.date): p.shaped for p in found} == {
+    assert {(p.slice.table, p.slice.date): p.content for p in found} == {
         (name, day): shaped for name, by_day in plain.items() for day, shaped in by_day.items()
     }
-    assert crew.fatal is None
+    assert pool.fatal is None

@@ -261,7 +261,7 @@ def _small(text: str) -> str:
 def test_a_text_is_cleaned_of_the_token_in_every_spelling(spelling: str, token: str) -> None:
     """Whatever Matomo, PHP or a proxy makes of the token, nothing of it is left."""
     written = spellings(token)[spelling]
-    assert transport_to("http://localhost/", token).clean(f"before {written} after {written}") == (
+    assert transport_to("http://localhost/", token).redact(f"before {written} after {written}") == (
         "before *** after ***"
     )
 
@@ -270,8 +270,8 @@ def test_a_text_is_cleaned_of_the_token_in_every_spelling(spelling: str, token: 
 def test_no_text_is_changed_but_for_the_token(token: str, text: str, spelling: str) -> None:
     """A text without the token stays as it is; with it, the token is gone whatever its signs are."""
     transport = transport_to("http://localhost/", f"~{token}~")
-    assert transport.clean(text.replace("~", "")) == text.replace("~", "")
-    assert transport.clean(f"<{spellings(f'~{token}~')[spelling]}>") == "<***>"
+    assert transport.redact(text.replace("~", "")) == text.replace("~", "")
+    assert transport.redact(f"<{spellings(f'~{token}~')[spelling]}>") == "<***>"
 
 
 @pytest.mark.parametrize("token", [CANARY, WORDPRESS], ids=["matomo", "wordpress"])
@@ -293,7 +293,7 @@ def test_an_error_never_repeats_the_token(place: str, spelling: str, token: str)
         transport = transport_to(server.url, token)
         reply = transport.post("API.get", {})
     with pytest.raises(MatomoError) as raised:
-        parse_response(transport, "API.get", reply)
+        parse_response(transport.redact, "API.get", reply)
     shown = f"{raised.value}\n{''.join(traceback.format_exception(raised.value))}"
     assert_absent(token, error=shown)
     assert written not in shown
@@ -322,10 +322,10 @@ def test_the_token_has_no_representation() -> None:
 
 
 def test_a_refused_token_is_told_from_other_errors_over_the_wire() -> None:
-    """The sentence says which secret to mend and has nothing of Matomo's own text."""
+    """The sentence says which secret to fix and has nothing of Matomo's own text."""
     sent = answer(json.dumps({"result": "error", "message": f"Unable to authenticate with {CANARY}"}), "401 No")
     with WireServer(sent) as server:
         transport = transport_to(server.url)
         reply = transport.post("API.get", {})
     with pytest.raises(TokenRefused, match=r"^Matomo refused the token: it is wrong, expired or revoked\."):
-        parse_response(transport, "API.get", reply)
+        parse_response(transport.redact, "API.get", reply)

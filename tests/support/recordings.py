@@ -9,6 +9,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from matomo_fn.days import Days
 from matomo_fn.deadline import Deadline
 from matomo_fn.matomo.client import MatomoClient
 from matomo_fn.matomo.rate_limit import RateLimit
@@ -88,7 +89,7 @@ class Replay:
         self.asked.append((method, dict(form)))
         return self._reply
 
-    def clean(self, text: str) -> str:
+    def redact(self, text: str) -> str:
         """Leave a text as it is: a recording has no token in it."""
         return text
 
@@ -108,7 +109,7 @@ class Scripted:
             raise answer
         return answer if isinstance(answer, Reply) else as_json(answer)
 
-    def clean(self, text: str) -> str:
+    def redact(self, text: str) -> str:
         """Leave a text as it is."""
         return text
 
@@ -139,8 +140,8 @@ def answers_of(recording: Recording, source: Source) -> list[tuple[date, object]
     days = recording.days
     if days:
         client = client_of(Replay(recording.reply))
-        answered = client.report(replace(source, ranges=True), "1", days)
+        answered = client.report(replace(source, ranges=True), "1", Days.of(days))
     else:
         client = client_of(Replay(recording.reply), page_rows=1_000_000)
-        answered = client.report(replace(source, ranges=False), "1", [date(2026, 11, 12)])
+        answered = client.report(replace(source, ranges=False), "1", Days.of([date(2026, 11, 12)]))
     return list(answered.days.items())

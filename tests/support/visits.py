@@ -10,6 +10,7 @@ from matomo_fn.catalogue import VISITS
 from matomo_fn.extract.visit_rows import VisitParser
 from matomo_fn.extract.visits import VisitsOfDay
 from matomo_fn.sites import Site
+from matomo_fn.slices import Slice, Stream
 from matomo_fn.warehouse import sql
 from matomo_fn.warehouse.buffer import BufferedSlice
 from tests.support.local import Local
@@ -52,16 +53,16 @@ def reader_of(
     *,
     zone: Any = PARIS,
     exclude: Collection[str] = (),
-    may_go_on: Callable[[], bool] = lambda: True,
+    may_continue: Callable[[], bool] = lambda: True,
 ) -> VisitsOfDay:
     """A reader of days of site 1 that buffers into a folder."""
     site = Site("1", "Site", zone, date(2021, 1, 1))
-    return VisitsOfDay(client_of(transport), site, VisitParser(zone, exclude), folder, may_go_on)
+    return VisitsOfDay(client_of(transport), site, VisitParser(zone, exclude), folder, may_continue)
 
 
 def read_day(transport: Scripted, folder: Path, *, zone: Any = PARIS, exclude: Collection[str] = ()) -> BufferedSlice:
     """Read a closed day into a buffer."""
-    read = reader_of(transport, folder, zone=zone, exclude=exclude).read(DAY, LATER)
+    read = reader_of(transport, folder, zone=zone, exclude=exclude).read(Slice(Stream("visits", "1"), DAY), LATER)
     assert isinstance(read, BufferedSlice)
     return read
 
@@ -102,9 +103,9 @@ class OnTheWay:
                 form = {**form, "filter_limit": str(min(self._page, int(form["filter_limit"])))}
         return self._transport.post(method, form)
 
-    def clean(self, text: str) -> str:
+    def redact(self, text: str) -> str:
         """As the transport has it."""
-        return self._transport.clean(text)
+        return self._transport.redact(text)
 
 
 class LocalVisits(Local):

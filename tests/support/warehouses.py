@@ -7,7 +7,7 @@ import json
 import threading
 from typing import TYPE_CHECKING, Any
 
-from matomo_fn.catalogue import SYNC_LOG, TABLES, ColumnType
+from matomo_fn.catalogue import BUILT_IN, SYNC_LOG, ColumnType
 from matomo_fn.warehouse import sql
 
 if TYPE_CHECKING:
@@ -144,13 +144,15 @@ def rows_of(warehouse: Warehouse, table: Table) -> list[tuple[Any, ...]]:
     columns = [column for column in table.columns if column.name not in STAMPS]
     names = ", ".join(f"t.{column.name}" for column in columns)
     found = warehouse.query(f"select {names} from {sql.table_name(warehouse.dataset, table.name)} t")
-    rows = [tuple(_plain(row[column.name], column.kind) for column in columns) for row in found]
+    rows = [tuple(_plain(row[column.name], column.type) for column in columns) for row in found]
     return sorted(rows, key=repr)
 
 
 def contents(warehouse: Warehouse, tables: Iterable[str]) -> dict[str, list[tuple[Any, ...]]]:
     """The rows of several tables by name; none of one that is not there."""
-    return {name: rows_of(warehouse, TABLES[name]) if warehouse.find_table(name) is not None else [] for name in tables}
+    return {
+        name: rows_of(warehouse, BUILT_IN[name]) if warehouse.find_table(name) is not None else [] for name in tables
+    }
 
 
 def duplicates(warehouse: Warehouse, tables: Iterable[str]) -> list[Mapping[str, Any]]:
@@ -159,7 +161,7 @@ def duplicates(warehouse: Warehouse, tables: Iterable[str]) -> list[Mapping[str,
     for name in tables:
         if warehouse.find_table(name) is None:
             continue
-        key = ", ".join(f"t.{column}" for column in TABLES[name].key)
+        key = ", ".join(f"t.{column}" for column in BUILT_IN[name].key)
         found += warehouse.query(
             f"select {key}, count(*) as times from {sql.table_name(warehouse.dataset, name)} t "
             f"group by {key} having count(*) > 1"

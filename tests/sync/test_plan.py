@@ -1,170 +1,32 @@
-"""Which slices a run asks for, and in which jobs."""
+"""The plan: which slices are due and why, and in which jobs and phases they are extracted."""
 
 from __future__ import annotations
 
-import json
 from collections import Counter
-from datetime import UTC, date, datetime, timedelta
-from itertools import pairwise
-from typing import Any
+from datetime import UTC, date, timedelta
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from matomo_fn.catalogue import PREBUILT, Source, Table
-from matomo_fn.config.connector import Connector, read_connector
-from matomo_fn.config.request import read_request
+from matomo_fn.catalogue import PREBUILT, Catalogue, Source, Table
+from matomo_fn.days import Days
 from matomo_fn.extract.jobs import FIRST_CHUNK, Job
-from matomo_fn.matomo.client import BULK_DAYS
-from matomo_fn.sites import Site, read_timezone
-from matomo_fn.slices import days_between, runs_of_days
-from matomo_fn.sync.plan import estimated_calls, group_tables, is_final, jobs_for, window_of
+from matomo_fn.matomo.reports import BULK_DAYS
+from matomo_fn.sites import Site
+from matomo_fn.slices import Stream
+from matomo_fn.sync.outcome import KnownSlice, Status
+from matomo_fn.sync.plan import Due, Reason, estimated_calls, group_tables, jobs_for, make_plan
+from matomo_fn.sync.scope import Scope, Window
+from matomo_fn.sync.state import Snapshot
 
-NOW = datetime(2026, 11, 20, 23, 20, tzinfo=UTC)  # in Paris it is the 21st
 OLD, NEW = (5, 2), (5, 5)
 TABLES = tuple(PREBUILT.values())
 DAYS = st.dates(min_value=date(2026, 1, 1), max_value=date(2026, 3, 1))
 
 
-def connector(**values: object) -> Connector:
-    return read_connector("shop", json.dumps({"matomo_url": "https://m.example.com", "sites": "all", **values}))
-
-
-def site(zone: str = "UTC", created: date = date(2020, 1, 1), number: str = "1") -> Site:
-    return Site(number, "", read_timezone(zone), created)
-
-
-def window(where: Site | None = None, request: dict[str, Any] | None = None, **values: object) -> Any:
-    found = window_of(where or site(), read_request({"connector": "shop", **(request or {})}), connector(**values), NOW)
-    return found and (found.first, found.last, found.recheck_from)
-
-
-# ---- windows
-
-
-def test_the_default_window_is_the_last_backfill_days_up_to_yesterday() -> None:
-    """The trailing days of it are asked again although they are known."""
-    assert window(backfill_days=30, trailing_days=3) == (date(2026, 10, 21), date(2026, 11, 19), date(2026, 11, 17))
-
-
-@pytest.mark.parametrize(
-    ("zone", "yesterday"),
-    [
-        ("UTC", date(2026, 11, 19)),
-        ("Europe/Paris", date(2026, 11, 20)),
-        ("America/New_York", date(2026, 11, 19)),
-        ("Pacific/Auckland", date(2026, 11, 20)),
-    ],
-)
-def test_yesterday_is_that_of_the_site(zone: str, yesterday: date) -> None:
-    """A run at one moment has different days for different sites."""
-    first, last, recheck = window(site(zone), backfill_days=10, trailing_days=2)
-    assert (first, last, recheck) == (yesterday - timedelta(9), yesterday, yesterday - timedelta(1))
-
-
-def test_no_window_begins_before_the_site_was_created() -> None:
-    """Matomo has nothing there, and empties would look like days without visits."""
-    created = date(2026, 11, 15)
-    assert window(site(created=created)) == (created, date(2026, 11, 19), date(2026, 11, 17))
-    explicit = {"start_date": "2024-01-01", "end_date": "2026-11-16"}
-    assert window(site(created=created), explicit) == (created, date(2026, 11, 16), created)
-
-
-def test_trailing_days_never_reach_before_the_window() -> None:
-    """More trailing days than days: all are asked again."""
-    assert window(backfill_days=2, trailing_days=9) == (date(2026, 11, 18), date(2026, 11, 19), date(2026, 11, 18))
-
-
-@pytest.mark.parametrize("created", [date(2026, 11, 20), date(2026, 11, 21), date(2030, 1, 1)])
-def test_a_site_of_today_or_later_has_no_days_yet(created: date) -> None:
-    """There is no yesterday."""
-    assert window(site(created=created)) is None
-
-
-def test_an_explicit_window_wins_and_all_of_it_is_asked_again() -> None:
-    """Whatever backfill_days say."""
-    explicit = {"start_date": "2026-01-05", "end_date": "2026-01-07"}
-    assert window(None, explicit, backfill_days=1) == (date(2026, 1, 5), date(2026, 1, 7), date(2026, 1, 5))
-
-
-def test_an_explicit_window_without_an_end_ends_with_yesterday() -> None:
-    """As the default one does."""
-    assert window(None, {"start_date": "2026-11-18"})[:2] == (date(2026, 11, 18), date(2026, 11, 19))
-
-
-def test_today_is_asked_for_only_where_it_is_named() -> None:
-    """It is not over; whoever names it wants it so."""
-    assert window(None, {"start_date": "2026-11-20", "end_date": "2026-11-20"})[1] == date(2026, 11, 20)
-    assert window(None, {"start_date": "2026-11-20"}) is None
-
-
-def test_no_window_reaches_into_the_future() -> None:
-    """Matomo would answer empties; the site's today is the last day."""
-    assert window(None, {"start_date": "2026-11-18", "end_date": "2027-01-01"})[1] == date(2026, 11, 20)
-    paris = window(site("Europe/Paris"), {"start_date": "2026-11-18", "end_date": "2027-01-01"})
-    assert paris[1] == date(2026, 11, 21)
-    assert window(None, {"start_date": "2026-11-21", "end_date": "2027-01-01"}) is None
-
-
-@pytest.mark.parametrize("mode", ["backfill", "full_refresh"])
-def test_other_modes_ask_for_every_day_again(mode: str) -> None:
-    """KnownSlice or not."""
-    assert window(None, {"mode": mode}, backfill_days=30) == (
-        date(2026, 10, 21),
-        date(2026, 11, 19),
-        date(2026, 10, 21),
-    )
-
-
-@given(st.integers(1, 800), st.integers(1, 365), st.dates(date(2024, 1, 1), date(2026, 12, 31)))
-def test_a_window_lies_within_the_life_of_the_site(backfill: int, trailing: int, created: date) -> None:
-    """First, recheck and last in that order, none before the creation, none after yesterday."""
-    found = window_of(
-        site(created=created),
-        read_request({"connector": "shop"}),
-        connector(backfill_days=backfill, trailing_days=trailing),
-        NOW,
-    )
-    if found is None:
-        assert created > date(2026, 11, 19)
-    else:
-        assert created <= found.first <= found.last == date(2026, 11, 19)
-        assert found.first <= found.recheck_from
-        assert len(found.days) <= backfill
-        assert found.days[0] == found.first
-
-
-def test_a_day_is_final_when_no_later_run_would_ask_for_it_by_itself() -> None:
-    """The trailing days of the next day's run begin behind it."""
-    three = connector(trailing_days=3)
-    assert is_final(site(), date(2026, 11, 17), three, NOW)
-    assert not is_final(site(), date(2026, 11, 18), three, NOW)
-    assert is_final(site("Europe/Paris"), date(2026, 11, 18), three, NOW)
-
-
-# ---- runs of days
-
-
-@given(st.lists(DAYS))
-def test_runs_of_days_are_the_days_and_no_others(days: list[date]) -> None:
-    """In order, consecutive within a run, with a gap between runs."""
-    runs = runs_of_days(days)
-    assert [day for first, last in runs for day in days_between(first, last)] == sorted(set(days))
-    assert all(later[0] - earlier[1] > timedelta(days=1) for earlier, later in pairwise(runs))
-
-
-def test_days_between_have_both_ends() -> None:
-    """Also the leap day, and none where the ends are reversed."""
-    assert list(days_between(date(2028, 2, 28), date(2028, 3, 1))) == [
-        date(2028, 2, 28),
-        date(2028, 2, 29),
-        date(2028, 3, 1),
-    ]
-    assert list(days_between(date(2026, 1, 2), date(2026, 1, 1))) == []
-
-
-# ---- groups and jobs
+def site(number: str = "1") -> Site:
+    return Site(number, "", UTC, date(2020, 1, 1))
 
 
 @given(st.lists(st.sampled_from(TABLES), unique=True), st.sampled_from([OLD, NEW]))
@@ -204,27 +66,23 @@ def test_ai_assistants_are_asked_of_a_matomo_that_has_them(version: tuple[int, i
 
 
 DUE = st.dictionaries(
-    st.tuples(st.sampled_from([table.name for table in TABLES]), st.sampled_from(["1", "2"])),
-    st.lists(DAYS, max_size=6),
+    st.builds(Stream, st.sampled_from([table.name for table in TABLES]), st.sampled_from(["1", "2"])),
+    st.builds(Days.of, st.lists(DAYS, max_size=6)),
     max_size=12,
 )
 
 
 @given(DUE, st.sampled_from([OLD, NEW]))
-def test_every_due_slice_is_in_exactly_one_job(
-    due: dict[tuple[str, str], list[date]], version: tuple[int, int]
-) -> None:
+def test_every_due_slice_is_in_exactly_one_job(due: dict[Stream, Days], version: tuple[int, int]) -> None:
     """None is forgotten, none asked that is not due."""
     sites = [site(number="1"), site(number="2")]
     jobs = jobs_for(due, sites, TABLES, version)
     found = Counter((table.name, job.site.id, day) for job in jobs for table in job.tables for day in job.days)
-    assert found == Counter({(table, number, day) for (table, number), days in due.items() for day in set(days)})
+    assert found == Counter((stream.table, stream.website_id, day) for stream, days in due.items() for day in days)
 
 
 @given(DUE, st.sampled_from([OLD, NEW]))
-def test_no_call_is_asked_twice_for_the_same_day(
-    due: dict[tuple[str, str], list[date]], version: tuple[int, int]
-) -> None:
+def test_no_call_is_asked_twice_for_the_same_day(due: dict[Stream, Days], version: tuple[int, int]) -> None:
     """Tables that share a report share its answer."""
     sites = [site(number="1"), site(number="2")]
     asked = Counter(
@@ -237,7 +95,7 @@ def test_no_call_is_asked_twice_for_the_same_day(
 
 
 @given(DUE)
-def test_the_days_of_a_job_are_in_order_and_without_repetition(due: dict[tuple[str, str], list[date]]) -> None:
+def test_the_days_of_a_job_are_in_order_and_without_repetition(due: dict[Stream, Days]) -> None:
     """Whatever order the state gives them in."""
     for job in jobs_for(due, [site(number="1"), site(number="2")], TABLES, OLD):
         assert list(job.days) == sorted(set(job.days))
@@ -248,17 +106,18 @@ def test_the_days_of_a_job_are_in_order_and_without_repetition(due: dict[tuple[s
 def test_days_that_only_some_tables_want_are_jobs_of_their_own() -> None:
     """The others are not asked, and not written, again."""
     first, second = date(2026, 1, 1), date(2026, 1, 2)
-    due = {("visitor_country", "1"): [first, second], ("countries", "1"): [second]}
+    due = {Stream("visitor_country", "1"): Days.of([first, second]), Stream("countries", "1"): Days.of([second])}
     country, countries = PREBUILT["visitor_country"], PREBUILT["countries"]
     assert jobs_for(due, [site()], TABLES, OLD) == [
-        Job(site(), "", (country,), (first,)),
-        Job(site(), "", (country, countries), (second,)),
+        Job(site(), (country,), Days.of([first])),
+        Job(site(), (country, countries), Days.of([second])),
     ]
 
 
 def test_a_site_or_a_table_that_is_not_in_the_run_gets_no_job() -> None:
     """Due or not."""
-    due = {("visitor_country", "9"): [date(2026, 1, 1)], ("behaviour_page", "1"): [date(2026, 1, 1)]}
+    day = Days.of([date(2026, 1, 1)])
+    due = {Stream("visitor_country", "9"): day, Stream("behaviour_page", "1"): day}
     assert jobs_for(due, [site()], [PREBUILT["visitor_country"]], OLD) == []
 
 
@@ -276,11 +135,102 @@ def test_a_site_or_a_table_that_is_not_in_the_run_gets_no_job() -> None:
 )
 def test_the_estimate_counts_the_calls_of_each_report(table: str, days: int, calls: int) -> None:
     """Ranges of a month, bulk calls of twenty days, and each distinct report once."""
-    every = tuple(date(2026, 1, 1) + timedelta(days=index) for index in range(days))
-    assert estimated_calls([Job(site(), "", (PREBUILT[table],), every)], OLD) == calls
+    every = Days.between(date(2026, 1, 1), date(2026, 1, 1) + timedelta(days=days - 1))
+    assert estimated_calls([Job(site(), (PREBUILT[table],), every)], OLD) == calls
 
 
 def test_the_estimate_counts_days_that_are_apart_by_themselves() -> None:
     """A range has no gaps."""
-    job = Job(site(), "", (PREBUILT["visitor_country"],), (date(2026, 1, 1), date(2026, 1, 3), date(2026, 1, 4)))
+    days = Days.of([date(2026, 1, 1), date(2026, 1, 3), date(2026, 1, 4)])
+    job = Job(site(), (PREBUILT["visitor_country"],), days)
     assert estimated_calls([job], OLD) == 2
+
+
+# ---- the whole plan
+
+FIRST, LAST = date(2026, 3, 1), date(2026, 3, 10)
+SUMMARY, COUNTRY = PREBUILT["visits_summary"], PREBUILT["visitor_country"]
+
+
+def scope(*tables: Table, sites: int = 1, recheck_from: date = date(2026, 3, 8)) -> Scope:
+    windows = tuple(Window(site(number=str(number)), FIRST, LAST, recheck_from) for number in range(1, sites + 1))
+    return Scope(Catalogue(tables or (COUNTRY,)), windows, OLD, ())
+
+
+def known(status: Status = Status.WRITTEN, request_id: str = "before") -> KnownSlice:
+    return KnownSlice(status, 1, "h", "r", request_id, is_intact=True)
+
+
+def test_a_slice_is_due_for_the_reason_that_the_state_gives() -> None:
+    """Never handled, pending, failed, or known and to be refetched."""
+    stream = COUNTRY.stream("1")
+    snapshot = Snapshot(
+        {stream: Days.between(FIRST, date(2026, 3, 5))},
+        {
+            stream.slice(date(2026, 3, 6)): known(Status.PENDING),
+            stream.slice(date(2026, 3, 7)): known(Status.FAILED),
+            stream.slice(date(2026, 3, 8)): known(Status.UNCHANGED),
+        },
+    )
+    assert make_plan(scope(), snapshot).due == (
+        Due(stream, Reason.MISSING, Days.between(date(2026, 3, 9), LAST)),
+        Due(stream, Reason.PENDING, Days.of([date(2026, 3, 6)])),
+        Due(stream, Reason.FAILED, Days.of([date(2026, 3, 7)])),
+        Due(stream, Reason.REFETCH, Days.of([date(2026, 3, 8)])),
+    )
+
+
+def test_streams_of_different_sites_have_due_days_of_their_own() -> None:
+    """What is settled for one site is not settled for another."""
+    snapshot = Snapshot({COUNTRY.stream("2"): Days.between(FIRST, LAST)})
+    due = make_plan(scope(sites=2), snapshot).due
+    assert [(found.stream.website_id, found.reason, len(found.days)) for found in due] == [
+        ("1", Reason.MISSING, 10),
+        ("2", Reason.MISSING, 3),
+    ]
+
+
+def test_the_visit_counts_are_a_phase_of_their_own_before_everything_else() -> None:
+    """They tell which empty days of the other tables are to be believed; without them there is one phase."""
+    first, second = make_plan(scope(COUNTRY, SUMMARY, sites=2), Snapshot()).phases
+    assert [job.tables for job in first] == [(SUMMARY,), (SUMMARY,)]
+    assert [job.tables for job in second] == [(COUNTRY,), (COUNTRY,)]
+    assert len(make_plan(scope(COUNTRY), Snapshot()).phases) == 1
+    settled = Snapshot({COUNTRY.stream("1"): Days.between(FIRST, LAST)})
+    assert make_plan(scope(COUNTRY, recheck_from=date(2026, 3, 11)), settled).phases == ()
+
+
+def test_open_slices_stand_before_refetches_in_each_phase() -> None:
+    """A run whose time is up has first what no table has yet."""
+    stream = COUNTRY.stream("1")
+    snapshot = Snapshot({}, {stream.slice(day): known() for day in Days.between(FIRST, date(2026, 3, 8))})
+    (jobs,) = make_plan(scope(), snapshot).phases
+    assert [job.days for job in jobs] == [Days.between(date(2026, 3, 9), LAST), Days.between(FIRST, date(2026, 3, 8))]
+
+
+def test_a_plan_knows_what_the_state_says_of_its_slices_and_of_no_others() -> None:
+    """A slice of another table or day would only take memory."""
+    stream, other = COUNTRY.stream("1"), SUMMARY.stream("1")
+    snapshot = Snapshot({}, {stream.slice(LAST): known(), other.slice(LAST): known(), stream.slice(date.min): known()})
+    assert make_plan(scope(), snapshot).known == {stream.slice(LAST): known()}
+
+
+def test_what_the_same_request_has_handled_well_is_left_out() -> None:
+    """It was cut off and is delivered again; what failed then is due again."""
+    stream = COUNTRY.stream("1")
+    snapshot = Snapshot(
+        {stream: Days.between(FIRST, date(2026, 3, 8))},
+        {stream.slice(date(2026, 3, 8)): known(request_id="r"), stream.slice(LAST): known(Status.FAILED, "r")},
+    )
+    due = make_plan(scope(), snapshot, request_id="r").due
+    assert [(found.reason, list(found.days)) for found in due] == [
+        (Reason.MISSING, [date(2026, 3, 9)]),
+        (Reason.FAILED, [LAST]),
+    ]
+
+
+def test_a_plan_counts_its_slices_and_calls() -> None:
+    """What a dry run prints."""
+    plan = make_plan(scope(COUNTRY, SUMMARY, sites=2), Snapshot())
+    assert (plan.slices, plan.calls) == (40, 4)
+    assert [len(due.days) for due in plan.of_table("visitor_country")] == [10, 10]

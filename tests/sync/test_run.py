@@ -468,7 +468,7 @@ def test_out_of_time_a_run_says_what_is_left_and_the_next_one_does_it(matomo: Fa
         slices = 2 * len(WINDOW)
         assert (result.verdict, result.http_status, result.matomo_errors) == (Verdict.PARTIAL, 200, [])
         done = sum(table.written for table in result.tables.values())
-        left = sum(table.left for table in result.tables.values())
+        left = sum(table.remaining for table in result.tables.values())
         assert 0 < done < 4 * slices
         assert done + left == 4 * slices
         assert len(shop.states()) == done

@@ -9,14 +9,17 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fake_matomo import FakeMatomo
-from matomo_fn.catalogue import PREBUILT, SYNC_LOG, SYNC_STATE
+from matomo_fn.catalogue import PREBUILT, SYNC_LOG, SYNC_STATE, Catalogue
+from matomo_fn.days import Days
 from matomo_fn.errors import InputError, SchemaMismatch
 from matomo_fn.sites import Site
-from matomo_fn.slices import Slice
-from matomo_fn.sync.plan import Window
-from matomo_fn.sync.state import LogEntry, Run, Status, SyncState, all_open
+from matomo_fn.slices import Slice, Stream
+from matomo_fn.sync.outcome import LogEntry, Run, Status
+from matomo_fn.sync.plan import make_plan
+from matomo_fn.sync.scope import Scope, Window
+from matomo_fn.sync.state import SyncState
 from matomo_fn.warehouse.duckdb import DuckDBWarehouse
-from matomo_fn.warehouse.tables import ensure_table
+from matomo_fn.warehouse.tables import Stamp, ensure_table
 from tests.support.local import CREATED, NOW, YESTERDAY, ago, days, local, small_world
 from tests.support.warehouses import Watched, states
 
@@ -29,6 +32,7 @@ if TYPE_CHECKING:
 
 TABLE = PREBUILT["visits_summary"]
 OTHER = PREBUILT["visitor_country"]
+TABLES = Catalogue([TABLE, OTHER])
 SITE = Site("1", "Shop", NOW.tzinfo or NOW.astimezone().tzinfo, CREATED)  # type: ignore[arg-type]  # NOW is in UTC
 WINDOW = Window(SITE, ago(6), YESTERDAY, ago(2))
 PAST = Window(SITE, ago(20), ago(15), ago(20))
@@ -58,7 +62,7 @@ class Log:
     def __init__(self, shop: Local, state: SyncState, folder: Path) -> None:
         """Begin with run 1."""
         self._shop = shop
-        self._ledger = state
+        self._state = state
         self._folder = folder
         self._batch = 0
 
@@ -67,7 +71,7 @@ class Log:
         self._batch += 1
         run = Run(f"run{self._batch}", request_id or f"run{self._batch}", NOW)
         at = NOW + timedelta(seconds=self._batch)
-        self._ledger.append(run, entries, self._folder, batch=self._batch, logged_at=at)
+        self._state.append(run, entries, self._folder, Stamp(run.id, self._batch, at))
 
 
 @pytest.fixture
@@ -81,7 +85,7 @@ def entry(day: date, status: Status = Status.WRITTEN, **changes: Any) -> LogEntr
     table = changes.pop("table", TABLE.name)
     site = changes.pop("site", "1")
     found = LogEntry(
-        Slice(table, site, "", day), status, 0, "h", has_others=False, is_final=True, written_run_id="run1"
+        Slice(Stream(table, site), day), status, 0, "h", has_others=False, is_final=True, written_run_id="run1"
     )
     return replace(found, **changes)
 
@@ -89,10 +93,15 @@ def entry(day: date, status: Status = Status.WRITTEN, **changes: Any) -> LogEntr
 def due(
     state: SyncState, *windows: Window, incremental: bool = True, request_id: str = "now"
 ) -> tuple[list[date], list[date]]:
-    """The days that are open and those that are rechecked."""
-    found = state.due([TABLE], windows or [WINDOW], incremental=incremental, request_id=request_id)
-    key = (TABLE.name, "1")
-    return list(found.open.get(key, [])), list(found.recheck.get(key, []))
+    """The days that are open and those that are refetched."""
+    seen = windows or (WINDOW,)
+    snapshot = state.read(TABLES, seen, incremental=incremental)
+    scope = Scope(Catalogue([TABLE]), tuple(seen), (5, 2), ())
+    plan = make_plan(scope, snapshot, request_id=request_id)
+    found: dict[bool, Days] = {True: Days(), False: Days()}
+    for part in plan.due:
+        found[part.reason.is_open] |= part.days
+    return list(found[True]), list(found[False])
 
 
 def test_the_log_and_its_view_are_made_once(shop: Local) -> None:
@@ -117,12 +126,7 @@ def test_a_log_that_somebody_else_made_is_refused(shop: Local) -> None:
 
 def test_of_an_empty_log_everything_is_open(state: SyncState) -> None:
     """Every day of every window, in order."""
-    assert due(state) == (WINDOW.days, [])
-    assert all_open([TABLE, OTHER], [WINDOW]).open == {
-        (TABLE.name, "1"): WINDOW.days,
-        (OTHER.name, "1"): WINDOW.days,
-    }
-    assert all_open([TABLE, OTHER], [WINDOW]).slices == 2 * len(WINDOW.days)
+    assert due(state) == (list(WINDOW.days), [])
 
 
 def test_good_days_before_the_trailing_ones_are_settled(state: SyncState, log: Log) -> None:
@@ -148,7 +152,7 @@ def test_the_newest_row_counts(state: SyncState, log: Log) -> None:
 
 
 def test_days_that_are_missing_are_open(state: SyncState, log: Log) -> None:
-    """A hole in the log is a hole in the table."""
+    """A gap in the log is a gap in the table."""
     log(*(entry(day) for day in WINDOW.days if day != ago(4)))
     assert due(state)[0] == [ago(4)]
 
@@ -183,14 +187,14 @@ def test_what_the_same_request_has_done_is_left_out(state: SyncState, log: Log) 
 def test_tables_and_sites_are_apart(state: SyncState, log: Log) -> None:
     """What is known of one says nothing of another."""
     log(*(entry(day, table=OTHER.name) for day in WINDOW.days), *(entry(day, site="11") for day in WINDOW.days))
-    assert due(state) == (WINDOW.days, [])
+    assert due(state) == (list(WINDOW.days), [])
 
 
 def test_connectors_are_apart(shop: Local, state: SyncState, log: Log, tmp_path: Path) -> None:
     """A log may be shared: each connector sees its own rows."""
     log(*(entry(day) for day in WINDOW.days))
     with local(shop.matomo, tmp_path / "x.duckdb", name="other", dataset=shop.connector.dataset_name) as other:
-        assert due(SyncState(other.warehouse, other.connector)) == (WINDOW.days, [])
+        assert due(SyncState(other.warehouse, other.connector)) == (list(WINDOW.days), [])
     assert due(state)[0] == []
 
 
@@ -218,12 +222,11 @@ def test_the_log_is_compared_with_the_table(
             "x",
         )
     log(entry(ago(1), table=OTHER.name, row_count=logged))
-    found = state.due([OTHER], [WINDOW], incremental=True, request_id="")
-    known = found.known[Slice(OTHER.name, "1", "", ago(1))]
+    known = state.read(TABLES, [WINDOW], incremental=True).known[Slice(Stream(OTHER.name, "1"), ago(1))]
     assert (known.is_intact, known.row_count, known.content_hash) == (intact, logged, "h")
 
 
-def test_a_tables_slices_are_voided_for_every_connector(
+def test_a_tables_slices_are_invalidated_for_every_connector(
     shop: Local, state: SyncState, log: Log, tmp_path: Path
 ) -> None:
     """The table is gone for all that fill it; other tables keep their state, and pending slices are not repeated."""
@@ -231,7 +234,7 @@ def test_a_tables_slices_are_voided_for_every_connector(
     log(entry(ago(9), table=OTHER.name))
     with local(shop.matomo, tmp_path / "x.duckdb", name="b", dataset=shop.connector.dataset_name) as other:
         Log(other, SyncState(other.warehouse, other.connector), tmp_path)(entry(ago(9), site="2"))
-    state.void(TABLE.name, run_id="run9", at=NOW + timedelta(hours=1))
+    state.invalidate(TABLE.name, run_id="run9", at=NOW + timedelta(hours=1))
     found = {
         key: (row["connector"], row["status"], row["content_hash"], row["run_id"])
         for key, row in states(shop.warehouse).items()
@@ -253,10 +256,10 @@ def test_a_site_that_another_matomo_fills_is_refused(shop: Local, state: SyncSta
         with local(second, tmp_path / "x.duckdb", **config) as other:
             foreign = SyncState(other.warehouse, other.connector)
             with pytest.raises(InputError, match="connector 'shop' fills site 1 of dataset"):
-                foreign.refuse_foreign([TABLE], [WINDOW])
-            foreign.refuse_foreign([OTHER], [WINDOW])
-            foreign.refuse_foreign([TABLE], [replace(WINDOW, site=replace(SITE, id="2"))])
-    state.refuse_foreign([TABLE], [WINDOW])
+                foreign.refuse_foreign([TABLE.name], [WINDOW])
+            foreign.refuse_foreign([OTHER.name], [WINDOW])
+            foreign.refuse_foreign([TABLE.name], [replace(WINDOW, site=replace(SITE, id="2"))])
+    state.refuse_foreign([TABLE.name], [WINDOW])
 
 
 def test_any_text_of_an_error_is_kept(shop: Local, log: Log) -> None:
@@ -277,7 +280,7 @@ def test_the_number_of_queries_does_not_grow(shop: Local, log: Log) -> None:
     counts = []
     for windows in ([WINDOW], [Window(site, CREATED, YESTERDAY, ago(3)) for site in sites]):
         watched = Watched(DuckDBWarehouse(shop._path, shop.connector.dataset_name))
-        SyncState(watched, shop.connector).due([TABLE, OTHER], windows, incremental=True, request_id="")
+        SyncState(watched, shop.connector).read(TABLES, windows, incremental=True)
         counts.append(len(watched.calls))
         watched.close()
         log(*(entry(day, site=site.id) for site in sites for day in days(CREATED, YESTERDAY)))

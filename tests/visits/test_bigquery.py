@@ -15,19 +15,16 @@ import pytest
 
 from matomo_fn.catalogue import (
     ACTION_FIELDS,
-    PAGES,
-    TABLES,
+    BUILT_IN,
     VISIT_ACTIONS,
-    VISIT_ACTIONS_DESCRIPTION,
     VISITS,
-    visit_actions_columns,
 )
 from matomo_fn.deadline import Deadline
-from matomo_fn.slices import Slice
+from matomo_fn.slices import Slice, Stream
 from matomo_fn.warehouse import sql
 from matomo_fn.warehouse.bigquery import BigQueryWarehouse
 from matomo_fn.warehouse.duckdb import DuckDBWarehouse
-from matomo_fn.warehouse.tables import ensure_table, ensure_view, fill_page_titles, replace_slices
+from matomo_fn.warehouse.tables import Stamp, ensure_table, ensure_view, fill_page_titles, replace_slices
 from tests.support.nested_loads import NestedLoads, nested_loads
 from tests.support.recordings import read
 from tests.support.visits import DAY, read_day, server_of
@@ -41,7 +38,7 @@ if TYPE_CHECKING:
     from tests.support.emulator import Emulator
 
 SYNCED = datetime(2026, 11, 20, 12, tzinfo=UTC)
-PIECE = Slice(VISITS.name, "1", "", DAY)
+PIECE = Slice(Stream(VISITS.name, "1"), DAY)
 NAMES = (
     "live_one_rich_visit", "live_one_visit_with_ecommerceOrder", "live_one_visit_with_goal",
     "live_one_visit_with_search", "live_one_visit_with_event",
@@ -85,11 +82,9 @@ def prepare(warehouse: Warehouse) -> None:
     """Make tables and view ready, as a run does."""
     warehouse.ensure_dataset()
     ensure_table(warehouse, VISITS.schema, "day")
-    ensure_table(warehouse, TABLES[PAGES].schema, "day")
-    query = sql.visit_actions_view(warehouse.dataset)
-    ensure_view(
-        warehouse, VISIT_ACTIONS, [column.name for column in visit_actions_columns()], query, VISIT_ACTIONS_DESCRIPTION
-    )
+    ensure_table(warehouse, BUILT_IN[PAGES].schema, "day")
+    query = sql.view_query(warehouse.dataset, VISITS.name, VISIT_ACTIONS)
+    ensure_view(warehouse, VISIT_ACTIONS.name, VISIT_ACTIONS.column_names, query, VISIT_ACTIONS.description)
 
 
 def write(
@@ -100,18 +95,19 @@ def write(
     path = folder / f"{slice_.date}_{batch}.json.gz"
     lines = gzip.decompress(read_slice.buffer.path.read_bytes()).replace(str(DAY).encode(), str(slice_.date).encode())
     path.write_bytes(gzip.compress(lines, mtime=0))
-    replace_slices(warehouse, VISITS, [path], [slice_], run_id="r1", batch=batch, synced_at=SYNCED)
+    replace_slices(warehouse, VISITS, [path], [slice_], Stamp("r1", batch, SYNCED))
 
 
 def view(warehouse: Warehouse) -> list[dict[str, Any]]:
     """The rows of the view: an action each; JSON as its value, and arrays and structs of the action as they are."""
-    scalars = [name for name in [column.name for column in visit_actions_columns()] if name not in NESTED]
+    scalars = [name for name in VISIT_ACTIONS.column_names if name not in NESTED]
     names = ", ".join(f"t.{name}" for name in scalars)
-    table = sql.table_name(warehouse.dataset, VISIT_ACTIONS)
+    table = sql.table_name(warehouse.dataset, VISIT_ACTIONS.name)
     rows = warehouse.query(f"select {names} from {table} t order by t.visit_id, t.action_index")
     return [{**row, "raw": _json(row["raw"])} for row in rows]
 
 
+PAGES = "behaviour_page"
 NESTED = {field.name for field in ACTION_FIELDS if field.fields}
 
 
@@ -123,7 +119,7 @@ def _json(value: Any) -> Any:
 
 def items(warehouse: Warehouse) -> list[dict[str, Any]]:
     """The items of the orders, one a row, by unnesting the view's array."""
-    table = sql.table_name(warehouse.dataset, VISIT_ACTIONS)
+    table = sql.table_name(warehouse.dataset, VISIT_ACTIONS.name)
     return [
         dict(row)
         for row in warehouse.query(
@@ -206,21 +202,21 @@ def test_pages_have_their_titles_in_both(bigquery: BigQueryWarehouse, duck: Duck
     views = [action for action in visit["actionDetails"] if action["type"] == "action"]
     url = views[0]["url"]
     seen = [{**views[0], "pageTitle": title} for title in ("b", "a", "c", "c", "b")]
-    pages = TABLES[PAGES]
-    columns = {column.name: 0 for column in pages.metrics if column.kind == "INT64"}
-    slices = {PIECE, Slice(PAGES, "1", "", DAY)}
+    pages = BUILT_IN[PAGES]
+    columns = {column.name: 0 for column in pages.metrics if column.type == "INT64"}
+    slices = {PIECE, Slice(Stream(PAGES, "1"), DAY)}
     for warehouse in (bigquery, duck):
         rows = [
             {"date": str(DAY), "website_id": "1", "segment": "", "page_url": each, "_is_others": False, **columns}
             for each in (url, views[-1]["url"], "https://never.seen/")
         ]
         path = write_lines(tmp_path / "pages.json.gz", rows)
-        replace_slices(warehouse, pages, [path], [Slice(PAGES, "1", "", DAY)], run_id="r1", batch=1, synced_at=SYNCED)
+        replace_slices(warehouse, pages, [path], [Slice(Stream(PAGES, "1"), DAY)], Stamp("r1", 1, SYNCED))
         write(warehouse, [{**visit, "actionDetails": [*seen, views[-1]]}], tmp_path)
-        fill_page_titles(warehouse, slices, run_id="r1", batch=1)
+        fill_page_titles(warehouse, pages, slices, Stamp("r1", 1, SYNCED))
         assert _titles(warehouse) == {url: "b", views[-1]["url"]: views[-1]["pageTitle"], "https://never.seen/": None}
         write(warehouse, [{**visit, "actionDetails": seen[1:4]}], tmp_path, batch=2)
-        fill_page_titles(warehouse, slices, run_id="r1", batch=2)
+        fill_page_titles(warehouse, pages, slices, Stamp("r1", 2, SYNCED))
         assert _titles(warehouse) == {url: "c", views[-1]["url"]: None, "https://never.seen/": None}
 
 
@@ -249,7 +245,7 @@ def test_the_table_is_made_with_its_nested_schema(bigquery: BigQueryWarehouse, e
 def test_the_emulator_still_shuffles_nested_rows_without_the_stand_in(
     emulator: Emulator, dataset_name: str, tmp_path: Path
 ) -> None:
-    """The reason for the stand-in; when this fails, the emulator has been mended and the stand-in can go."""
+    """The reason for the stand-in; when this fails, the emulator has been fixed and the stand-in can go."""
     warehouse = BigQueryWarehouse(
         emulator.client(), dataset_name, location="EU", run_id=dataset_name, deadline=Deadline(60)
     )

@@ -49,7 +49,7 @@ class Canaries:
         return {
             column.source: [self.value(path + column.name)]
             if column.repeated
-            else self.value(path + column.name, column.kind)
+            else self.value(path + column.name, column.type)
             for column in columns
             if column.source and not column.required and column.name not in plain and not column.fields
         }
@@ -63,7 +63,7 @@ def whole_visit() -> tuple[dict[str, Any], Canaries]:
     action: dict[str, Any] = {"type": "action", "timestamp": LAST, **canaries.fields(ACTION_FIELDS, "actions.")}
     product = next(field for field in ACTION_FIELDS if field.name == "product")
     for field in product.fields:
-        value = canaries.value("actions.product", field.kind)
+        value = canaries.value("actions.product", field.type)
         action[field.source] = [value] if field.repeated else value
     action |= {
         "itemDetails": [item],
@@ -76,7 +76,7 @@ def whole_visit() -> tuple[dict[str, Any], Canaries]:
         "lastActionTimestamp": LAST,
         "visitConverted": 1,
     }
-    visit |= canaries.fields(VISITS.shaped)
+    visit |= canaries.fields(VISITS.parsed)
     visit |= {
         "dimension1": canaries.value("custom_dimensions"),
         "customVariables": {

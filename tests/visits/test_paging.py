@@ -13,6 +13,7 @@ from matomo_fn.errors import InvalidResponse, MatomoUnavailable, ReportRefused, 
 from matomo_fn.matomo import visits_log
 from matomo_fn.matomo.transport import MAX_ANSWER, AnswerTooLarge, Reply
 from matomo_fn.matomo.visits_log import VisitsLogOff, read_visits
+from matomo_fn.slices import Slice, Stream
 from tests.support.recordings import Scripted, as_json, client_of, read
 from tests.support.visits import DAY, LATER, a_visit, read_day, reader_of, server_of
 
@@ -240,9 +241,9 @@ def test_a_reading_that_is_stopped_leaves_nothing(tmp_path: Path) -> None:
     reader = reader_of(
         server_of([a_visit(number, 1_000 + number) for number in range(20)]),
         tmp_path,
-        may_go_on=lambda: next(answers, False),
+        may_continue=lambda: next(answers, False),
     )
-    assert reader.read(DAY, LATER) is None
+    assert reader.read(Slice(Stream("visits", "1"), DAY), LATER) is None
     assert list(tmp_path.iterdir()) == []
 
 

@@ -15,9 +15,9 @@ import pytest
 
 from matomo_fn.catalogue import VISITS
 from matomo_fn.errors import InvalidResponse, ReportRefused
-from matomo_fn.slices import Slice
+from matomo_fn.slices import Slice, Stream
 from matomo_fn.warehouse.duckdb import DuckDBWarehouse
-from matomo_fn.warehouse.tables import ensure_table, replace_slices
+from matomo_fn.warehouse.tables import Stamp, ensure_table, replace_slices
 from tests.support.recordings import Recording, Replay, Scripted, all_recordings, client_of
 from tests.support.visits import DAY, METHOD, PARIS, ZONES, read_day, rows_of_visits, server_of
 
@@ -282,9 +282,9 @@ def _stored(visits: list[Json], folder: Path) -> list[Row]:
         ensure_table(warehouse, VISITS.schema, "day")
         zone = ZONES[visits[0].get("idSite", 1)]
         read = read_day(server_of(visits), folder, zone=zone)
-        slice_ = Slice("visits", "1", "", DAY)
+        slice_ = Slice(Stream("visits", "1"), DAY)
         now = datetime(2026, 11, 20, tzinfo=UTC)
-        replace_slices(warehouse, VISITS, [read.buffer.path], [slice_], run_id="r", batch=1, synced_at=now)
+        replace_slices(warehouse, VISITS, [read.buffer.path], [slice_], Stamp("r", 1, now))
         rows = [dict(row) for row in rows_of_visits(warehouse)]
     finally:
         warehouse.close()
@@ -389,9 +389,9 @@ def test_the_comparison_covers_every_column() -> None:
     """A column that the other reader does not know would go untested; those of campaigns no recording has."""
     known = {column for column, _ in VISIT_COLUMNS.values()}
     known |= {"custom_dimensions", "custom_variables", "raw", "actions"}
-    unknown = {column.name for column in VISITS.shaped} - known
+    unknown = {column.name for column in VISITS.parsed} - known
     assert unknown == {name for name in unknown if name.startswith("campaign_")}
-    actions = next(column for column in VISITS.shaped if column.name == "actions")
+    actions = next(column for column in VISITS.parsed if column.name == "actions")
     known = {column for column, _ in ACTION_COLUMNS.values()}
     assert {field.name for field in actions.fields} - known == {
         "occurred_at", "items", "product", "custom_dimensions", "raw",

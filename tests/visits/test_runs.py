@@ -15,8 +15,9 @@ from hypothesis import strategies as st
 
 from fake_matomo import FakeMatomo, Fault, Site, World, out_of_memory
 from matomo_fn.app.status import read_status
-from matomo_fn.catalogue import PAGES, TABLES, VISITS
+from matomo_fn.catalogue import BUILT_IN, VISITS
 from matomo_fn.config.settings import Settings
+from matomo_fn.days import Days
 from matomo_fn.errors import MatomoUnavailable, WarehouseError
 from matomo_fn.sites import Site as PlannedSite
 from matomo_fn.sync.plan import jobs_for
@@ -38,6 +39,7 @@ WORLD = World(
     ),
     now=NOW,
 )
+PAGES = "behaviour_page"
 REPORTS = ["visits_summary", PAGES]
 
 
@@ -58,7 +60,7 @@ def local(matomo: FakeMatomo, tmp_path: Path) -> Iterator[LocalVisits]:
 
 def content(local: LocalVisits) -> dict[str, list[tuple[Any, ...]]]:
     """The rows of all tables of the connector, but for the stamps."""
-    return {name: rows_of(local.warehouse, TABLES[name]) for name in local.connector.tables}
+    return {name: rows_of(local.warehouse, BUILT_IN[name]) for name in local.connector.tables}
 
 
 @cache
@@ -226,7 +228,7 @@ def test_a_visits_log_that_is_switched_off_is_one_note_and_no_failure(local: Loc
     assert result.notes[0].startswith("visits of site 1 are not synced: Live.getLastVisitsDetails: Matomo says: Visits")
     assert result.as_dict()["notes"] == list(result.notes)
     visits = result.tables["visits"]
-    assert (visits.written, visits.failed, visits.pending, visits.left) == (len(DAYS), 0, 0, 0)
+    assert (visits.written, visits.failed, visits.pending, visits.remaining) == (len(DAYS), 0, 0, 0)
     assert not any(table == "visits" and site == "1" for table, site, _ in local.states())
     assert local.standing() == truth(matomo, [2], DAYS)
     asked = [call for call in matomo.calls if call.method == METHOD and call.params["idSite"] == "1"]
@@ -294,8 +296,8 @@ def test_a_run_stopped_in_the_middle_of_a_day_leaves_that_day_and_says_so(local:
     result = local.sync(calls=10)
     visits = result.tables["visits"]
     assert result.as_dict()["status"] == "partial"
-    assert visits.left > 0
-    assert visits.written + visits.left == SLICES
+    assert visits.remaining > 0
+    assert visits.written + visits.remaining == SLICES
     assert {row[1] for row in local.standing()} < set(DAYS) or visits.written
     local.sync()
     assert content(local) == reference()
@@ -392,8 +394,8 @@ def test_a_year_is_asked_day_by_day_in_shares_that_several_threads_take() -> Non
     """Jobs of at most 31 days, the newest share first, every day in exactly one."""
     days = [date(2026, 11, 19) - timedelta(days=back) for back in range(365)]
     planned = PlannedSite("1", "Shop", UTC, days[-1])
-    jobs = jobs_for({("visits", "1"): days}, [planned], [VISITS], (5, 2))
+    jobs = jobs_for({VISITS.stream("1"): Days.of(days)}, [planned], [VISITS], (5, 2))
     assert len(jobs) == 12
     assert max(len(job.days) for job in jobs) == 31
     assert sorted(day for job in jobs for day in job.days) == sorted(days)
-    assert [job.days[-1] for job in jobs] == sorted((job.days[-1] for job in jobs), reverse=True)
+    assert [job.days.last for job in jobs] == sorted((job.days.last for job in jobs), reverse=True)

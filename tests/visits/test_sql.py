@@ -8,16 +8,15 @@ from typing import TYPE_CHECKING
 import pytest
 
 from matomo_fn.catalogue import (
+    BUILT_IN,
     PAGE_TITLES,
-    PAGES,
     SYNC_LOG,
-    TABLES,
     VISIT_ACTIONS,
     VISITS,
     Schema,
-    visit_actions_columns,
 )
-from matomo_fn.slices import Slice
+from matomo_fn.days import Days
+from matomo_fn.slices import Slice, Stream
 from matomo_fn.warehouse import sql
 from matomo_fn.warehouse.duckdb import to_duckdb
 from tests.support.analyzer import Analyzer, AnalyzerError
@@ -28,8 +27,10 @@ if TYPE_CHECKING:
     from tests.support.analyzer import Column
 
 DATASET = "test.shop"
+PAGES = BUILT_IN["behaviour_page"]
+VIEW = sql.view_query(DATASET, VISITS.name, VISIT_ACTIONS)
 DAY = date(2026, 11, 12)
-SLICES = [Slice("visits", site, "", DAY - timedelta(days=back)) for site in ("1", "2") for back in (0, 1, 5)]
+SLICES = [Slice(Stream("visits", site), DAY - timedelta(days=back)) for site in ("1", "2") for back in (0, 1, 5)]
 STAGING = Schema("_staging_visits_r_1", "Rows.", VISITS.staged, partitioned=False)
 TITLES = Schema("_staging_titles_r_1", "Titles.", PAGE_TITLES, partitioned=False)
 
@@ -42,7 +43,7 @@ def columns(schema: Schema) -> list[Column]:
 @pytest.fixture(scope="module")
 def googlesql(analyzer: Callable[[Mapping[str, Iterable[Column]]], Analyzer]) -> Analyzer:
     """The analyzer with the tables that visits have to do with."""
-    schemas = [VISITS.schema, TABLES[PAGES].schema, SYNC_LOG, STAGING, TITLES]
+    schemas = [VISITS.schema, PAGES.schema, SYNC_LOG, STAGING, TITLES]
     return analyzer({f"{DATASET}.{schema.name}": columns(schema) for schema in schemas})
 
 
@@ -67,13 +68,13 @@ def statements() -> dict[str, str]:
         "create titles": sql.create_table(DATASET, TITLES),
         "replace": sql.replace_slices(DATASET, VISITS, STAGING.name, SLICES, run_id="r", synced_at=at),
         "moved": moved(SLICES),
-        "find titles": sql.find_page_titles(DATASET, TITLES.name, SLICES),
-        "set titles": sql.set_page_titles(DATASET, TITLES.name, SLICES),
-        "view": sql.visit_actions_view(DATASET),
-        "create view": sql.create_view(DATASET, VISIT_ACTIONS, sql.visit_actions_view(DATASET)),
-        "known": sql.known_slices(DATASET, "c", [VISITS, TABLES[PAGES]], DAY, DAY, DAY, [DAY]),
+        "find titles": sql.find_page_titles(DATASET, PAGES, TITLES.name, SLICES),
+        "set titles": sql.set_page_titles(DATASET, PAGES, TITLES.name, SLICES),
+        "view": VIEW,
+        "create view": sql.create_view(DATASET, VISIT_ACTIONS.name, VIEW),
+        "known": sql.known_slices(DATASET, "c", [VISITS, PAGES], sql.Span(DAY, DAY, DAY, Days.of([DAY]))),
         "status": sql.status_of(DATASET, "c"),
-        "void": sql.invalidate_slices(DATASET, VISITS.name, run_id="r", at=at, reason="gone"),
+        "invalidate": sql.invalidate_slices(DATASET, VISITS.name, run_id="r", at=at, reason="gone"),
         "append": sql.append_rows(DATASET, SYNC_LOG, SYNC_LOG.name),
     }
 
@@ -87,15 +88,15 @@ def test_bigquery_would_take_every_statement_about_visits(name: str, googlesql: 
 
 def test_the_view_has_its_columns_in_their_order(googlesql: Analyzer) -> None:
     """What a run compares an existing view with is what the query gives; no name is there twice."""
-    names = [column.name for column in visit_actions_columns()]
-    assert googlesql.columns(sql.visit_actions_view(DATASET)) == names
+    names = list(VISIT_ACTIONS.column_names)
+    assert googlesql.columns(VIEW) == names
     assert len(set(names)) == len(names)
 
 
 def test_a_field_of_an_action_that_is_not_there_is_refused(googlesql: Analyzer) -> None:
     """So the analyzer does look into the nested types."""
     with pytest.raises(AnalyzerError, match="titel"):
-        googlesql.check(sql.visit_actions_view(DATASET).replace("a.title", "a.titel"))
+        googlesql.check(VIEW.replace("e.title", "e.titel"))
     with pytest.raises(AnalyzerError, match="item"):
         googlesql.check(f"select i.skuu from `{DATASET}.visits` v, unnest(v.actions) a, unnest(a.items) i")
 
@@ -114,10 +115,10 @@ def test_analysts_reach_items_products_and_raw(googlesql: Analyzer) -> None:
 
 def test_moved_visits_are_looked_for_on_literal_days_before_and_nowhere_else() -> None:
     """Two days back of each slice, without the slices themselves, which are replaced anyway; sites apart."""
-    statement = moved([Slice("visits", "1", "", DAY), Slice("visits", "2", "", DAY - timedelta(days=1))])
+    statement = moved([Slice(Stream("visits", "1"), DAY), Slice(Stream("visits", "2"), DAY - timedelta(days=1))])
     assert "t.date between date '2026-11-10' and date '2026-11-11' and t.website_id in ('1')" in statement
     assert "t.date between date '2026-11-09' and date '2026-11-10' and t.website_id in ('2')" in statement
-    whole = [Slice("visits", "1", "", DAY - timedelta(days=back)) for back in range(5)]
+    whole = [Slice(Stream("visits", "1"), DAY - timedelta(days=back)) for back in range(5)]
     statement = moved(whole)
     assert "t.date between date '2026-11-06' and date '2026-11-07'" in statement
     assert "2026-11-12" not in statement

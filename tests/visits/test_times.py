@@ -32,7 +32,7 @@ def shaped(moments: list[int], zone: tzinfo, *, first: int | None = None, last: 
     actions = [{"type": "action", "timestamp": wall(moment, zone)} for moment in moments]
     begun, ended = moments[0] if first is None else first, moments[-1] if last is None else last
     visit = a_visit(1, ended, actionDetails=actions) | {"firstActionTimestamp": begun}
-    row: dict[str, Any] = json.loads(VisitParser(zone).shape(visit).line)
+    row: dict[str, Any] = json.loads(VisitParser(zone).parse(visit).line)
     return [int(datetime.fromisoformat(action["occurred_at"]).timestamp()) for action in row["actions"]]
 
 
@@ -120,7 +120,7 @@ def test_an_action_outside_its_visit_keeps_the_time_on_the_wall() -> None:
 def test_an_action_without_a_time_has_none() -> None:
     """Its neighbours have theirs all the same."""
     actions = [{"type": "action", "timestamp": 100}, {"type": "goal"}, {"type": "action", "timestamp": None}]
-    row = json.loads(VisitParser(UTC).shape(a_visit(1, 100, actionDetails=actions)).line)
+    row = json.loads(VisitParser(UTC).parse(a_visit(1, 100, actionDetails=actions)).line)
     assert [action.get("occurred_at") for action in row["actions"]] == ["1970-01-01T00:01:40Z", None, None]
 
 
@@ -130,4 +130,4 @@ def test_a_time_that_no_calendar_has_fails_the_slice_by_the_visit(when: int) -> 
     visit = a_visit(17, 100, actionDetails=[{"type": "action", "timestamp": when}])
     zone = NEW_YORK if when > 0 else PARIS
     with pytest.raises(InvalidResponse, match="visit 17: "):
-        VisitParser(zone).shape(visit)
+        VisitParser(zone).parse(visit)

@@ -6,7 +6,6 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 from fake_matomo import FakeMatomo, Fault
-from matomo_fn.catalogue import PAGES
 from matomo_fn.warehouse import sql
 from tests.support.visits import METHOD, LocalVisits
 from tests.visits.test_runs import DAYS, WORLD
@@ -16,6 +15,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 Titles = dict[tuple[str, "date", str], str | None]
+
+PAGES = "behaviour_page"
 
 
 def titles(local: LocalVisits) -> Titles:

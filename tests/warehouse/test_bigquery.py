@@ -17,10 +17,10 @@ from google.cloud import bigquery
 from matomo_fn.catalogue import PREBUILT, SYNC_LOG
 from matomo_fn.deadline import Deadline
 from matomo_fn.errors import SchemaMismatch, WarehouseError, WarehouseUnavailable
-from matomo_fn.slices import Slice
+from matomo_fn.slices import Slice, Stream
 from matomo_fn.warehouse import sql
 from matomo_fn.warehouse.bigquery import BigQueryWarehouse, connect
-from matomo_fn.warehouse.tables import ensure_table, replace_slices
+from matomo_fn.warehouse.tables import Stamp, ensure_table, replace_slices
 from tests.support.proxy import Answer, Proxy, already_exists, drop, failure, is_job, proxied, unavailable
 from tests.support.warehouses import rows_of, write_lines
 
@@ -71,8 +71,8 @@ def write(warehouse: BigQueryWarehouse, folder: Path, views: int = 7) -> None:
     """Replace the slice of a day by one row."""
     rows = [{"date": str(DAY), "website_id": "1", "segment": "", "nb_pageviews": views}]
     path = write_lines(folder / "rows.gz", rows)
-    slices = [Slice(SUMMARY.name, "1", "", DAY)]
-    replace_slices(warehouse, SUMMARY, [path], slices, run_id="r1", batch=1, synced_at=AT)
+    slices = [Slice(Stream(SUMMARY.name, "1"), DAY)]
+    replace_slices(warehouse, SUMMARY, [path], slices, Stamp("r1", 1, AT))
 
 
 def views(warehouse: BigQueryWarehouse) -> list[int]:
@@ -174,7 +174,7 @@ def test_a_table_with_other_partitions_is_refused(
     warehouse: BigQueryWarehouse, emulator: Emulator, partitioning: bigquery.TimePartitioning | None, words: str
 ) -> None:
     """Every merge would read the whole of it, or it cannot be what the program made: it stays untouched."""
-    fields = [bigquery.SchemaField(c.name, c.kind, "REQUIRED" if c.required else "NULLABLE") for c in COUNTRIES.columns]
+    fields = [bigquery.SchemaField(c.name, c.type, "REQUIRED" if c.required else "NULLABLE") for c in COUNTRIES.columns]
     table = bigquery.Table(f"{warehouse.dataset}.countries", schema=fields)
     table.time_partitioning = partitioning
     emulator.client().create_table(table)
@@ -186,7 +186,7 @@ def test_a_column_of_a_type_that_the_program_does_not_know_is_named_in_bigquerys
     warehouse: BigQueryWarehouse, emulator: Emulator
 ) -> None:
     """NUMERIC and arrays are told as they are."""
-    fields = [bigquery.SchemaField(c.name, c.kind, "REQUIRED" if c.required else "NULLABLE") for c in COUNTRIES.columns]
+    fields = [bigquery.SchemaField(c.name, c.type, "REQUIRED" if c.required else "NULLABLE") for c in COUNTRIES.columns]
     odd = (bigquery.SchemaField("revenue", "NUMERIC"), bigquery.SchemaField("logo", "STRING", "REPEATED"))
     kinds = {field.name: field for field in odd}
     table = bigquery.Table(f"{warehouse.dataset}.countries", schema=[kinds.get(f.name, f) for f in fields])
@@ -201,7 +201,7 @@ def test_a_missing_column_is_added_by_a_statement(
     warehouse: BigQueryWarehouse, proxy: Proxy, emulator: Emulator
 ) -> None:
     """What the client sends is the statement that the analyzer has accepted; the emulator does nothing with it."""
-    fields = [bigquery.SchemaField(c.name, c.kind) for c in COUNTRIES.columns if c.name != "revenue"]
+    fields = [bigquery.SchemaField(c.name, c.type) for c in COUNTRIES.columns if c.name != "revenue"]
     table = bigquery.Table(f"{warehouse.dataset}.countries", schema=fields)
     table.time_partitioning = bigquery.TimePartitioning("DAY", field="date")
     emulator.client().create_table(table)

@@ -11,14 +11,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from matomo_fn.slices import Slice
+from matomo_fn.slices import Slice, Stream
 from matomo_fn.warehouse.buffer import Buffer
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 DAY = date(2026, 11, 16)
-PIECE = Slice("countries", "12", "mobile", DAY)
+PIECE = Slice(Stream("countries", "12", "mobile"), DAY)
 
 
 def read(buffer: Buffer) -> list[dict[str, object]]:
@@ -30,7 +30,7 @@ def test_a_row_has_its_slices_columns_in_front(tmp_path: Path) -> None:
     """Each line is one JSON object: date, site, segment, then what was shaped, in the order it came."""
     buffer = Buffer(tmp_path / "s.gz")
     buffer.add(PIECE, ['{"label":"France","n":1}', '{"label":"Italy","n":2}'])
-    buffer.add(Slice("countries", "3", "", DAY), ['{"label":"a\\nb \\"c\\" é 😀","n":3}'])
+    buffer.add(Slice(Stream("countries", "3"), DAY), ['{"label":"a\\nb \\"c\\" é 😀","n":3}'])
     buffer.close()
     assert [list(row.values()) for row in read(buffer)] == [
         ["2026-11-16", "12", "mobile", "France", 1],

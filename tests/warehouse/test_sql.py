@@ -14,16 +14,18 @@ from hypothesis import strategies as st
 from sqlglot import exp
 
 from matomo_fn.catalogue import (
+    BUILT_IN,
     PAGE_TITLES,
     PREBUILT,
     SYNC_LOG,
+    VISIT_ACTIONS,
     VISITS,
     Column,
     ColumnType,
     Schema,
-    visit_actions_columns,
 )
-from matomo_fn.slices import Slice
+from matomo_fn.days import Days
+from matomo_fn.slices import Slice, Stream
 from matomo_fn.warehouse import sql
 from matomo_fn.warehouse.duckdb import DuckDBWarehouse
 from tests.support.analyzer import AnalyzerError
@@ -35,6 +37,7 @@ if TYPE_CHECKING:
     from tests.support.analyzer import Analyzer
     from tests.support.analyzer import Column as AnalyzerColumn
 
+PAGES = BUILT_IN["behaviour_page"]
 DATASET = "my-project.matomo_shop"
 AT = datetime(2026, 11, 20, 3, 4, 5, 678, tzinfo=UTC)
 FIRST, LAST = date(2026, 1, 31), date(2026, 11, 19)
@@ -66,14 +69,14 @@ def staging(name: str) -> str:
 
 def many_slices(table: str) -> list[Slice]:
     """Sites with the same days, with days of their own, and more than one segment."""
-    slices = [Slice(table, str(site), "", day) for site in range(1, 60) for day in MANY_DAYS]
-    slices += [Slice(table, "61", "mobile", day) for day in MANY_DAYS[:3]]
-    return [*slices, Slice(table, "62", ODD_TEXT, LAST)]
+    slices = [Slice(Stream(table, str(site)), day) for site in range(1, 60) for day in MANY_DAYS]
+    slices += [Slice(Stream(table, "61", "mobile"), day) for day in MANY_DAYS[:3]]
+    return [*slices, Slice(Stream(table, "62", ODD_TEXT), LAST)]
 
 
 def merge_of(name: str) -> str:
     """The merge of a slice of a table."""
-    slices = [Slice(name, "1", "", LAST)]
+    slices = [Slice(Stream(name, "1"), LAST)]
     return sql.replace_slices(DATASET, PREBUILT[name], staging(name), slices, run_id="r1", synced_at=AT)
 
 
@@ -82,7 +85,7 @@ STATEMENTS: Mapping[str, Callable[[], list[str]]] = {
     "create_table": lambda: [sql.create_table(DATASET, schema) for schema in (*(t.schema for t in TABLES), SYNC_LOG)],
     "add_column": lambda: (
         [
-            sql.add_column(DATASET, table.name, replace(COLUMN, name=f"added_{kind.lower()}", kind=kind))
+            sql.add_column(DATASET, table.name, replace(COLUMN, name=f"added_{kind.lower()}", type=kind))
             for table in TABLES
             for kind in ColumnType
             if kind is not ColumnType.STRUCT
@@ -94,7 +97,7 @@ STATEMENTS: Mapping[str, Callable[[], list[str]]] = {
         sql.replace_slices(DATASET, table, staging(table.name), slices, run_id=run_id, synced_at=AT)
         for table in TABLES
         for slices, run_id in (
-            ([Slice(table.name, "1", "", LAST)], "20261120T030405_0123abcd"),
+            ([Slice(Stream(table.name, "1"), LAST)], "20261120T030405_0123abcd"),
             (many_slices(table.name), ODD_TEXT),
         )
     ],
@@ -104,7 +107,7 @@ STATEMENTS: Mapping[str, Callable[[], list[str]]] = {
     "older_open_days": lambda: [sql.older_open_days(DATASET, text, FIRST) for text in ODD_TEXTS],
     "settled_runs": lambda: [sql.settled_runs(DATASET, text, FIRST, LAST) for text in ODD_TEXTS],
     "known_slices": lambda: [
-        sql.known_slices(DATASET, text, tables, FIRST, LAST, LAST - timedelta(days=3), older)
+        sql.known_slices(DATASET, text, tables, sql.Span(FIRST, LAST, LAST - timedelta(days=3), Days.of(older)))
         for text, tables, older in (
             ("shop", TABLES[:1], []),
             (ODD_TEXT, TABLES, MANY_DAYS),
@@ -120,11 +123,13 @@ STATEMENTS: Mapping[str, Callable[[], list[str]]] = {
     ],
     "delete_moved_visits": lambda: [
         sql.delete_moved_visits(DATASET, VISITS, staging(VISITS.name), slices) or ""
-        for slices in ([Slice(VISITS.name, "1", "", LAST)], many_slices(VISITS.name))
+        for slices in ([Slice(Stream(VISITS.name, "1"), LAST)], many_slices(VISITS.name))
     ],
-    "find_page_titles": lambda: [sql.find_page_titles(DATASET, staging("titles"), many_slices(VISITS.name))],
-    "set_page_titles": lambda: [sql.set_page_titles(DATASET, staging("titles"), many_slices(VISITS.name))],
-    "visit_actions_view": lambda: [sql.visit_actions_view(DATASET)],
+    "find_page_titles": lambda: [sql.find_page_titles(DATASET, PAGES, staging("titles"), many_slices(VISITS.name))],
+    "set_page_titles": lambda: [sql.set_page_titles(DATASET, PAGES, staging("titles"), many_slices(VISITS.name))],
+    "view_query": lambda: [
+        sql.view_query(DATASET, table.name, view) for table in BUILT_IN.values() for view in table.views
+    ],
     "status_of": lambda: [sql.status_of(DATASET, text) for text in ODD_TEXTS],
 }
 FRAGMENTS = {"literal", "table_name", "in_slices", "in_days"}
@@ -136,7 +141,7 @@ NOT_ABOUT_THE_LOG = {
     "delete_moved_visits",
     "find_page_titles",
     "set_page_titles",
-    "visit_actions_view",
+    "view_query",
 }
 
 Catalog = dict[str, list["AnalyzerColumn"]]
@@ -333,10 +338,11 @@ def test_a_statement_about_the_log_fails_where_a_column_has_another_type(
 
 def test_the_view_of_the_actions_has_the_columns_that_tell_its_version(bigquery: Analyzer) -> None:
     """A view whose columns are others is made anew."""
-    assert bigquery.columns(sql.visit_actions_view(DATASET)) == [column.name for column in visit_actions_columns()]
+    view = sql.view_query(DATASET, VISITS.name, VISIT_ACTIONS)
+    assert bigquery.columns(view) == list(VISIT_ACTIONS.column_names)
 
 
-@pytest.mark.parametrize("name", ["delete_moved_visits", "find_page_titles", "set_page_titles", "visit_actions_view"])
+@pytest.mark.parametrize("name", ["delete_moved_visits", "find_page_titles", "set_page_titles", "view_query"])
 def test_a_statement_about_visits_fails_where_the_visits_are_others(
     analyzer: Callable[[Any], Analyzer], name: str
 ) -> None:
@@ -358,7 +364,7 @@ def test_the_views_query_gives_the_logs_columns(bigquery: Analyzer) -> None:
 def test_a_merge_is_constant_false_and_names_its_columns(name: str) -> None:
     """Literal dates under a constant-false condition prune; column lists are spelled out, never ``insert row``."""
     table = PREBUILT[name]
-    for slices in ([Slice(name, "1", "", LAST)], many_slices(name)):
+    for slices in ([Slice(Stream(name, "1"), LAST)], many_slices(name)):
         statement = sql.replace_slices(DATASET, table, staging(name), slices, run_id="r1", synced_at=AT)
         merge = sqlglot.parse_one(statement, read="bigquery")
         assert isinstance(merge, exp.Merge)
@@ -377,20 +383,20 @@ def test_a_merge_is_constant_false_and_names_its_columns(name: str) -> None:
 
 def test_a_statement_stays_short_for_hundreds_of_sites_and_days() -> None:
     """Sites with the same days share their term and days in a row are one: BigQuery reads 1 MB of SQL at most."""
-    slices = [Slice("visits_summary", str(site), "", day) for site in range(500) for day in MANY_DAYS]
+    slices = [Slice(Stream("visits_summary", str(site)), day) for site in range(500) for day in MANY_DAYS]
     assert len(sql.in_slices("t", slices)) < 6_000
 
 
 # --- what the conditions select ----------------------------------------------------------------------------
 
 GRID_DAYS = [date(2026, 2, 20) + timedelta(days=offset) for offset in range(14)]
-slices = st.builds(
-    Slice,
+streams = st.builds(
+    Stream,
     st.just("grid"),
     st.sampled_from(["1", "2", "12", "absent"]),
     st.sampled_from(["", "mobile", "it's"]),
-    st.sampled_from(GRID_DAYS),
 )
+slices = st.builds(Slice, streams, st.sampled_from(GRID_DAYS))
 
 
 @settings(max_examples=40)
@@ -400,7 +406,7 @@ def test_in_slices_selects_exactly_the_rows_of_the_slices(duckdb: DuckDBWarehous
     rows = duckdb.query(
         f"select date, website_id, segment from `matomo_shop.grid` t where {sql.in_slices('t', sorted(slices))}"
     )
-    found = [Slice("grid", row["website_id"], row["segment"], row["date"]) for row in rows]
+    found = [Slice(Stream("grid", row["website_id"], row["segment"]), row["date"]) for row in rows]
     assert sorted(found) == sorted(slice_ for slice_ in slices if slice_.website_id != "absent")
 
 

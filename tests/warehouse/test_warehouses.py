@@ -12,13 +12,13 @@ import pytest
 from matomo_fn.catalogue import PREBUILT, SYNC_LOG, Column, ColumnType, Schema
 from matomo_fn.deadline import Deadline
 from matomo_fn.errors import SchemaMismatch, WarehouseError
-from matomo_fn.slices import Slice
+from matomo_fn.slices import Slice, Stream
 from matomo_fn.values import utf8
 from matomo_fn.warehouse import sql
 from matomo_fn.warehouse.bigquery import BigQueryWarehouse
 from matomo_fn.warehouse.buffer import Buffer
 from matomo_fn.warehouse.duckdb import DuckDBWarehouse
-from matomo_fn.warehouse.tables import append_rows, ensure_table, ensure_view, replace_slices
+from matomo_fn.warehouse.tables import Stamp, append_rows, ensure_table, ensure_view, replace_slices
 from tests.support.emulator import connect
 from tests.support.proxy import proxied
 from tests.support.warehouses import Watched, rows_of, stamps, write_lines
@@ -104,9 +104,7 @@ class Writer:
         for slice_, values in rows.items():
             buffer.add(slice_, [json.dumps(value, ensure_ascii=False) for value in values])
         buffer.close()
-        replace_slices(
-            self.warehouse, COUNTRIES, [buffer.path], list(rows), run_id=run_id, batch=self.batch, synced_at=AT
-        )
+        replace_slices(self.warehouse, COUNTRIES, [buffer.path], list(rows), Stamp(run_id, self.batch, AT))
 
 
 @pytest.fixture
@@ -118,7 +116,7 @@ def write(warehouse: Warehouse, tmp_path: Path) -> Writer:
 
 def of(day: date = MONDAY, site: str = "1", segment: str = "") -> Slice:
     """A slice of countries."""
-    return Slice("countries", site, segment, day)
+    return Slice(Stream("countries", site, segment), day)
 
 
 def row(label: str, **values: Any) -> dict[str, Any]:
@@ -194,9 +192,9 @@ def as_view(warehouse: Warehouse) -> None:
 @pytest.mark.parametrize(
     ("make", "reason"),
     [
-        (with_column("nb_visits", kind=ColumnType.STRING), "column nb_visits is STRING, not INT64"),
-        (with_column("revenue", kind=ColumnType.INT64), "column revenue is INT64, not FLOAT64"),
-        (with_column("goals", kind=ColumnType.STRING), "column goals is STRING, not JSON"),
+        (with_column("nb_visits", type=ColumnType.STRING), "column nb_visits is STRING, not INT64"),
+        (with_column("revenue", type=ColumnType.INT64), "column revenue is INT64, not FLOAT64"),
+        (with_column("goals", type=ColumnType.STRING), "column goals is STRING, not JSON"),
         (with_column("extra", required=True), "column extra is required and nothing fills it"),
         (with_column("code", required=True), "column code is required, but Matomo does not always have a value"),
         (as_view, "it is a view"),
@@ -217,12 +215,12 @@ def test_a_table_that_cannot_take_the_rows_is_refused_and_left_as_it_is(
 
 
 def test_all_reasons_are_told_at_once(warehouse: Warehouse) -> None:
-    """Whoever mends the table mends it once."""
-    wrong = [replace(c, kind=ColumnType.STRING) if c.kind is ColumnType.INT64 else c for c in COUNTRIES.columns]
+    """Whoever fixes the table fixes it once."""
+    wrong = [replace(c, type=ColumnType.STRING) if c.type is ColumnType.INT64 else c for c in COUNTRIES.columns]
     warehouse.create_table(replace(COUNTRIES.schema, columns=tuple(wrong)), "day")
     with pytest.raises(SchemaMismatch) as caught:
         ensure_table(warehouse, COUNTRIES.schema, "day")
-    assert str(caught.value).count("is STRING, not INT64") == sum(c.kind is ColumnType.INT64 for c in COUNTRIES.columns)
+    assert str(caught.value).count("is STRING, not INT64") == sum(c.type is ColumnType.INT64 for c in COUNTRIES.columns)
 
 
 # --- slices ------------------------------------------------------------------------------------------------
@@ -309,7 +307,7 @@ def test_a_merge_that_fails_changes_nothing_and_leaves_no_staging_table(
     broken = replace(COUNTRIES, name="nowhere")
     path = write_lines(write.folder / "b.gz", [{"date": str(MONDAY), "website_id": "1", "segment": "", **row("X")}])
     with pytest.raises(WarehouseError):
-        replace_slices(watched, broken, [path], [of()], run_id="r2", batch=1, synced_at=AT)
+        replace_slices(watched, broken, [path], [of()], Stamp("r2", 1, AT))
     assert [what for method, what in watched.calls if method == "run"][-1] == "drop_staging_nowhere_r2_1"
     assert warehouse.find_table("_staging_nowhere_r2_1") is None
     assert labels(warehouse) == [(MONDAY, "1", "", "France")]
@@ -324,7 +322,7 @@ def test_a_load_that_fails_leaves_the_table_as_it_was(opened: Open, warehouse: W
     )
     watched = Watched(opened("r2"))
     with pytest.raises(WarehouseError):
-        replace_slices(watched, COUNTRIES, [path], [of()], run_id="r2", batch=1, synced_at=AT)
+        replace_slices(watched, COUNTRIES, [path], [of()], Stamp("r2", 1, AT))
     assert watched.count("run", "merge") == 0
     assert labels(warehouse) == [(MONDAY, "1", "", "France")]
 
@@ -367,7 +365,7 @@ def test_rows_are_appended_and_the_view_shows_the_newest(warehouse: Warehouse, t
     ensure_table(warehouse, SYNC_LOG, "day")
     ensure_view(warehouse, "_sync_state", SYNC_LOG.column_names, sql.state_view(warehouse.dataset), "Newest.")
     for batch, rows in enumerate([[log_row("written", 5), log_row("failed", 9)], [log_row("pending", 7)]]):
-        append_rows(warehouse, SYNC_LOG, [write_lines(tmp_path / "a.gz", rows)], run_id="r1", batch=batch)
+        append_rows(warehouse, SYNC_LOG, [write_lines(tmp_path / "a.gz", rows)], Stamp("r1", batch, AT))
     log = warehouse.query(f"select l.status from {sql.table_name(warehouse.dataset, '_sync_log')} l order by l.status")
     assert [each["status"] for each in log] == ["failed", "pending", "written"]
     (newest,) = warehouse.query(f"select status, error from {sql.table_name(warehouse.dataset, '_sync_state')} v")

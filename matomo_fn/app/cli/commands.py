@@ -50,7 +50,7 @@ def cli() -> None:
       python -m matomo_fn check shop
       python -m matomo_fn sync shop --start-date 2026-01-01
 
-    Exit codes: 0 all is done, 1 something failed or is left, 2 the input has to be mended.
+    Exit codes: 0 all is done, 1 something failed or remains, 2 the input has to be fixed.
     """  # noqa: D301 - the character \b is how click is told to leave a paragraph's lines alone
 
 
@@ -59,7 +59,7 @@ def cli() -> None:
 @json_option
 @settings_options
 def check(connector: str, *, as_json: bool, **options: Any) -> None:
-    """See whether a connector can work, and what to mend.
+    """See whether a connector can work, and what to fix.
 
     Looks at the configuration, the token, Matomo's version, the sites that the token may see, and the warehouse.
     Writes nothing.
@@ -165,16 +165,15 @@ def _print_plan(found: PlanResult) -> None:
     head = ("table", "first day", "last day", "slices", "open")
     rows = [(name, item.first_day, item.last_day, item.slices, item.open) for name, item in found.tables.items()]
     print_table(head, rows)
-    slices = sum(item.slices for item in found.tables.values())
     click.echo(
-        f"\n{slices} slices of {len(found.sites)} site(s), about {found.calls} calls to Matomo, into {found.dataset}. "
-        "Open slices are in no table yet; the others are asked again and written where they changed."
+        f"\n{found.plan.slices} slices of {len(found.sites)} site(s), about {found.plan.calls} calls to Matomo, "
+        f"into {found.dataset}. Open slices are in no table yet; the others are refetched, and written if changed."
     )
     print_errors(found.problems)
 
 
 def _print_result(result: RunResult) -> None:
-    head = ("table", "days", "rows", "written", "unchanged", "pending", "failed", "left", "seconds")
+    head = ("table", "days", "rows", "written", "unchanged", "pending", "failed", "remaining", "seconds")
     rows = [(name, *(item.as_dict()[key] for key in head[1:])) for name, item in result.tables.items()]
     print_table(head, rows)
     click.echo(f"\n{result.verdict}: {result.calls} calls to Matomo, {result.seconds:.1f} seconds, run {result.run_id}")

@@ -8,16 +8,14 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from matomo_fn.catalogue import (
+    BUILT_IN,
     SYNC_LOG,
     SYNC_STATE,
     SYNC_STATE_DESCRIPTION,
-    TABLES,
-    VISIT_ACTIONS,
-    VISIT_ACTIONS_DESCRIPTION,
     Column,
     Schema,
     Table,
-    visit_actions_columns,
+    View,
 )
 
 # Of the source. Where no schema is named, dbt takes this for one.
@@ -40,8 +38,8 @@ def dbt_sources(database: str | None, schema: str | None) -> dict[str, Any]:
     if schema:
         source["schema"] = schema
     source["tables"] = [
-        *(_table(table) for table in TABLES.values()),
-        _described(Schema(VISIT_ACTIONS, VISIT_ACTIONS_DESCRIPTION, visit_actions_columns())),
+        *(_table(table) for table in BUILT_IN.values()),
+        *(_view(view) for table in BUILT_IN.values() for view in table.views),
         _described(SYNC_LOG) | {"config": _freshness("logged_at")},
         _described(Schema(SYNC_STATE, SYNC_STATE_DESCRIPTION, SYNC_LOG.columns)),
     ]
@@ -60,6 +58,10 @@ def _table(table: Table) -> dict[str, Any]:
         config = _freshness("_synced_at")
     key = {"unique": {"name": f"{table.name}_key", "arguments": {"column_name": _key_text(table.schema)}}}
     return _described(table.schema) | {"config": config, "data_tests": [key]}
+
+
+def _view(view: View) -> dict[str, Any]:
+    return _described(Schema(view.name, view.description, tuple(column for column, _ in view.columns)))
 
 
 def _described(schema: Schema) -> dict[str, Any]:

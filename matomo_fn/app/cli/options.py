@@ -5,7 +5,7 @@ from typing import Any, TypeVar
 
 import click
 
-from matomo_fn.catalogue import TABLES
+from matomo_fn.catalogue import BUILT_IN
 from matomo_fn.config.request import SyncRequest, read_request
 from matomo_fn.config.settings import VARIABLES, Settings, settings_from_environment
 
@@ -34,7 +34,7 @@ def request_options(command: Command) -> Command:
             "tables",
             multiple=True,
             metavar="NAME",
-            help=f"Only this table; repeatable: {', '.join(TABLES)}.",
+            help=f"Only this table; repeatable: {', '.join(BUILT_IN)}.",
         ),
         click.option("--site", "sites", multiple=True, metavar="ID", help="Only this site; repeatable."),
         click.option(

@@ -1,4 +1,4 @@
-"""`check` says of each thing whether it is good, and what to mend."""
+"""`check` says of each thing whether it is good, and what to fix."""
 
 from __future__ import annotations
 

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from matomo_fn.app.cli.dbt import to_yaml
-from matomo_fn.catalogue import PREBUILT, SYNC_LOG, SYNC_STATE, TABLES, VISIT_ACTIONS
+from matomo_fn.catalogue import BUILT_IN, PREBUILT, SYNC_LOG, SYNC_STATE, VISIT_ACTIONS
 from matomo_fn.warehouse.duckdb import to_duckdb
 from tests.app.cli.calling import call
 from tests.support.shop import DATASET
@@ -61,8 +61,8 @@ def test_json_is_the_same_document() -> None:
 def test_every_table_is_there_with_every_column() -> None:
     """Names, descriptions and types are the catalogue's."""
     found = tables()
-    assert list(found) == [*TABLES, VISIT_ACTIONS, SYNC_LOG.name, SYNC_STATE]
-    schemas = {name: table.schema for name, table in TABLES.items()} | {SYNC_LOG.name: SYNC_LOG}
+    assert list(found) == [*BUILT_IN, VISIT_ACTIONS.name, SYNC_LOG.name, SYNC_STATE]
+    schemas = {name: table.schema for name, table in BUILT_IN.items()} | {SYNC_LOG.name: SYNC_LOG}
     for name, schema in schemas.items():
         assert found[name]["description"] == schema.description
         assert found[name]["columns"] == [
@@ -85,7 +85,7 @@ def test_bigquery_can_run_the_test_of_the_key_and_of_freshness(
     name: str, analyzer: Callable[[Mapping[str, Any]], Analyzer]
 ) -> None:
     """They are expressions of ours, so they go before the analyzer."""
-    columns = [(column.name, str(column.kind), "NULLABLE") for column in PREBUILT[name].columns]
+    columns = [(column.name, str(column.type), "NULLABLE") for column in PREBUILT[name].columns]
     check = analyzer({"p.d.t": columns}).check
     table = tables()[name]
     check(f"select {key_text(table)} as k, count(*) as n from `p.d.t` group by k having count(*) > 1")

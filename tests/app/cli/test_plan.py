@@ -58,7 +58,13 @@ def test_options_narrow_the_plan(shop: Shop) -> None:
     found = call(shop.env, "plan", "shop", "--json", *narrow).json
     assert (found["sites"], found["slices"]) == (["2"], 4)
     assert found["tables"] == {
-        "visits_summary": {"slices": 4, "open": 4, "first_day": "2024-02-27", "last_day": "2024-03-01"}
+        "visits_summary": {
+            "slices": 4,
+            "open": 4,
+            "reasons": {"missing": 4},
+            "first_day": "2024-02-27",
+            "last_day": "2024-03-01",
+        }
     }
 
 

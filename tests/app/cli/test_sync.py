@@ -23,7 +23,17 @@ def test_a_sync_tells_what_it_did(shop: Shop) -> None:
     called = call(shop.env, "sync", "shop")
     head, *tables, empty, last = called.out.splitlines()
     assert (called.code, called.errors, empty) == (0, [], "")
-    assert head.split() == ["table", "days", "rows", "written", "unchanged", "pending", "failed", "left", "seconds"]
+    assert head.split() == [
+        "table",
+        "days",
+        "rows",
+        "written",
+        "unchanged",
+        "pending",
+        "failed",
+        "remaining",
+        "seconds",
+    ]
     found = {line.split()[0]: line.split()[1:] for line in tables}
     assert found["visits_summary"][:-1] == ["4", "4", "4", "0", "0", "0", "0"]
     assert found["visitor_country"][0:1] + found["visitor_country"][2:-1] == ["4", "4", "0", "0", "0", "0"]
@@ -122,7 +132,7 @@ def test_a_run_whose_time_is_up_says_what_is_left(shop: Shop) -> None:
     shop.matomo.faults.add(Fault(method="VisitsSummary.get", delay=3.8, times=1))
     found = call(shop.env, "sync", "shop", "--time-budget", "5", "--json")
     assert (found.code, found.json["status"], found.json["errors"]) == (1, "partial", [])
-    assert {name: (table["written"], table["left"]) for name, table in found.json["tables"].items()} == {
+    assert {name: (table["written"], table["remaining"]) for name, table in found.json["tables"].items()} == {
         "visits_summary": (4, 0),
         "visitor_country": (0, 4),
     }
@@ -146,7 +156,7 @@ BAD = {
     ("--site", "one"): "request: sites: 'one' is not a site id: it has to be a whole number such as 1",
     ("--site", ""): "request: sites: '' is not a site id: it has to be a whole number such as 1",
     ("--table", "visitor_countries"): (
-        "request: tables: there is no table 'visitor_countries': did you mean 'visitor_country'?"
+        "request: connector 'shop' does not have table 'visitor_countries': did you mean 'visitor_country'?"
     ),
     ("--table", "countries"): (
         "request: connector 'shop' does not have table 'countries': known are visitor_country, visits_summary"

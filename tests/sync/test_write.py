@@ -1,4 +1,4 @@
-"""The loader: whole slices from the buffer to the tables, in batches that bound memory and statements."""
+"""Writing: whole slices from the buffers to the tables, in batches that bound memory and statements."""
 
 from __future__ import annotations
 
@@ -11,12 +11,14 @@ import pytest
 from fake_matomo import FakeMatomo
 from matomo_fn.catalogue import PREBUILT
 from matomo_fn.errors import WarehouseError
+from matomo_fn.extract.extracted import Extracted
 from matomo_fn.extract.report_rows import ParsedSlice
-from matomo_fn.extract.reports import Extracted
-from matomo_fn.slices import Slice
-from matomo_fn.sync.load import MAX_BATCH_SLICES, Loader
-from matomo_fn.sync.result import TableResult
-from matomo_fn.sync.state import KnownSlice, Run, Status, SyncState
+from matomo_fn.slices import Slice, Stream
+from matomo_fn.sync.load import Loader
+from matomo_fn.sync.outcome import UNKNOWN, KnownSlice, Run, Status, outcome_of
+from matomo_fn.sync.result import Tally
+from matomo_fn.sync.state import SyncState
+from matomo_fn.sync.write import MAX_SLICES, Writer
 from matomo_fn.warehouse.tables import ensure_table
 from tests.support.local import NOW, TODAY, ago, local, small_world
 from tests.support.warehouses import Killed, Watched, death_before, rows_of, stamps, states
@@ -47,7 +49,7 @@ def shop(tmp_path: Path) -> Iterator[Local]:
 
 
 class Load:
-    """A loader with what it needs; ``watched`` is the warehouse that it writes to."""
+    """A writer with what it needs; ``watched`` is the warehouse that it writes to."""
 
     def __init__(
         self,
@@ -63,24 +65,28 @@ class Load:
         folder.mkdir(exist_ok=True)
         self.folder = folder
         self.watched = Watched(shop.warehouse, before)
-        self.results = {name: TableResult() for name in shop.connector.reports}
-        self.loader = Loader(
-            self.watched,
-            SyncState(self.watched, shop.connector),
-            RUN,
-            known or {},
-            self.results,
-            folder,
-            is_final=lambda slice_: slice_.date < ago(3),
-            rewrite=rewrite,
-            buffer_bytes=buffer_bytes,
-            now=shop.now,
-            has_titles=False,
-        )
+        self.results = Tally(shop.connector.reports)
+        self.errors: list[WarehouseError] = []
+        self._known = known or {}
+        self._rewrite = rewrite
+        state = SyncState(self.watched, shop.connector)
+        loader = Loader(self.watched, self._known, ())
+        self.writer = Writer(loader, state, RUN, folder, buffer_bytes=buffer_bytes, now=shop.now)
 
     def add(self, extracted: Extracted) -> None:
-        """Give it a slice."""
-        self.loader.add(PREBUILT[extracted.slice.table], extracted)
+        """Give it a slice, as a run does."""
+        slice_ = extracted.slice
+        known = self._known.get(slice_, UNKNOWN)
+        entry = outcome_of(extracted, known, RUN, is_final=slice_.date < ago(3), rewrite=self._rewrite)
+        self.writer.add(PREBUILT[slice_.table], entry, extracted.content)
+        if self.writer.is_full:
+            self.flush()
+
+    def flush(self) -> None:
+        """Write what waits."""
+        loaded = self.writer.flush()
+        self.results.logged(loaded.entries)
+        self.errors += loaded.errors
 
     @property
     def merges(self) -> int:
@@ -90,10 +96,10 @@ class Load:
 
 def slice_(day: int = 1, site: str = "1", table: str = NAME) -> Slice:
     """A slice, so many days ago."""
-    return Slice(table, site, "", ago(day))
+    return Slice(Stream(table, site), ago(day))
 
 
-def shaped(*labels: str, content_hash: str = "h1") -> ParsedSlice:
+def parsed(*labels: str, content_hash: str = "h1") -> ParsedSlice:
     """Rows with these labels."""
     lines = tuple(f'{{"device_type":"{label}","visits":1,"_is_others":false}}' for label in labels)
     return ParsedSlice(lines, content_hash, has_others=False)
@@ -107,16 +113,20 @@ def known(content_hash: str = "h1", *, intact: bool = True, status: Status = Sta
 def test_a_changed_slice_is_written_and_an_equal_one_is_not_loaded(shop: Local, tmp_path: Path) -> None:
     """Equal means the hash of the log, of rows that are still there; both are logged."""
     load = Load(shop, tmp_path / "f", known={slice_(1): known("h1"), slice_(2): known("old")})
-    load.add(Extracted(slice_(1), shaped("Desktop", "Tablet")))
-    load.add(Extracted(slice_(2), shaped("Desktop")))
-    load.loader.flush()
+    load.add(Extracted(slice_(1), parsed("Desktop", "Tablet")))
+    load.add(Extracted(slice_(2), parsed("Desktop")))
+    load.flush()
     assert stamps(shop.warehouse, NAME) == {(ago(2), "1", "run9")}
     found = {
         day: (row["status"], row["row_count"], row["written_run_id"])
         for (_, _, day), row in states(shop.warehouse).items()
     }
     assert found == {ago(1): ("unchanged", 2, "run1"), ago(2): ("written", 1, "run9")}
-    assert (load.results[NAME].unchanged, load.results[NAME].written, load.results[NAME].rows) == (1, 1, 1)
+    assert (load.results.tables[NAME].unchanged, load.results.tables[NAME].written, load.results.tables[NAME].rows) == (
+        1,
+        1,
+        1,
+    )
 
 
 @pytest.mark.parametrize("rewrite", [True, False])
@@ -125,9 +135,9 @@ def test_an_equal_slice_is_written_where_its_rows_are_gone_or_a_refresh_asks_for
 ) -> None:
     """The log is believed only as far as the table bears it out."""
     load = Load(shop, tmp_path / "f", known={slice_(): known(intact=rewrite)}, rewrite=rewrite)
-    load.add(Extracted(slice_(), shaped("Desktop")))
-    load.loader.flush()
-    assert load.results[NAME].written == 1
+    load.add(Extracted(slice_(), parsed("Desktop")))
+    load.flush()
+    assert load.results.tables[NAME].written == 1
 
 
 def test_pending_and_failed_slices_keep_what_the_log_knows_of_the_table(shop: Local, tmp_path: Path) -> None:
@@ -136,7 +146,7 @@ def test_pending_and_failed_slices_keep_what_the_log_knows_of_the_table(shop: Lo
     load.add(Extracted(slice_(1), None, pending="not processed"))
     load.add(Extracted(slice_(2), None, error="no answer"))
     load.add(Extracted(slice_(3), None, error="no answer either"))
-    load.loader.flush()
+    load.flush()
     assert load.watched.changes() == []
     found = {
         day: tuple(row[name] for name in ("status", "row_count", "content_hash", "written_run_id", "error"))
@@ -156,20 +166,20 @@ def test_all_days_and_sites_of_a_table_are_one_load_and_one_merge(shop: Local, t
         for site in ("1", "2"):
             for table in (NAME, "visitor_country"):
                 load.add(Extracted(slice_(day, site, table), ParsedSlice((), "h", has_others=False)))
-    load.loader.flush()
+    load.flush()
     assert (load.watched.count("load"), load.merges, load.watched.count("run", "append")) == (3, 2, 1)
     assert load.watched.count("run", "drop") == 3
-    assert load.results[NAME].written == 40
+    assert load.results.tables[NAME].written == 40
 
 
-def test_a_full_spool_is_written_and_the_run_goes_on(shop: Local, tmp_path: Path) -> None:
+def test_a_full_buffer_is_written_and_the_run_goes_on(shop: Local, tmp_path: Path) -> None:
     """What one flush writes is logged before the next one begins; no file is left, and the disk is bounded."""
     load = Load(shop, tmp_path / "f", buffer_bytes=1000)
     largest = 0
     for day in range(1, 31):
-        load.add(Extracted(slice_(day), shaped("Desktop", "Tablet")))
+        load.add(Extracted(slice_(day), parsed("Desktop", "Tablet")))
         largest = max(largest, sum(path.stat().st_size for path in load.folder.iterdir()))
-    load.loader.flush()
+    load.flush()
     assert load.merges == load.watched.count("run", "append")
     assert 5 <= load.merges <= 10
     assert largest < 2000
@@ -183,16 +193,16 @@ def test_a_full_spool_is_written_and_the_run_goes_on(shop: Local, tmp_path: Path
 def test_a_flush_with_nothing_to_write_asks_nothing(shop: Local, tmp_path: Path) -> None:
     """No slice, no statement."""
     load = Load(shop, tmp_path / "f")
-    load.loader.flush()
+    load.flush()
     assert load.watched.calls == []
 
 
 def test_slices_of_a_batch_are_bounded(shop: Local, tmp_path: Path) -> None:
     """Also slices that bring no rows fill a batch: the statement and the memory have bounds."""
     load = Load(shop, tmp_path / "f")
-    for number in range(MAX_BATCH_SLICES):
+    for number in range(MAX_SLICES):
         assert load.watched.calls == []
-        load.add(Extracted(Slice(NAME, str(number), "", TODAY), None, pending="later"))
+        load.add(Extracted(Slice(Stream(NAME, str(number)), TODAY), None, pending="later"))
     assert load.watched.count("run", "append") == 1
 
 
@@ -204,23 +214,23 @@ def test_a_table_that_fails_is_logged_as_failed_and_the_others_are_written(shop:
             raise WarehouseError("no")
 
     load = Load(shop, tmp_path / "f", known={slice_(): known("old")}, before=check)
-    load.add(Extracted(slice_(), shaped("Desktop")))
+    load.add(Extracted(slice_(), parsed("Desktop")))
     load.add(Extracted(slice_(1, "1", "visitor_country"), ParsedSlice((), "h", has_others=False)))
-    load.loader.flush()
-    assert [str(error) for error in load.loader.errors] == [f"table {NAME}: no"]
+    load.flush()
+    assert [str(error) for error in load.errors] == [f"table {NAME}: no"]
     found = {table: (row["status"], row["content_hash"]) for (table, _, _), row in states(shop.warehouse).items()}
     assert found == {NAME: ("failed", "old"), "visitor_country": ("written", "h")}
-    assert (load.results[NAME].failed, load.results[NAME].written) == (1, 0)
+    assert (load.results.tables[NAME].failed, load.results.tables[NAME].written) == (1, 0)
     assert list(load.folder.iterdir()) == []
 
 
 def test_what_is_discarded_is_not_written(shop: Local, tmp_path: Path) -> None:
     """A run that ends by an error leaves no file and no half of a batch."""
     load = Load(shop, tmp_path / "f")
-    load.add(Extracted(slice_(), shaped("Desktop")))
+    load.add(Extracted(slice_(), parsed("Desktop")))
     assert list(load.folder.iterdir()) != []
-    load.loader.discard()
-    load.loader.flush()
+    load.writer.discard()
+    load.flush()
     assert list(load.folder.iterdir()) == []
     assert load.watched.calls == []
 
@@ -247,7 +257,7 @@ def test_flushing_midway_ends_in_the_same_tables(
     assert list(buffers.iterdir()) == []
 
 
-def test_a_killed_run_loses_at_most_what_is_in_the_spool(tmp_path: Path) -> None:
+def test_a_killed_run_loses_at_most_what_is_in_the_buffer(tmp_path: Path) -> None:
     """What was flushed before is logged: the next run asks only for the rest."""
     with (
         FakeMatomo(small_world()) as matomo,

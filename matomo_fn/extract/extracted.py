@@ -1,0 +1,52 @@
+"""What extraction makes of one slice, and what a way of extracting works with."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+from matomo_fn.extract.archive_check import ArchiveCheck
+from matomo_fn.extract.report_rows import ParsedSlice
+from matomo_fn.matomo.client import MatomoClient
+from matomo_fn.slices import Slice
+from matomo_fn.warehouse.buffer import BufferedSlice
+
+
+@dataclass(frozen=True, slots=True)
+class Extracted:
+    """What Matomo's answer makes of one slice: rows, or the reason why there are none to be trusted.
+
+    ``seconds`` is the slice's share of the time that its calls took. ``skipped``: the slice cannot be had and that
+    is no failure, since the visits log is switched off. ``visits_difference``: visits read more than the summary
+    counts.
+    """
+
+    slice: Slice
+    content: ParsedSlice | BufferedSlice | None
+    pending: str | None = None
+    error: str | None = None
+    seconds: float = 0.0
+    skipped: str | None = None
+    visits_difference: int | None = None
+
+    def after(self, seconds: float) -> "Extracted":
+        """Return the same with the time that it took."""
+        return replace(self, seconds=seconds)
+
+
+@dataclass(frozen=True, slots=True)
+class ExtractContext:
+    """What jobs are extracted with.
+
+    ``version``: Matomo's (major, minor). ``checks``: by site id. ``may_continue`` is asked between requests and stops
+    a job by False. ``exclude``: columns of visits to leave out. ``folder`` takes the rows of large slices. ``now``:
+    the run's time of day.
+    """
+
+    client: MatomoClient
+    version: tuple[int, int]
+    checks: Mapping[str, ArchiveCheck]
+    may_continue: Callable[[], bool]
+    folder: Path
+    now: datetime
+    exclude: tuple[str, ...] = ()

@@ -1,0 +1,202 @@
+"""Reading a report for many days by as few calls as Matomo allows: ranges first, then bulk, then one by one."""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from datetime import date
+from typing import Any
+from urllib.parse import urlencode
+
+import structlog
+
+from matomo_fn.catalogue import Source
+from matomo_fn.days import Days
+from matomo_fn.errors import InvalidResponse, MatomoError, MatomoFatal
+from matomo_fn.matomo.responses import error_of
+from matomo_fn.periods import Period
+
+log = structlog.get_logger()
+
+# Days in one bulk call of a report that refuses ranges: 20 save most of the time that can be saved, and PHP reads
+# some 1,000 form fields at most.
+BULK_DAYS = 20
+# Pages of one day's report: a guard against a server that ignores filter_offset.
+_MAX_PAGES = 10_000
+# Labels in English, numbers as numbers, and (Matomo 6) no column of percentages beside each metric.
+ALWAYS: Mapping[str, str] = {"language": "en", "format_metrics": "0", "percent_of_total": "0"}
+
+# Makes one call of the API and returns its JSON value and the bytes that it had.
+Call = Callable[[str, Mapping[str, str]], tuple[Any, int]]
+
+
+@dataclass(frozen=True, slots=True)
+class ReportQuery:
+    """Which report of which site, by which kind of period."""
+
+    source: Source
+    site_id: str
+    period: Period
+
+    @property
+    def method(self) -> str:
+        """The method of Matomo's API."""
+        return self.source.method
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What came back for some periods: for the first day of each its answer or its error; and the bytes of all.
+
+    ``split``: the periods had to be requested one by one, since the range failed.
+    """
+
+    days: Mapping[date, object]
+    size: int
+    split: bool = False
+
+
+class ReportReader:
+    """Reads reports by a function that makes calls; ``redact`` removes the token from a text of Matomo's.
+
+    ``page_rows``: rows of one call, where answers have to be paged.
+    """
+
+    def __init__(self, call: Call, redact: Callable[[str], str], page_rows: int | None) -> None:
+        self._call = call
+        self._redact = redact
+        self._page_rows = page_rows
+
+    def read(self, query: ReportQuery, days: Days) -> Answered:
+        """Return the answer for each of some consecutive periods.
+
+        A range that fails is requested period by period, so that one bad day costs one day.
+        """
+        ranges = query.source.ranges
+        if ranges:
+            try:
+                return self._range(query, days)
+            except MatomoFatal:
+                raise
+            except MatomoError as error:
+                if len(days) == 1:
+                    return Answered({days.first: error}, 0)
+                log.info(
+                    "range_split_into_days",
+                    method=query.method,
+                    site=query.site_id,
+                    days=len(days),
+                    error=str(error),
+                )
+        if self._page_rows:
+            return _joined((self._paged_day(query, day) for day in days), split=ranges)
+        return _joined((self._bulk(query, part) for part in days.parts(BULK_DAYS)), split=ranges)
+
+    def _range(self, query: ReportQuery, days: Days) -> Answered:
+        """Request periods as a range, one as ``D,D``, so that the answer never depends on how many there are."""
+        span = _span(query.period, days)
+        keys = {query.period.key(day): day for day in days}
+        found: dict[date, list[object]] = {day: [] for day in days}
+        size = 0
+        for page in range(_MAX_PAGES):
+            value, read = self._call(query.method, self._form(query, span, page))
+            size += read
+            if not isinstance(value, dict) or value.keys() != keys.keys():
+                raise InvalidResponse(
+                    f"{query.method} of site {query.site_id} does not answer the days {span} one by one"
+                )
+            answers = {day: value[key] for key, day in keys.items()}
+            if not self._page_rows or not all(isinstance(answer, list) for answer in answers.values()):
+                return Answered(answers, size)
+            if not _add_page(found, answers, page, self._page_rows):
+                return Answered(found, size)
+        raise InvalidResponse(f"{query.method} of site {query.site_id} does not end after {_MAX_PAGES} pages")
+
+    def _paged_day(self, query: ReportQuery, day: date) -> Answered:
+        """Request one period with paging; its error takes the place of the answer."""
+        try:
+            if query.source.ranges:
+                return self._range(query, Days.of([day]))
+            return self._single(query, day)
+        except MatomoFatal:
+            raise
+        except MatomoError as error:
+            return Answered({day: error}, 0)
+
+    def _single(self, query: ReportQuery, day: date) -> Answered:
+        """Request a single period, for a report that refuses ranges."""
+        found: dict[date, list[object]] = {day: []}
+        size = 0
+        for page in range(_MAX_PAGES):
+            value, read = self._call(query.method, self._form(query, str(day), page))
+            size += read
+            if not self._page_rows or not isinstance(value, list):
+                return Answered({day: value}, size)
+            if not _add_page(found, {day: value}, page, self._page_rows):
+                return Answered(found, size)
+        raise InvalidResponse(f"{query.method} of site {query.site_id} does not end after {_MAX_PAGES} pages")
+
+    def _bulk(self, query: ReportQuery, days: Days) -> Answered:
+        """Request periods each on its own, in one HTTP call; a period's error takes the place of its answer."""
+        form = {"filter_limit": "-1"}  # of the list of answers, which is cut to 100 without it
+        for index, day in enumerate(days):
+            span = _span(query.period, Days.of([day])) if query.source.ranges else str(day)
+            form[f"urls[{index}]"] = urlencode({"method": query.method, **self._form(query, span, 0)})
+        try:
+            value, size = self._call("API.getBulkRequest", form)
+            if not isinstance(value, list) or len(value) != len(days):
+                raise InvalidResponse(f"API.getBulkRequest does not answer each of {len(days)} calls")
+        except MatomoFatal:
+            raise
+        except MatomoError as error:
+            if len(days) == 1:
+                return Answered({days.first: error}, 0)
+            log.info(
+                "bulk_split_into_days",
+                method=query.method,
+                site=query.site_id,
+                days=len(days),
+                error=str(error),
+            )
+            return _joined((self._bulk(query, Days.of([day])) for day in days), split=True)
+        return Answered({day: self._entry(query, day, entry) for day, entry in zip(days, value, strict=True)}, size)
+
+    def _entry(self, query: ReportQuery, day: date, entry: object) -> object:
+        error = error_of(self._redact, query.method, entry)
+        if error is not None:
+            return error
+        if not query.source.ranges:
+            return entry
+        key = query.period.key(day)
+        if not isinstance(entry, dict) or set(entry) != {key}:
+            return InvalidResponse(f"{query.method} does not answer the day {key} that was requested")
+        return entry[key]
+
+    def _form(self, query: ReportQuery, span: str, page: int) -> dict[str, str]:
+        limit = {"filter_limit": "-1"}
+        if self._page_rows:
+            limit = {"filter_limit": str(self._page_rows), "filter_offset": str(page * self._page_rows)}
+        scope = {"idSite": query.site_id, "period": query.period.value, "date": span}
+        return {**scope, **ALWAYS, **limit, **dict(query.source.params)}
+
+
+def _span(period: Period, days: Days) -> str:
+    return f"{days.first},{period.last_day(days.last)}"
+
+
+def _add_page(found: Mapping[date, list[object]], answers: Mapping[date, Any], page: int, limit: int) -> bool:
+    """Add a page's rows to each day and return whether any day may have more."""
+    more = False
+    for day, rows in answers.items():
+        if page and rows and rows == found[day][-len(rows) :]:
+            raise InvalidResponse(f"page {page + 1} of {day} repeats the one before: the server ignores filter_offset")
+        found[day].extend(rows)
+        more = more or len(rows) >= limit
+    return more
+
+
+def _joined(answers: Iterable[Answered], *, split: bool) -> Answered:
+    days: dict[date, object] = {}
+    size = 0
+    for answered in answers:
+        days.update(answered.days)
+        size += answered.size
+    return Answered(days, size, split)

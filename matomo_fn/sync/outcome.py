@@ -1,0 +1,110 @@
+"""What becomes of an extracted slice: written, found unchanged, or kept as it is with a reason."""
+
+from dataclasses import dataclass, replace
+from datetime import datetime
+from enum import StrEnum
+
+from matomo_fn.extract.extracted import Extracted
+from matomo_fn.slices import Slice
+
+
+class Status(StrEnum):
+    """What became of a slice in a run."""
+
+    WRITTEN = "written"
+    UNCHANGED = "unchanged"
+    PENDING = "pending"
+    FAILED = "failed"
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the table has what Matomo answered."""
+        return self in (Status.WRITTEN, Status.UNCHANGED)
+
+
+@dataclass(frozen=True, slots=True)
+class KnownSlice:
+    """What the log's newest row says of a slice; ``is_intact``: the table still has the very rows it speaks of."""
+
+    status: Status
+    row_count: int
+    content_hash: str | None
+    written_run_id: str | None
+    request_id: str
+    is_intact: bool
+
+
+UNKNOWN = KnownSlice(Status.FAILED, 0, None, None, "", is_intact=False)
+
+
+@dataclass(frozen=True, slots=True)
+class LogEntry:
+    """One row to append to the log; ``row_count`` and ``content_hash`` tell of the table, not of the answer."""
+
+    slice: Slice
+    status: Status
+    row_count: int
+    content_hash: str | None
+    has_others: bool
+    is_final: bool
+    written_run_id: str | None
+    error: str | None = None
+    visits_difference: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Run:
+    """One execution; ``request_id`` stays the same where the same request is delivered again."""
+
+    id: str
+    request_id: str
+    started_at: datetime
+
+
+def outcome_of(extracted: Extracted, known: KnownSlice, run: Run, *, is_final: bool, rewrite: bool) -> LogEntry:
+    """Return the log entry of a slice as it will be once what it says is written.
+
+    ``is_final``: the slice need not be refetched by itself. ``rewrite``: write also what has not changed.
+    """
+    content = extracted.content
+    kept = LogEntry(
+        extracted.slice,
+        Status.PENDING if extracted.pending else Status.FAILED,
+        known.row_count,
+        known.content_hash,
+        has_others=False,
+        is_final=is_final,
+        written_run_id=known.written_run_id,
+        error=extracted.pending or extracted.error,
+    )
+    if content is None:
+        return kept
+    found = replace(
+        kept,
+        error=None,
+        has_others=content.has_others,
+        visits_difference=extracted.visits_difference,
+    )
+    if known.is_intact and known.content_hash == content.content_hash and not rewrite:
+        return replace(found, status=Status.UNCHANGED)
+    return replace(
+        found,
+        status=Status.WRITTEN,
+        row_count=content.row_count,
+        content_hash=content.content_hash,
+        written_run_id=run.id,
+    )
+
+
+def not_written(entry: LogEntry, known: KnownSlice, error: Exception) -> LogEntry:
+    """Return the entry of a slice that could not be written, in the place of one that says that it was."""
+    return LogEntry(
+        entry.slice,
+        Status.FAILED,
+        known.row_count,
+        known.content_hash,
+        has_others=False,
+        is_final=entry.is_final,
+        written_run_id=known.written_run_id,
+        error=str(error),
+    )

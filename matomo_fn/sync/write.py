@@ -1,0 +1,82 @@
+"""Writing what was extracted: rows wait in batches, are loaded whole slices at a time, and are logged."""
+
+from collections.abc import Callable
+from datetime import datetime
+from pathlib import Path
+
+from matomo_fn.catalogue import Table
+from matomo_fn.extract.report_rows import ParsedSlice
+from matomo_fn.sync.batches import Batches
+from matomo_fn.sync.load import Loaded, Loader
+from matomo_fn.sync.outcome import LogEntry, Run, Status
+from matomo_fn.sync.state import SyncState
+from matomo_fn.warehouse.buffer import BufferedSlice
+from matomo_fn.warehouse.tables import Stamp
+
+# Slices of one flush: bounds the statement that names them (BigQuery reads at most 1 MB of SQL) and what is kept of
+# them in memory.
+MAX_SLICES = 20_000
+
+
+class Writer:
+    """Takes slices with their outcomes and writes them; used by one thread.
+
+    What a flush has logged is done. A run that is killed loses at most what waits. ``folder`` takes the rows,
+    ``buffer_bytes`` of them at most (uncompressed).
+    """
+
+    def __init__(
+        self,
+        loader: Loader,
+        state: SyncState,
+        run: Run,
+        folder: Path,
+        *,
+        buffer_bytes: int,
+        now: Callable[[], datetime],
+    ) -> None:
+        self._loader = loader
+        self._state = state
+        self._run = run
+        self._folder = folder
+        self._buffer_bytes = buffer_bytes
+        self._now = now
+        self._batches = Batches(folder)
+        self._entries: list[LogEntry] = []
+        self._flushes = 0
+
+    @property
+    def is_full(self) -> bool:
+        """Whether it is time to flush."""
+        slices = len(self._entries) + self._batches.slices
+        return self._batches.size >= self._buffer_bytes or slices >= MAX_SLICES
+
+    def add(self, table: Table, entry: LogEntry, content: ParsedSlice | BufferedSlice | None) -> None:
+        """Take one slice; its content waits only where its outcome is that it is written."""
+        if entry.status is Status.WRITTEN and content is not None:
+            self._batches.add(table, entry, content)
+            return
+        self._entries.append(entry)
+        if isinstance(content, BufferedSlice):
+            content.buffer.discard()
+
+    def flush(self) -> Loaded:
+        """Write and log everything that waits, and return what came of it.
+
+        A table that fails keeps what it had and its slices are logged as failed; the others are written.
+        Raises WarehouseError where the log itself cannot be written.
+        """
+        batches, entries = self._batches.take(), self._entries
+        self._entries = []
+        if not batches and not entries:
+            return Loaded((), {}, ())
+        self._flushes += 1
+        loaded = self._loader.load(batches, Stamp(self._run.id, self._flushes, self._now()))
+        entries = [*entries, *loaded.entries]
+        self._state.append(self._run, entries, self._folder, Stamp(self._run.id, self._flushes, self._now()))
+        return Loaded(entries, loaded.seconds, loaded.errors)
+
+    def discard(self) -> None:
+        """Drop what waits, unwritten."""
+        self._batches.discard()
+        self._entries = []

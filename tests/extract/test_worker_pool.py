@@ -1,0 +1,189 @@
+"""The worker pool: jobs side by side, their slices one by one, and every way in which it ends."""
+
+from __future__ import annotations
+
+import threading
+from datetime import UTC, date, datetime, timedelta
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+from matomo_fn.catalogue import PREBUILT, Table
+from matomo_fn.days import Days
+from matomo_fn.errors import MatomoFatal, TokenRefused
+from matomo_fn.extract.archive_check import ArchiveCheck
+from matomo_fn.extract.extracted import ExtractContext, Extracted
+from matomo_fn.extract.extractor import extract
+from matomo_fn.extract.jobs import Job
+from matomo_fn.extract.worker_pool import WorkerPool
+from matomo_fn.sites import Site
+from tests.support.recordings import Scripted, as_json, client_of
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Generator, Mapping
+
+SITE = Site("1", "Shop", UTC, date(2020, 1, 1))
+FIRST = date(2026, 1, 1)
+COUNTRY = PREBUILT["visitor_country"]
+SUMMARY = PREBUILT["visits_summary"]
+EVENTS = PREBUILT["behaviour_event"]
+
+
+def job(table: Table, *, count: int) -> Job:
+    return Job(SITE, (table,), Days.between(FIRST, FIRST + timedelta(days=count - 1)))
+
+
+def spans(form: Mapping[str, str]) -> list[date]:
+    first, last = form["date"].split(",")
+    return list(Days.between(date.fromisoformat(first), date.fromisoformat(last)))
+
+
+def asked(transport: Scripted, method: str) -> list[tuple[str, int]]:
+    """The last day and the number of days of each range requested."""
+    return [(form["date"][11:], len(spans(form))) for name, form in transport.asked if name == method]
+
+
+def rows_of(size: int) -> Callable[[str, Mapping[str, str]], object]:
+    """A Matomo whose every day has one row of so many bytes, or so."""
+
+    def answer(method: str, form: Mapping[str, str]) -> object:
+        if method == "VisitsSummary.get":
+            return {str(day): {"nb_visits": 1} for day in spans(form)}
+        return {str(day): [{"label": "x" * size, "segment": "s"}] for day in spans(form)}
+
+    return answer
+
+
+class Pool:
+    """A worker pool over a scripted Matomo, with everything that its jobs need."""
+
+    def __init__(self, transport: Scripted, size: int) -> None:
+        """Make it."""
+        client, stop = client_of(transport), threading.Event()
+        context = ExtractContext(
+            client,
+            (5, 2),
+            {"1": ArchiveCheck(client, SITE, FIRST)},
+            lambda: not stop.is_set(),
+            Path(),
+            datetime(2026, 11, 21, tzinfo=UTC),
+        )
+        self.workers = WorkerPool(size, stop)
+        self.extract = partial(extract, context)
+
+    def run(self, *jobs: Job) -> Generator[Extracted, None, None]:
+        """Run jobs side by side."""
+        return self.workers.run(jobs, self.extract)
+
+    @property
+    def fatal(self) -> MatomoFatal | None:
+        """What ended the jobs early."""
+        return self.workers.fatal
+
+
+def no_threads_left() -> bool:
+    return not [thread for thread in threading.enumerate() if thread.name.startswith("matomo_")]
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("size", [1, 2, 8])
+def test_the_slices_of_all_jobs_come_whatever_the_number_of_threads(size: int) -> None:
+    """More slices than fit into the queue, and more jobs than threads."""
+    pool = Pool(Scripted(rows_of(10)), size)
+    jobs = [job(table, count=50) for table in (SUMMARY, COUNTRY, EVENTS, PREBUILT["visitor_language"])]
+    found = list(pool.run(*jobs))
+    assert sorted((p.slice.table, p.slice.date) for p in found) == sorted(
+        (work.tables[0].name, day) for work in jobs for day in work.days
+    )
+    assert not pool.fatal
+    assert no_threads_left()
+
+
+def empties(method: str, form: Mapping[str, str]) -> object:
+    """A Matomo without a single visit."""
+    return [] if method.startswith("Live") else {str(day): [] for day in spans(form)}
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("size", [1, 4])
+def test_visit_counts_that_were_extracted_before_are_not_requested_again(size: int) -> None:
+    """Jobs of the next phase that meet an empty day find them noted."""
+    transport = Scripted(empties)
+    pool = Pool(transport, size)
+    found = [*pool.run(job(SUMMARY, count=20)), *pool.run(job(COUNTRY, count=20), job(EVENTS, count=20))]
+    assert all(slice_.content for slice_ in found)
+    assert len(found) == 60
+    assert asked(transport, "VisitsSummary.get") == [("2026-01-20", 20)]
+    assert len(asked(transport, "Live.getLastVisitsDetails")) == 1
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("size", [1, 4])
+def test_a_failed_summary_does_not_keep_other_jobs_from_their_end(size: int) -> None:
+    """Their empty days are pending."""
+
+    def answer(method: str, form: Mapping[str, str]) -> object:
+        if method in ("VisitsSummary.get", "API.getBulkRequest"):
+            return {"result": "error", "message": "no"}
+        return empties(method, form)
+
+    pool = Pool(Scripted(answer), size)
+    found = list(pool.run(job(SUMMARY, count=3), job(COUNTRY, count=3)))
+    assert {(p.slice.table, bool(p.error), bool(p.pending)) for p in found} == {
+        ("visits_summary", True, False),
+        ("visitor_country", False, True),
+    }
+    assert len(found) == 6
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("size", [1, 4])
+def test_what_is_fatal_ends_the_run_and_is_told(size: int) -> None:
+    """A refused token: no thread asks on, and the caller knows why."""
+    refused = as_json({"result": "error", "message": "Unable to authenticate"}, 401)
+    transport = Scripted(lambda *_: refused)
+    pool = Pool(transport, size)
+    jobs = [job(table, count=50) for table in (SUMMARY, COUNTRY, EVENTS)]
+    assert list(pool.run(*jobs)) == []
+    assert isinstance(pool.fatal, TokenRefused)
+    assert len(transport.asked) <= size
+    assert no_threads_left()
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("size", [1, 4])
+@pytest.mark.parametrize("taken", [1, 70])
+def test_closing_the_iterator_early_ends_the_threads(size: int, taken: int) -> None:
+    """Also those that wait for room in the queue."""
+    pool = Pool(Scripted(rows_of(10)), size)
+    jobs = [job(table, count=400) for table in (SUMMARY, COUNTRY, EVENTS)]
+    slices = pool.run(*jobs)
+    for _ in range(taken):
+        next(slices)
+    slices.close()
+    assert no_threads_left()
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("size", [1, 4])
+def test_a_bug_in_a_worker_surfaces(size: int) -> None:
+    """It is neither swallowed nor does it leave the caller waiting."""
+
+    def answer(method: str, form: Mapping[str, str]) -> object:
+        if method == "VisitsSummary.get":
+            return ZeroDivisionError("a bug")
+        return empties(method, form) if method == "Live.getLastVisitsDetails" else rows_of(10)(method, form)
+
+    pool = Pool(Scripted(answer), size)
+    with pytest.raises(ZeroDivisionError, match="a bug"):
+        list(pool.run(job(SUMMARY, count=3), job(COUNTRY, count=3)))
+    assert no_threads_left()
+
+
+@pytest.mark.timeout(20)
+def test_no_job_is_no_slice() -> None:
+    """Nothing is due."""
+    pool = Pool(Scripted(empties), 4)
+    assert list(pool.run()) == []
