@@ -9,7 +9,7 @@ from fake_matomo import FakeMatomo, Fault
 from matomo_fn.catalogue import PAGES
 from matomo_fn.warehouse import sql
 from tests.support.visits import METHOD, LocalVisits
-from tests.visits.test_runs import DAYS, WORLD
+from tests.sync.test_run_visits import DAYS, WORLD
 
 if TYPE_CHECKING:
     from datetime import date
