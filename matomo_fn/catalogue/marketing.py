@@ -15,7 +15,7 @@ ENGAGEMENT = (
 )
 
 # The labels of Referrers.getReferrerType under language=en, which is how the program always asks.
-_DIRECT = "Direct LogEntry"
+_DIRECT = "Direct Entry"
 
 VISITOR_COUNTRY = Table(
     "visitor_country",
@@ -105,7 +105,7 @@ ACQUISITION_CHANNEL_TYPE = Table(
         text(
             "channel_type",
             "label",
-            "The channel: Direct LogEntry, Search Engines, Websites and so on.",
+            "The channel: Direct Entry, Search Engines, Websites and so on.",
             required=True,
         ),
         number("channel_type_id", "referrer_type", "The channel's number, which no translation changes."),

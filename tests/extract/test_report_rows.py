@@ -357,9 +357,9 @@ def test_the_direct_row_alone_is_taken_of_the_channels() -> None:
     """acquisition_referrer has the other channels row by row from their own reports."""
     table = PREBUILT["acquisition_referrer"]
     answer = [
-        {"label": name, "referrer_type": number} for number, name in [(1, "Direct LogEntry"), ("2", "Search Engines")]
+        {"label": name, "referrer_type": number} for number, name in [(1, "Direct Entry"), ("2", "Search Engines")]
     ]
-    assert [row["referrer"] for row in rows(table, answer)] == ["Direct LogEntry"]
+    assert [row["referrer"] for row in rows(table, answer)] == ["Direct Entry"]
     for odd in ([{"label": "x"}], [{"label": "x", "referrer_type": "direct"}]):
         with pytest.raises(InvalidResponse, match="referrer_type"):
             rows(table, odd)

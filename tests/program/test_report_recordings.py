@@ -124,7 +124,7 @@ EXPECTED: dict[str, list[tuple[str, str, str]]] = {
     ],
 }
 CHANNELS = {
-    "Referrers.getReferrerType": "Direct LogEntry",
+    "Referrers.getReferrerType": "Direct Entry",
     "Referrers.getSearchEngines": "Search Engines",
     "Referrers.getWebsites": "Websites",
     "Referrers.getSocials": "Social Networks",
@@ -254,7 +254,7 @@ def read_by_hand(table: str, method: str, answer: Any) -> list[dict[str, Any]]:
         answer = {field: 0 for _, field, _ in EXPECTED[table]}
     rows = answer if isinstance(answer, list) else [answer]
     if (table, method) == ("acquisition_referrer", "Referrers.getReferrerType"):
-        rows = [row for row in rows if row["label"] == "Direct LogEntry"]
+        rows = [row for row in rows if row["label"] == "Direct Entry"]
     return [{name: cell(row, field, kind, method) for name, field, kind in EXPECTED[table]} for row in rows]
 
 
@@ -800,9 +800,9 @@ def test_direct_entries_are_a_channel_and_a_referrer() -> None:
         "revenue": 398.95,
         "_is_others": False,
     }
-    direct = {"channel_type": "Direct LogEntry", "channel_type_id": 1}
+    direct = {"channel_type": "Direct Entry", "channel_type_id": 1}
     assert _row("day_Referrers.getReferrerType", "acquisition_channel_type", channel_type_id=1) == direct | engagement
-    referrer = {"referrer": "Direct LogEntry", "referrer_type": "Direct LogEntry", "referrer_url": None}
+    referrer = {"referrer": "Direct Entry", "referrer_type": "Direct Entry", "referrer_url": None}
     assert _day("day_Referrers.getReferrerType", "acquisition_referrer") == [referrer | engagement]
 
 
