@@ -5,6 +5,9 @@ UV := uv==0.13.8
 VENV := .venv
 BIN := $(VENV)/bin
 
+# Test workers, one a CPU unless given: make test WORKERS=4. Each one has a BigQuery emulator of its own, and takes
+# the next test when it is free. WORKERS=0 runs everything in one process, as --pdb needs it.
+WORKERS ?= auto
 # More for pytest: make test ARGS="-k merge -x"
 ARGS ?=
 
@@ -29,7 +32,7 @@ demo: setup ## sync a sample Matomo into a file of DuckDB and show the tables
 	$(BIN)/python -m tools.demo
 
 test: setup emulator lint ## everything that CI runs
-	$(BIN)/python -m pytest $(ARGS)
+	$(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=worksteal $(ARGS)
 
 lint: setup ## style, types, and the arrows between the modules
 	$(BIN)/ruff check .

@@ -9,7 +9,7 @@ from urllib.parse import quote, quote_plus
 
 import pytest
 
-# ParsedSlice like one of Matomo's: 32 hexadecimal digits.
+# Shaped like one of Matomo's: 32 hexadecimal digits.
 CANARY = "0ca9a12e0ca9a12edeadbeefca9a12e0"
 GZIP = b"\x1f\x8b"
 

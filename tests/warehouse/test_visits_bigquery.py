@@ -25,6 +25,7 @@ from matomo_fn.warehouse import sql
 from matomo_fn.warehouse.bigquery import BigQueryWarehouse
 from matomo_fn.warehouse.duckdb import DuckDBWarehouse
 from matomo_fn.warehouse.tables import Stamp, ensure_table, ensure_view, fill_page_titles, replace_slices
+from tests.support.emulator import started
 from tests.support.nested_loads import NestedLoads, nested_loads
 from tests.support.recordings import read
 from tests.support.visits import DAY, read_day, server_of
@@ -50,6 +51,13 @@ def recorded() -> list[dict[str, Any]]:
     visits = [visit for name in NAMES for visit in json.loads(read(f"{name}.json").body)]
     variables = {"1": {"customVariableName1": "plan", "customVariableValue1": "l'or"}}
     return [visits[0] | {"customVariables": variables}, *visits[1:]]
+
+
+@pytest.fixture(scope="module")
+def emulator() -> Iterator[Emulator]:
+    """An emulator for this module."""
+    with started() as running:
+        yield running
 
 
 @pytest.fixture(scope="module")

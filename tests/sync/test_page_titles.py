@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from fake_matomo import FakeMatomo, Fault
 from matomo_fn.warehouse import sql
 from tests.support.visits import METHOD, LocalVisits
-from tests.visits.test_runs import DAYS, WORLD
+from tests.sync.test_run_visits import DAYS, WORLD
 
 if TYPE_CHECKING:
     from datetime import date

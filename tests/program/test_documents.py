@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from tests.support.analyzer import Analyzer
     from tests.support.emulator import Emulator
 
-ROOT = Path(__file__).resolve().parents[1]
+ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
 LOG_METHODS = {"debug", "info", "warning", "error", "exception", "critical"}
 FENCE = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)

@@ -13,7 +13,7 @@ from matomo_fn.catalogue import ACTION_FIELDS, EXCLUDABLE, VISITS, Column, Colum
 from matomo_fn.config.connector import read_connector
 from matomo_fn.errors import InputError
 from tests.support.visits import METHOD, LocalVisits, read_day, server_of
-from tests.visits.test_runs import WORLD
+from tests.sync.test_run_visits import WORLD
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -1,1 +1,0 @@
-"""Tests of raw visits: from the recordings to the tables."""
