@@ -22,6 +22,18 @@ variable "attempt_deadline" {
   }
 }
 
+variable "buffer_megabytes" {
+  description = "Megabytes of rows that a run gathers before it writes them (MATOMO_FN_BUFFER_MEGABYTES)."
+  type        = number
+  default     = 128
+  nullable    = false
+
+  validation {
+    condition     = var.buffer_megabytes == floor(var.buffer_megabytes) && var.buffer_megabytes >= 1 && var.buffer_megabytes <= 1024
+    error_message = "buffer_megabytes has to be a whole number from 1 to 1024."
+  }
+}
+
 variable "concurrency" {
   description = "Requests that one instance serves at once. 1 keeps a run's memory its own; more saves instances where many small connectors share a schedule, and needs the memory (see memory)."
   type        = number
@@ -315,18 +327,6 @@ variable "secret_versions" {
       contains(flatten([for name in keys(var.connectors) : ["matomo-${name}-config", "matomo-${name}-token"]]), secret) && can(regex("^[1-9][0-9]*$", version))
     ])
     error_message = "secret_versions maps a connector's secret, such as matomo-shop-token, to the number of a version."
-  }
-}
-
-variable "buffer_megabytes" {
-  description = "Megabytes of rows that a run gathers before it writes them (MATOMO_FN_BUFFER_MEGABYTES)."
-  type        = number
-  default     = 128
-  nullable    = false
-
-  validation {
-    condition     = var.buffer_megabytes == floor(var.buffer_megabytes) && var.buffer_megabytes >= 1 && var.buffer_megabytes <= 1024
-    error_message = "buffer_megabytes has to be a whole number from 1 to 1024."
   }
 }
 
