@@ -73,6 +73,7 @@ class Loader:
         buffer_bytes: int,
         now: Callable[[], datetime],
         has_titles: bool,
+        logged: Callable[[Iterable[LogEntry]], None] = lambda _: None,
     ) -> None:
         self._warehouse = warehouse
         self._ledger = state
@@ -85,6 +86,7 @@ class Loader:
         self._buffer_bytes = buffer_bytes
         self._now = now
         self._has_titles = has_titles
+        self._logged = logged
         self._batches: dict[str, _Batch] = {}
         self._entries: list[LogEntry] = []
         self._number = 0
@@ -129,6 +131,7 @@ class Loader:
                 entries.extend(future.result())
         entries = self._fill_titles(entries)
         self._ledger.append(self._run, entries, self._folder, batch=self._number, logged_at=self._now())
+        self._logged(entries)
 
     def discard(self) -> None:
         """Drop what waits, unwritten."""

@@ -29,6 +29,7 @@ from matomo_fn.extract.worker_pool import WorkerPool
 from matomo_fn.matomo.client import MatomoClient
 from matomo_fn.sync.load import Loader
 from matomo_fn.sync.plan import is_final, jobs_for
+from matomo_fn.sync.reach import ReachTracker
 from matomo_fn.sync.result import RunResult, TableResult
 from matomo_fn.sync.scope import Scope, resolve_scope
 from matomo_fn.sync.state import Due, Run, SyncState, all_open
@@ -139,6 +140,7 @@ class _Execution:
         self._failed_slices: list[str] = []
         self._notes: dict[str, None] = {}
         self._warehouse_errors: list[WarehouseError] = []
+        self._reach = ReachTracker((), (), (), {})
 
     def prepare(self) -> list[Table]:
         """Make dataset, log and tables ready and return the tables that can be written."""
@@ -161,6 +163,9 @@ class _Execution:
     def extract_and_load(self, tables: Sequence[Table], due: Due, progress: Progress) -> None:
         """Ask for what is due and write it."""
         now = self._session.now()
+        if self._request.start_date is None:
+            ready = {table.name for table in tables}
+            self._reach = ReachTracker(self._results, self._scope.windows, ready, due.open)
         for part in (due.open, due.recheck):
             for (table, _), days in part.items():
                 self._results[table].left += len(days)
@@ -200,6 +205,7 @@ class _Execution:
             self._session.client.calls,
             list(self._notes),
             len(self._scope.missing_sites),
+            self._reach.reach(),
         )
 
     def _prepare_table(self, state: SyncState, table: Table, *, is_new: bool) -> None:
@@ -244,6 +250,7 @@ class _Execution:
             buffer_bytes=session.buffer_bytes,
             now=session.now,
             has_titles=self._has_titles(tables),
+            logged=self._reach.note,
         )
 
     def _has_titles(self, tables: Sequence[Table]) -> bool:
@@ -259,6 +266,7 @@ class _Execution:
             self._failed_slices.append(slice_.error)
         if slice_.skipped:
             self._notes[slice_.skipped] = None
+            self._reach.leave_out(slice_.slice)
         self._results[slice_.slice.table].left -= 1
         loader.add(TABLES[slice_.slice.table], slice_)
 
