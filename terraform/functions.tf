@@ -1,48 +1,4 @@
-# Two functions of one source. Memory, instances and concurrency are explained at their variables.
-
-resource "google_cloudfunctions2_function" "sync" {
-  project     = var.project
-  name        = "${var.name}-sync"
-  location    = var.region
-  description = "Syncs Matomo's reports into BigQuery; called by Cloud Scheduler."
-  labels      = local.labels
-
-  build_config {
-    runtime           = var.runtime
-    entry_point       = "sync"
-    docker_repository = google_artifact_registry_repository.images.id
-    service_account   = google_service_account.build.id
-
-    source {
-      storage_source {
-        bucket = google_storage_bucket.source.name
-        object = google_storage_bucket_object.source.name
-      }
-    }
-  }
-
-  service_config {
-    all_traffic_on_latest_revision   = true
-    available_cpu                    = "1" # less is refused with concurrency above 1, and makes cold starts slow
-    available_memory                 = var.memory
-    environment_variables            = merge(local.environment, { MATOMO_FN_TIME_BUDGET = tostring(local.sync_budget) })
-    ingress_settings                 = var.ingress
-    max_instance_count               = var.max_instances
-    max_instance_request_concurrency = var.concurrency
-    min_instance_count               = 0 # an idle instance all day costs more than everything else here
-    service_account_email            = google_service_account.run.email
-    timeout_seconds                  = local.sync_timeout
-  }
-
-  # The build and the first run need them; IAM takes a while to be known everywhere.
-  depends_on = [
-    google_artifact_registry_repository_iam_member.build,
-    google_bigquery_dataset_iam_member.run,
-    google_project_iam_member.run,
-    google_secret_manager_secret_iam_member.run,
-    google_storage_bucket_iam_member.build,
-  ]
-}
+# Memory, instances and concurrency are explained at their variables.
 
 # An HTTP function behind a push subscription, and no Eventarc trigger: Eventarc makes a subscription of its own, to which
 # neither dead letters nor waits can be given. The Functions Framework reads the push's body as the event that it is.
@@ -78,13 +34,68 @@ resource "google_cloudfunctions2_function" "sync_event" {
     min_instance_count               = 0
     service_account_email            = google_service_account.run.email
     timeout_seconds                  = local.sync_event_timeout
+    direct_vpc_egress                = var.egress_range == null ? null : "VPC_EGRESS_ALL_TRAFFIC"
+
+    dynamic "direct_vpc_network_interface" {
+      for_each = google_compute_subnetwork.egress
+
+      content {
+        network    = google_compute_network.egress[0].id
+        subnetwork = direct_vpc_network_interface.value.id
+      }
+    }
   }
 
-  depends_on = [
-    google_artifact_registry_repository_iam_member.build,
-    google_bigquery_dataset_iam_member.run,
-    google_project_iam_member.run,
-    google_secret_manager_secret_iam_member.run,
-    google_storage_bucket_iam_member.build,
-  ]
+  # The build and the first run need their rights.
+  depends_on = [time_sleep.iam]
+}
+
+# For those who want an answer: only where somebody may call it.
+resource "google_cloudfunctions2_function" "sync" {
+  count       = length(var.http_callers) == 0 ? 0 : 1
+  project     = var.project
+  name        = "${var.name}-sync"
+  location    = var.region
+  description = "Syncs Matomo's reports into BigQuery; called over HTTP."
+  labels      = local.labels
+
+  build_config {
+    runtime           = var.runtime
+    entry_point       = "sync"
+    docker_repository = google_artifact_registry_repository.images.id
+    service_account   = google_service_account.build.id
+
+    source {
+      storage_source {
+        bucket = google_storage_bucket.source.name
+        object = google_storage_bucket_object.source.name
+      }
+    }
+  }
+
+  service_config {
+    all_traffic_on_latest_revision   = true
+    available_cpu                    = "1" # less is refused with concurrency above 1, and makes cold starts slow
+    available_memory                 = var.memory
+    environment_variables            = merge(local.environment, { MATOMO_FN_TIME_BUDGET = tostring(local.sync_budget) })
+    ingress_settings                 = var.ingress
+    max_instance_count               = var.max_instances
+    max_instance_request_concurrency = var.concurrency
+    min_instance_count               = 0 # an idle instance all day costs more than everything else here
+    service_account_email            = google_service_account.run.email
+    timeout_seconds                  = local.sync_timeout
+    direct_vpc_egress                = var.egress_range == null ? null : "VPC_EGRESS_ALL_TRAFFIC"
+
+    dynamic "direct_vpc_network_interface" {
+      for_each = google_compute_subnetwork.egress
+
+      content {
+        network    = google_compute_network.egress[0].id
+        subnetwork = direct_vpc_network_interface.value.id
+      }
+    }
+  }
+
+  # The build and the first run need their rights.
+  depends_on = [time_sleep.iam]
 }

@@ -1,7 +1,12 @@
 # Every role that is given, each on the one thing that needs it; docs/deploy.md has the same as a table (tested).
 
 locals {
-  pubsub_agent = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-pubsub.iam.gserviceaccount.com"
+  # Cloud Functions copies the archive into a bucket of its own and builds from the copy. It makes that bucket with the first
+  # function of a region, so the right to read it cannot be given on it before.
+  function_sources_bucket = "gcf-v2-sources-${data.google_project.this.number}-${var.region}"
+
+  pubsub_agent  = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-pubsub.iam.gserviceaccount.com"
+  secrets_agent = "serviceAccount:service-${data.google_project.this.number}@gcp-sa-secretmanager.iam.gserviceaccount.com"
 }
 
 resource "google_service_account" "build" {
@@ -9,7 +14,7 @@ resource "google_service_account" "build" {
   account_id   = "${var.name}-build"
   display_name = "matomo-fn: builds the functions' image"
 
-  depends_on = [google_project_service.required]
+  depends_on = [time_sleep.services]
 }
 
 resource "google_service_account" "push" {
@@ -17,7 +22,7 @@ resource "google_service_account" "push" {
   account_id   = "${var.name}-push"
   display_name = "matomo-fn: Pub/Sub calls sync_event by it"
 
-  depends_on = [google_project_service.required]
+  depends_on = [time_sleep.services]
 }
 
 resource "google_service_account" "run" {
@@ -25,15 +30,7 @@ resource "google_service_account" "run" {
   account_id   = "${var.name}-run"
   display_name = "matomo-fn: the functions run by it"
 
-  depends_on = [google_project_service.required]
-}
-
-resource "google_service_account" "schedule" {
-  project      = var.project
-  account_id   = "${var.name}-schedule"
-  display_name = "matomo-fn: Cloud Scheduler calls sync by it"
-
-  depends_on = [google_project_service.required]
+  depends_on = [time_sleep.services]
 }
 
 # Jobs belong to a project and to nothing smaller; what they may read and write is said by dataset.
@@ -44,11 +41,13 @@ resource "google_project_iam_member" "run" {
 }
 
 resource "google_bigquery_dataset_iam_member" "run" {
-  for_each   = google_bigquery_dataset.connector
+  for_each   = local.datasets
   project    = var.project
-  dataset_id = each.value.dataset_id
+  dataset_id = each.key
   role       = "roles/bigquery.dataEditor"
   member     = google_service_account.run.member
+
+  depends_on = [google_bigquery_dataset.connector]
 }
 
 resource "google_secret_manager_secret_iam_member" "run" {
@@ -62,11 +61,12 @@ resource "google_secret_manager_secret_iam_member" "run" {
 # Bindings and not members: whatever else was given the right to call, by hand or by a console's checkbox, loses it
 # with the next apply.
 resource "google_cloud_run_v2_service_iam_binding" "sync" {
+  count    = length(var.http_callers) == 0 ? 0 : 1
   project  = var.project
   location = var.region
-  name     = google_cloudfunctions2_function.sync.name
+  name     = google_cloudfunctions2_function.sync[0].name
   role     = "roles/run.invoker"
-  members  = [google_service_account.schedule.member]
+  members  = var.http_callers
 }
 
 resource "google_cloud_run_v2_service_iam_binding" "sync_event" {
@@ -85,12 +85,39 @@ resource "google_artifact_registry_repository_iam_member" "build" {
   member     = google_service_account.build.member
 }
 
-resource "google_storage_bucket_iam_member" "build" {
-  bucket = local.function_sources_bucket
-  role   = "roles/storage.objectViewer"
-  member = google_service_account.build.member
+# A role to write logs exists on projects only. Without it a build that fails says nothing.
+resource "google_project_iam_member" "build_logs" {
+  project = var.project
+  role    = "roles/logging.logWriter"
+  member  = google_service_account.build.member
+}
 
-  depends_on = [google_storage_bucket.function_sources]
+# On the project, but the condition makes it one bucket's: of all objects only those in it.
+resource "google_project_iam_member" "build_source" {
+  project = var.project
+  role    = "roles/storage.objectViewer"
+  member  = google_service_account.build.member
+
+  condition {
+    title       = "matomo-fn source"
+    description = "Only the bucket that Cloud Functions builds from."
+    expression  = "resource.name.startsWith(\"projects/_/buckets/${local.function_sources_bucket}/\") || resource.name == \"projects/_/buckets/${local.function_sources_bucket}\""
+  }
+}
+
+# A right that was just given is not known everywhere yet: two minutes as a rule, says Google.
+resource "time_sleep" "iam" {
+  create_duration = "120s"
+  triggers        = { build = google_service_account.build.email, run = google_service_account.run.email }
+
+  depends_on = [
+    google_artifact_registry_repository_iam_member.build,
+    google_bigquery_dataset_iam_member.run,
+    google_project_iam_member.build_logs,
+    google_project_iam_member.build_source,
+    google_project_iam_member.run,
+    google_secret_manager_secret_iam_member.run,
+  ]
 }
 
 # Pub/Sub signs the push's token as the service account, and moves dead letters itself.

@@ -3,37 +3,53 @@ locals {
 
   # Times in harmony. Whoever waits, waits longer than the one he waits for, so that nobody is cut off:
   #
-  #   caller's deadline   Scheduler: var.attempt_deadline; Pub/Sub: 600 s is the most that a subscription knows
+  #   caller's deadline   Pub/Sub: 600 s is the most that a subscription knows; over HTTP: var.http_deadline
   #   − 30 s              the function's timeout: a cold start (its imports take 1.5 s) and the answer's way back
   #   − 60 s              the program's time budget: it stops asking Matomo 60 s before that, writes what it has, and cuts
   #                       each call to Matomo and BigQuery to what is left of the budget
   #
   # A run that ended by its budget has logged what it did; one killed by the timeout would lose its buffer.
-  scheduler_deadline = var.attempt_deadline
   ack_deadline       = 600
-  sync_timeout       = local.scheduler_deadline - 30
+  sync_timeout       = var.http_deadline - 30
   sync_event_timeout = local.ack_deadline - 30
   sync_budget        = local.sync_timeout - 60
   sync_event_budget  = local.sync_event_timeout - 60
 
   connectors = {
     for name, connector in var.connectors : name => {
-      # The program's own default is the same one (matomo_fn/config.py).
-      dataset          = coalesce(connector.dataset, "matomo_${replace(name, "-", "_")}")
-      late_after_hours = connector.late_after_hours
-      location         = coalesce(connector.location, var.dataset_location)
+      # The program's own default is the same one (matomo_fn/config/connector.py).
+      dataset    = coalesce(connector.dataset, "matomo_${replace(name, "-", "_")}")
+      exists     = connector.dataset_exists
+      kms_key    = connector.kms_key
+      location   = coalesce(connector.location, var.dataset_location)
+      matomo_url = connector.matomo_url
+      # By the schedule that runs most often: every day, some days of the week, or some of the month; and six hours to spare.
+      late_after_hours = coalesce(connector.late_after_hours, min([
+        for schedule in values(connector.schedules) :
+        can(regex(" \\* \\* \\*$", coalesce(schedule.cron, local.daily))) ? 30 :
+        can(regex(" \\* \\* [^ ]+$", coalesce(schedule.cron, local.daily))) ? 174 : 750
+      ]...))
     }
   }
   datasets = {
     for dataset in distinct([for connector in values(local.connectors) : connector.dataset]) :
-    dataset => distinct([for connector in values(local.connectors) : connector.location if connector.dataset == dataset])[0]
+    dataset => [for connector in values(local.connectors) : {
+      exists   = connector.exists
+      kms_key  = connector.kms_key
+      location = connector.location
+    } if connector.dataset == dataset][0]
   }
+  # A name has no underscore, so the parts of a job's name say whose it is: shop and eu-daily is another job than shop-eu and
+  # daily.
   schedules = merge([
     for name, connector in var.connectors : {
-      for key, schedule in connector.schedules : "${name}-${key}" => {
+      for key, schedule in connector.schedules : "${name}/${key}" => {
         connector = name
-        cron      = schedule.cron
-        paused    = schedule.paused
+        # The minute is the connector's own, by the hash of its name: many connectors are spread over the hour, and none moves
+        # when another one is added.
+        cron   = coalesce(schedule.cron, replace(local.daily, "MINUTE", parseint(substr(sha256(name), 0, 8), 16) % 60))
+        job    = "${var.name}_${name}_${key}"
+        paused = schedule.paused
         request = { for field, value in {
           connector = name
           mode      = schedule.mode
@@ -44,9 +60,11 @@ locals {
       }
     }
   ]...)
-  secrets = toset(flatten([for name in keys(var.connectors) : ["matomo-${name}-config", "matomo-${name}-token"]]))
+  daily = "MINUTE 4 * * *"
+  # Each with its connector.
+  secrets = merge([for name in keys(var.connectors) : { "matomo-${name}-config" = name, "matomo-${name}-token" = name }]...)
 
-  # Every setting of the program (matomo_fn/settings.py), and MATOMO_FN_TIME_BUDGET beside each function.
+  # Every setting of the program (matomo_fn/config/settings.py), and MATOMO_FN_TIME_BUDGET beside each function.
   # BIGQUERY_EMULATOR_HOST is the one that never stands here: it would send the rows elsewhere.
   environment = { for name, value in {
     GOOGLE_CLOUD_PROJECT       = var.project

@@ -1,6 +1,7 @@
-# The program writes one line for each thing that matters, an event's name and fields (matomo_fn/logs.py); what is counted
+# The program writes one line for each thing that matters, an event's name and fields (matomo_fn/app/logs.py); what is counted
 # and alerted on are those lines. The alerts ask by PromQL: it takes a metric that has no value yet, so that one apply does,
-# looks back further than a day, and can count what did not happen.
+# looks back further than a day, and can count what did not happen. Their windows are 30 minutes, since a count from the log
+# may be known 10 minutes late: a window of 10 would miss it.
 
 locals {
   metric_prefix = replace(var.name, "-", "_")
@@ -9,7 +10,18 @@ locals {
     "resource.type=\"cloud_run_revision\"",
     "resource.labels.service_name=(\"${var.name}-sync\" OR \"${var.name}-sync-event\")",
   ])
+  log_filter = "${local.log_source} AND jsonPayload.message:*"
   metrics = {
+    fresh_runs = {
+      description = "Runs after which every table of every site has the last day that has ended there."
+      filter      = "jsonPayload.message=\"run_finished\" AND jsonPayload.days_late=0"
+      labels      = { connector = "EXTRACT(jsonPayload.connector)" }
+    }
+    old_pending_runs = {
+      description = "Runs that found days pending which ended more than a day before: Matomo does not process them."
+      filter      = "jsonPayload.message=\"run_finished\" AND jsonPayload.days_pending>0"
+      labels      = { connector = "EXTRACT(jsonPayload.connector)" }
+    }
     refusals = {
       description = "Requests and messages that can never succeed, such as a misspelt configuration."
       filter      = "jsonPayload.message=(\"request_refused\" OR \"message_refused\")"
@@ -29,7 +41,8 @@ locals {
       labels      = { connector = "EXTRACT(jsonPayload.connector)" }
     }
   }
-  channels = concat(var.notification_channels, [for channel in google_monitoring_notification_channel.email : channel.id])
+  logs_command = trimspace(module.commands.logs)
+  channels     = concat(var.notification_channels, [for channel in google_monitoring_notification_channel.email : channel.id])
 }
 
 resource "google_logging_metric" "event" {
@@ -56,7 +69,7 @@ resource "google_logging_metric" "event" {
     }
   }
 
-  depends_on = [google_project_service.required]
+  depends_on = [time_sleep.services]
 }
 
 resource "google_monitoring_notification_channel" "email" {
@@ -66,7 +79,7 @@ resource "google_monitoring_notification_channel" "email" {
   type         = "email"
   labels       = { email_address = each.value }
 
-  depends_on = [google_project_service.required]
+  depends_on = [time_sleep.services]
 }
 
 resource "google_monitoring_alert_policy" "run_failed" {
@@ -81,7 +94,7 @@ resource "google_monitoring_alert_policy" "run_failed" {
     display_name = "run_finished with status failed"
 
     condition_prometheus_query_language {
-      query                     = "sum by (connector) (increase(logging_googleapis_com:user_${google_logging_metric.event["runs"].name}{monitored_resource=\"cloud_run_revision\",status=\"failed\"}[10m])) > 0"
+      query                     = "sum by (connector) (increase(logging_googleapis_com:user_${google_logging_metric.event["runs"].name}{monitored_resource=\"cloud_run_revision\",status=\"failed\"}[30m])) > 0"
       duration                  = "0s"
       evaluation_interval       = "60s"
       disable_metric_validation = true
@@ -92,7 +105,7 @@ resource "google_monitoring_alert_policy" "run_failed" {
     display_name = "request_refused or message_refused"
 
     condition_prometheus_query_language {
-      query                     = "sum by (message) (increase(logging_googleapis_com:user_${google_logging_metric.event["refusals"].name}{monitored_resource=\"cloud_run_revision\"}[10m])) > 0"
+      query                     = "sum by (message) (increase(logging_googleapis_com:user_${google_logging_metric.event["refusals"].name}{monitored_resource=\"cloud_run_revision\"}[30m])) > 0"
       duration                  = "0s"
       evaluation_interval       = "60s"
       disable_metric_validation = true
@@ -101,10 +114,11 @@ resource "google_monitoring_alert_policy" "run_failed" {
 
   documentation {
     mime_type = "text/markdown"
-    content   = "A run ended with errors, or a request could not be understood. Its line in the log says what happened and what to do; what failed is asked again by the next run.\n\n`${local.logs_command}`"
+    content   = "A run ended with errors, or a request could not be understood. Its line in the log says what happened and what to do; what failed is requested again by the next run.\n\n`${local.logs_command}`"
   }
 }
 
+# Late is the data and not the run: a run may be complete and write no day, a backfill of old years is complete too.
 resource "google_monitoring_alert_policy" "late" {
   for_each              = { for name, connector in local.connectors : name => connector if connector.late_after_hours > 0 }
   project               = var.project
@@ -112,14 +126,14 @@ resource "google_monitoring_alert_policy" "late" {
   combiner              = "OR"
   severity              = "ERROR"
   notification_channels = local.channels
-  user_labels           = local.labels
+  user_labels           = merge(local.labels, { connector = each.key })
 
   conditions {
-    display_name = "no complete run for ${each.value.late_after_hours} hours"
+    display_name = "the newest day is missing for ${each.value.late_after_hours} hours"
 
     # "or vector(0)": no line at all is a zero too, also where there has never been one.
     condition_prometheus_query_language {
-      query                     = "(sum(increase(logging_googleapis_com:user_${google_logging_metric.event["runs"].name}{monitored_resource=\"cloud_run_revision\",connector=\"${each.key}\",status=\"complete\"}[${each.value.late_after_hours}h])) or vector(0)) < 1"
+      query                     = "(sum(increase(logging_googleapis_com:user_${google_logging_metric.event["fresh_runs"].name}{monitored_resource=\"cloud_run_revision\",connector=\"${each.key}\"}[${each.value.late_after_hours}h])) or vector(0)) < 1"
       duration                  = "3600s" # time for the first run after the first apply
       evaluation_interval       = "300s"
       disable_metric_validation = true
@@ -128,7 +142,32 @@ resource "google_monitoring_alert_policy" "late" {
 
   documentation {
     mime_type = "text/markdown"
-    content   = "No run of connector ${each.key} was complete for ${each.value.late_after_hours} hours: it is not started (Cloud Scheduler), killed (memory, timeout), fails, or has more to do than its time allows.\n\n`${local.logs_command}`"
+    content   = "For ${each.value.late_after_hours} hours no run of connector ${each.key} ended with the last ended day of every site in every table. The fields newest_day and days_late of run_finished say how far the tables reach. Runs are not started (Cloud Scheduler), killed (memory, timeout), fail, have more to do than their time allows, or run before Matomo has processed the day (then schedule them later).\n\n`${local.logs_command}`"
+  }
+}
+
+resource "google_monitoring_alert_policy" "pending" {
+  project               = var.project
+  display_name          = "${var.name}: Matomo does not process days"
+  combiner              = "OR"
+  severity              = "WARNING"
+  notification_channels = local.channels
+  user_labels           = local.labels
+
+  conditions {
+    display_name = "a day is pending that ended more than a day ago"
+
+    condition_prometheus_query_language {
+      query                     = "sum by (connector) (increase(logging_googleapis_com:user_${google_logging_metric.event["old_pending_runs"].name}{monitored_resource=\"cloud_run_revision\"}[30m])) > 0"
+      duration                  = "0s"
+      evaluation_interval       = "60s"
+      disable_metric_validation = true
+    }
+  }
+
+  documentation {
+    mime_type = "text/markdown"
+    content   = "A run asked Matomo for a day that ended more than a day ago, and Matomo has not processed it. Its field oldest_pending_day says which. Look at Matomo's archiving (core:archive) and its errors; the day is requested again by each run.\n\n`${local.logs_command}`"
   }
 }
 
@@ -153,7 +192,7 @@ resource "google_monitoring_alert_policy" "dead_letters" {
 
   documentation {
     mime_type = "text/markdown"
-    content   = "A message was delivered ${var.delivery_attempts} times and never done. Read it, mend the cause, publish it anew and take it off:\n\n`gcloud pubsub subscriptions pull ${google_pubsub_subscription.dead_letters.name} --project=${var.project} --auto-ack`"
+    content   = "A message was delivered ${var.delivery_attempts} times and never done. Read it, fix the cause, publish it anew and take it off:\n\n`gcloud pubsub subscriptions pull ${google_pubsub_subscription.dead_letters.name} --project=${var.project} --auto-ack`"
   }
 }
 
@@ -169,7 +208,7 @@ resource "google_monitoring_alert_policy" "token_refused" {
     display_name = "run_finished with a refused token"
 
     condition_prometheus_query_language {
-      query                     = "sum by (connector) (increase(logging_googleapis_com:user_${google_logging_metric.event["token_refusals"].name}{monitored_resource=\"cloud_run_revision\"}[10m])) > 0"
+      query                     = "sum by (connector) (increase(logging_googleapis_com:user_${google_logging_metric.event["token_refusals"].name}{monitored_resource=\"cloud_run_revision\"}[30m])) > 0"
       duration                  = "0s"
       evaluation_interval       = "60s"
       disable_metric_validation = true
@@ -178,7 +217,7 @@ resource "google_monitoring_alert_policy" "token_refused" {
 
   documentation {
     mime_type = "text/markdown"
-    content   = "Matomo refused the token: it is wrong, expired or revoked. Every further attempt brings the address nearer to being blocked, so pause the connector's schedule or set a valid token at once (the output set_token has the command)."
+    content   = "Matomo refused the token: it is wrong, expired or revoked. Every further attempt brings the address nearer to being blocked, so pause its schedules (output pause) or set a valid token at once (output set_token)."
   }
 }
 
@@ -189,8 +228,8 @@ resource "google_logging_project_sink" "events" {
   name                   = "${var.name}-events"
   description            = "matomo-fn's own log lines."
   destination            = var.log_sink_destination
-  filter                 = "${local.log_source} AND jsonPayload.message:*"
+  filter                 = local.log_filter
   unique_writer_identity = true
 
-  depends_on = [google_project_service.required]
+  depends_on = [time_sleep.services]
 }

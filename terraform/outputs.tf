@@ -1,12 +1,20 @@
-locals {
-  logs_command = "gcloud logging read '${local.log_source} AND jsonPayload.message:*' --project=${var.project} --freshness=1d --format='value(timestamp,severity,jsonPayload.message,jsonPayload.connector,jsonPayload.status,jsonPayload.errors)'"
+# Texts to paste come from modules/commands; print one by `terraform output -raw NAME`.
+
+module "commands" {
+  source = "./modules/commands"
+
+  connectors   = { for name, connector in local.connectors : name => { dataset = connector.dataset, location = connector.location, matomo_url = connector.matomo_url } }
+  dead_letters = google_pubsub_subscription.dead_letters.name
+  jobs         = [for job in google_cloud_scheduler_job.sync : job.name]
+  log_filter   = local.log_filter
+  project      = var.project
+  region       = var.region
+  topic        = google_pubsub_topic.requests.name
 }
 
 output "backfill" {
-  description = "Commands that fetch a year by a message; a message goes on over as many deliveries as it needs."
-  value = {
-    for name in keys(var.connectors) : name => "gcloud pubsub topics publish ${google_pubsub_topic.requests.name} --project=${var.project} --message='${jsonencode({ connector = name, end_date = "2025-12-31", mode = "backfill", start_date = "2025-01-01" })}'"
-  }
+  description = "Commands that request a year of each connector; change the dates."
+  value       = module.commands.backfill
 }
 
 output "datasets" {
@@ -15,8 +23,13 @@ output "datasets" {
 }
 
 output "dead_letters" {
-  description = "Command that reads the messages that came to nothing; they stay there."
-  value       = "gcloud pubsub subscriptions pull ${google_pubsub_subscription.dead_letters.name} --project=${var.project} --limit=10"
+  description = "Command that shows messages that came to nothing; they stay there."
+  value       = module.commands.dead_letters
+}
+
+output "egress_address" {
+  description = "Address that Matomo is called from, for its firewall; null without egress_range."
+  value       = one(google_compute_address.egress[*].address)
 }
 
 output "log_sink_writer" {
@@ -26,43 +39,51 @@ output "log_sink_writer" {
 
 output "logs" {
   description = "Command that reads the program's log lines of the last day."
-  value       = local.logs_command
+  value       = module.commands.logs
 }
 
-output "run_now" {
-  description = "Commands that start a schedule's job at once."
-  value = {
-    for key, job in google_cloud_scheduler_job.sync : key => "gcloud scheduler jobs run ${job.name} --project=${var.project} --location=${var.region}"
-  }
+output "pause" {
+  description = "Commands that pause the schedules, for instance while Matomo refuses the token."
+  value       = module.commands.pause
+}
+
+output "resume" {
+  description = "Commands that resume the schedules."
+  value       = module.commands.resume
+}
+
+output "schedules" {
+  description = "When each Scheduler job runs, by the job's name: cron and time zone."
+  value       = { for job in google_cloud_scheduler_job.sync : job.name => "${job.schedule} ${job.time_zone}" }
 }
 
 output "service_accounts" {
   description = "Service accounts, by what they do."
   value = {
-    build    = google_service_account.build.email
-    push     = google_service_account.push.email
-    run      = google_service_account.run.email
-    schedule = google_service_account.schedule.email
+    build = google_service_account.build.email
+    push  = google_service_account.push.email
+    run   = google_service_account.run.email
   }
 }
 
 output "set_config" {
-  description = "Commands that set a connector's configuration; put in your Matomo's address."
-  value = {
-    for name, connector in local.connectors : name => "gcloud secrets versions add ${google_secret_manager_secret.connector["matomo-${name}-config"].secret_id} --project=${var.project} --data-file=- <<'JSON'\n${jsonencode({ dataset = connector.dataset, location = connector.location, matomo_url = "https://matomo.example.com", sites = "all" })}\nJSON"
-  }
+  description = "Commands that set each connector's configuration."
+  value       = module.commands.set_config
 }
 
 output "set_token" {
-  description = "Commands that ask for a connector's token and set it: it stands in no file, no history, no state."
-  value = {
-    for name in keys(var.connectors) : name => "read -rs -p 'Token: ' TOKEN && printf %s \"$TOKEN\" | gcloud secrets versions add ${google_secret_manager_secret.connector["matomo-${name}-token"].secret_id} --project=${var.project} --data-file=-; unset TOKEN"
-  }
+  description = "Command that asks for each connector's token and sets it: it stands in no file, no history, no state."
+  value       = module.commands.set_token
 }
 
 output "source_archive" {
   description = "Archive that is deployed; its name carries the hash of its content."
   value       = "gs://${google_storage_bucket.source.name}/${google_storage_bucket_object.source.name}"
+}
+
+output "sync_now" {
+  description = "Commands that sync each connector through the topic: what is due, over as many deliveries as it takes."
+  value       = module.commands.sync_now
 }
 
 output "topic" {
@@ -71,6 +92,6 @@ output "topic" {
 }
 
 output "url" {
-  description = "Address of the function sync. It takes a POST with an identity token of a caller with the role run.invoker, from where var.ingress allows."
-  value       = google_cloudfunctions2_function.sync.service_config[0].uri
+  description = "Address of the function sync; null without http_callers. It takes a POST with an identity token of one of them, from where var.ingress allows."
+  value       = one(google_cloudfunctions2_function.sync[*].url)
 }

@@ -4,7 +4,7 @@ resource "google_pubsub_topic" "requests" {
   name    = "${var.name}-requests"
   labels  = local.labels
 
-  depends_on = [google_project_service.required]
+  depends_on = [time_sleep.services]
 }
 
 resource "google_pubsub_topic" "dead_letters" {
@@ -13,7 +13,7 @@ resource "google_pubsub_topic" "dead_letters" {
   name    = "${var.name}-dead-letters"
   labels  = local.labels
 
-  depends_on = [google_project_service.required]
+  depends_on = [time_sleep.services]
 }
 
 resource "google_pubsub_subscription" "requests" {

@@ -1,33 +1,27 @@
+# A schedule publishes a message and does not call the function: a message that can never succeed is done after one delivery
+# (Scheduler repeats every answer that is no 2xx, a 400 and a refused token too, and Matomo blocks an address after 21 refused
+# tokens), and one that had no time left goes on with the next delivery instead of the next day.
 resource "google_cloud_scheduler_job" "sync" {
-  for_each         = local.schedules
-  project          = var.project
-  region           = var.region
-  name             = "${var.name}-${each.key}"
-  description      = "Syncs Matomo's connector ${each.value.connector}."
-  schedule         = each.value.cron
-  time_zone        = each.value.time_zone
-  paused           = each.value.paused
-  attempt_deadline = "${local.scheduler_deadline}s"
+  for_each    = local.schedules
+  project     = var.project
+  region      = var.region
+  name        = each.value.job
+  description = "Requests a sync of Matomo's connector ${each.value.connector}."
+  schedule    = each.value.cron
+  time_zone   = each.value.time_zone
+  paused      = each.value.paused
 
-  # The attempts of one schedule have the same request id, so each goes on where the one before stopped.
+  # Of the publishing; what becomes of the message is Pub/Sub's (pubsub.tf).
   retry_config {
-    retry_count          = var.retry_count
-    min_backoff_duration = "300s"
-    max_backoff_duration = "3600s"
-    max_doublings        = 3
+    retry_count          = 3
+    min_backoff_duration = "30s"
   }
 
-  http_target {
-    http_method = "POST"
-    uri         = google_cloudfunctions2_function.sync.service_config[0].uri
-    body        = base64encode(jsonencode(each.value.request))
-    headers     = { "Content-Type" = "application/json" }
-
-    oidc_token {
-      audience              = google_cloudfunctions2_function.sync.service_config[0].uri
-      service_account_email = google_service_account.schedule.email
-    }
+  pubsub_target {
+    topic_name = google_pubsub_topic.requests.id
+    data       = base64encode(jsonencode(each.value.request))
   }
 
-  depends_on = [google_cloud_run_v2_service_iam_binding.sync]
+  # A message before its subscription is there would be lost.
+  depends_on = [google_pubsub_subscription.requests]
 }

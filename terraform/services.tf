@@ -1,5 +1,5 @@
 locals {
-  services = [
+  services = concat([
     "artifactregistry.googleapis.com",
     "bigquery.googleapis.com",
     "cloudbuild.googleapis.com",
@@ -12,7 +12,10 @@ locals {
     "run.googleapis.com",
     "secretmanager.googleapis.com",
     "storage.googleapis.com",
-  ]
+    ],
+    var.egress_range == null ? [] : ["compute.googleapis.com"],
+    length(local.kms_keys) == 0 ? [] : ["cloudkms.googleapis.com"],
+  )
 }
 
 resource "google_project_service" "required" {
@@ -21,6 +24,15 @@ resource "google_project_service" "required" {
   service  = each.value
   # Others of the project may use them too.
   disable_on_destroy = false
+}
+
+# An API that was just enabled refuses calls for a while ("has not been used in project … before or it is disabled"), and
+# makes its own service account meanwhile.
+resource "time_sleep" "services" {
+  create_duration = "60s"
+  triggers        = { services = join(" ", local.services) }
+
+  depends_on = [google_project_service.required]
 }
 
 # For its number, which stands in the names of Google's own service accounts and buckets.

@@ -46,7 +46,7 @@ resource "google_storage_bucket" "source" {
     }
   }
 
-  depends_on = [google_project_service.required]
+  depends_on = [time_sleep.services]
 }
 
 resource "google_storage_bucket_object" "source" {
@@ -54,45 +54,6 @@ resource "google_storage_bucket_object" "source" {
   # Another content is another object, and that is what makes a function deploy anew.
   name   = "matomo-fn-${substr(data.archive_file.source.output_sha256, 0, 16)}.zip"
   source = data.archive_file.source.output_path
-}
-
-# Cloud Functions copies the archive here and builds from the copy. It makes the bucket itself with the first
-# function of a region, too late for a role on it; made before, it is found and used.
-resource "google_storage_bucket" "function_sources" {
-  # checkov:skip=CKV_GCP_62: access to it is in the audit logs; what lies in it is this public program
-  count                       = var.create_function_sources_bucket ? 1 : 0
-  project                     = var.project
-  name                        = local.function_sources_bucket
-  location                    = var.region
-  force_destroy               = false # later functions of the region, whoever's they are, build from it too
-  labels                      = local.labels
-  public_access_prevention    = "enforced"
-  uniform_bucket_level_access = true
-
-  versioning {
-    enabled = true
-  }
-
-  lifecycle_rule {
-    action {
-      type = "Delete"
-    }
-    condition {
-      num_newer_versions = 3
-      with_state         = "ARCHIVED"
-    }
-  }
-
-  lifecycle {
-    # Cloud Functions adds what its console needs.
-    ignore_changes = [cors, labels, lifecycle_rule]
-  }
-
-  depends_on = [google_project_service.required]
-}
-
-locals {
-  function_sources_bucket = "gcf-v2-sources-${data.google_project.this.number}-${var.region}"
 }
 
 resource "google_artifact_registry_repository" "images" {
@@ -121,5 +82,5 @@ resource "google_artifact_registry_repository" "images" {
     }
   }
 
-  depends_on = [google_project_service.required]
+  depends_on = [time_sleep.services]
 }

@@ -1,24 +1,27 @@
 variable "alert_emails" {
-  description = "Addresses that alerts are mailed to; each becomes a notification channel."
+  description = "Addresses that alerts are mailed to; each becomes a notification channel. Give one, or channels of your own (notification_channels): alerts that reach nobody are none."
   type        = set(string)
-  default     = []
   nullable    = false
 
   validation {
     condition     = alltrue([for address in var.alert_emails : can(regex("^[^@ ]+@[^@ ]+\\.[^@ ]+$", address))])
     error_message = "Each of alert_emails has to be an address such as data@example.com."
   }
+  validation {
+    condition     = length(var.alert_emails) + length(var.notification_channels) > 0
+    error_message = "Alerts reach nobody: give an address in alert_emails or a channel in notification_channels."
+  }
 }
 
-variable "attempt_deadline" {
-  description = "Seconds that Cloud Scheduler waits for one attempt; the function's timeout and the program's own time budget follow from it (locals.tf). 30 minutes is Scheduler's most."
+variable "buffer_megabytes" {
+  description = "Megabytes of rows that a run gathers before it writes them (MATOMO_FN_BUFFER_MEGABYTES)."
   type        = number
-  default     = 1800
+  default     = 128
   nullable    = false
 
   validation {
-    condition     = var.attempt_deadline == floor(var.attempt_deadline) && var.attempt_deadline >= 300 && var.attempt_deadline <= 1800
-    error_message = "attempt_deadline has to be a whole number of seconds from 300 to 1800."
+    condition     = var.buffer_megabytes == floor(var.buffer_megabytes) && var.buffer_megabytes >= 1 && var.buffer_megabytes <= 1024
+    error_message = "buffer_megabytes has to be a whole number from 1 to 1024."
   }
 }
 
@@ -39,17 +42,25 @@ variable "connectors" {
     What to sync, by the connector's name: one Matomo instance into one dataset.
 
     dataset: the dataset's name, by default matomo_<name>; several connectors may share one.
+    dataset_exists: the dataset is there already and stays its owner's: it gets the right to be written, and nothing else.
+    kms_key: key that encrypts the dataset's tables (CMEK), in the dataset's location; Google's own by default.
+    late_after_hours: alert where the newest day was missing for so long; 0 for no such alert. By default what the schedule
+    promises: 30 where one runs every day, 174 where some days of the week, 750 otherwise.
     location: of the dataset, by default dataset_location.
-    late_after_hours: alert where no run was complete for so long; 0 for no such alert.
-    schedules: by name, when to ask for what. cron in five fields and in time_zone; tables, sites and mode as in
-    a request (README), left out for everything that is due; paused for a job that waits for your hand.
+    matomo_url: address of Matomo, for the command that sets the configuration (output set_config).
+    schedules: by name, when to ask for what. cron in five fields and in time_zone, by default at the connector's own minute
+    past four; tables, sites and mode as in a request (README), left out for everything that is due; paused for a job that
+    waits for your hand.
   EOT
   type = map(object({
     dataset          = optional(string)
-    late_after_hours = optional(number, 30)
+    dataset_exists   = optional(bool, false)
+    kms_key          = optional(string)
+    late_after_hours = optional(number)
     location         = optional(string)
+    matomo_url       = optional(string, "https://matomo.example.com")
     schedules = optional(map(object({
-      cron      = optional(string, "30 4 * * *")
+      cron      = optional(string)
       mode      = optional(string)
       paused    = optional(bool, false)
       sites     = optional(list(string))
@@ -86,8 +97,30 @@ variable "connectors" {
     error_message = "Connectors that share a dataset have to name the same location: a dataset is in one place."
   }
   validation {
-    condition     = alltrue([for connector in values(var.connectors) : connector.late_after_hours == 0 || (connector.late_after_hours >= 2 && connector.late_after_hours <= 720)])
-    error_message = "late_after_hours is from 2 to 720, or 0 for no such alert."
+    condition = alltrue([
+      for dataset in distinct([for name, connector in var.connectors : coalesce(connector.dataset, "matomo_${replace(name, "-", "_")}")]) :
+      length(distinct([
+        for name, connector in var.connectors : "${connector.dataset_exists} ${connector.kms_key == null ? "" : connector.kms_key}"
+        if coalesce(connector.dataset, "matomo_${replace(name, "-", "_")}") == dataset
+      ])) == 1
+    ])
+    error_message = "Connectors that share a dataset have to agree on dataset_exists and kms_key."
+  }
+  validation {
+    condition     = alltrue([for connector in values(var.connectors) : connector.kms_key == null || can(regex("^projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+$", connector.kms_key))])
+    error_message = "A connector's kms_key has to read like projects/PROJECT/locations/LOCATION/keyRings/RING/cryptoKeys/KEY."
+  }
+  validation {
+    condition     = alltrue([for connector in values(var.connectors) : !(connector.dataset_exists && connector.kms_key != null)])
+    error_message = "A dataset that exists keeps its own key: leave kms_key out, or give the dataset a default key by hand."
+  }
+  validation {
+    condition     = alltrue([for connector in values(var.connectors) : can(regex("^https?://[^ ?#@'\"]+$", connector.matomo_url))])
+    error_message = "A connector's matomo_url has to be an address such as https://matomo.example.com, without user name, ? or #."
+  }
+  validation {
+    condition     = alltrue([for connector in values(var.connectors) : connector.late_after_hours == null || try(connector.late_after_hours == 0 || (connector.late_after_hours >= 2 && connector.late_after_hours <= 750), false)])
+    error_message = "late_after_hours is from 2 to 750, or 0 for no such alert."
   }
   validation {
     condition     = alltrue(flatten([for connector in values(var.connectors) : [for name in keys(connector.schedules) : can(regex("^[a-z][a-z0-9-]{0,62}$", name))]]))
@@ -96,7 +129,7 @@ variable "connectors" {
   validation {
     # Its five fields, their characters and their ranges: Terraform's provider takes any text, and Scheduler refuses it at the apply.
     condition = alltrue(flatten([for connector in values(var.connectors) : [
-      for schedule in values(connector.schedules) : can(regex(join(" ", [
+      for schedule in values(connector.schedules) : schedule.cron == null || can(regex(join(" ", [
         "^(\\*|[0-5]?[0-9])([-/,][0-5]?[0-9])*",
         "(\\*|[01]?[0-9]|2[0-3])([-/,]([01]?[0-9]|2[0-3]))*",
         "(\\*|[1-9]|[12][0-9]|3[01])([-/,]([1-9]|[12][0-9]|3[01]))*",
@@ -126,13 +159,6 @@ variable "connectors" {
   }
 }
 
-variable "create_function_sources_bucket" {
-  description = "Create the bucket gcf-v2-sources-NUMBER-REGION that Cloud Functions builds from, so that the build's service account can be given a role on it alone. Set it to false where the project has functions in this region already: then the bucket is there."
-  type        = bool
-  default     = true
-  nullable    = false
-}
-
 variable "dataset_location" {
   description = "Where BigQuery keeps the datasets, unless a connector says otherwise: EU, US or a region. It cannot be changed later."
   type        = string
@@ -145,6 +171,13 @@ variable "dataset_location" {
   }
 }
 
+variable "deletion_protection" {
+  description = "Refuse to delete datasets and secrets, by destroy or by taking a connector out. Set it to false and apply, before you do either."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
 variable "delivery_attempts" {
   description = "Deliveries of a Pub/Sub message before it goes to the dead letters. Each goes on where the one before stopped, so a backfill has about nine minutes times this; a message that Matomo's absence fails is tried for about ten minutes times this."
   type        = number
@@ -154,6 +187,42 @@ variable "delivery_attempts" {
   validation {
     condition     = var.delivery_attempts == floor(var.delivery_attempts) && var.delivery_attempts >= 5 && var.delivery_attempts <= 100
     error_message = "delivery_attempts has to be a whole number from 5 to 100: Pub/Sub knows no others."
+  }
+}
+
+variable "egress_range" {
+  description = "Range of IPv4 addresses, such as 10.8.0.0/26, of a network that is made for the function: then all its calls come from one address that does not change (output egress_address), for a Matomo behind a firewall. By default they come from Google's changing ones."
+  type        = string
+  default     = null
+
+  validation {
+    # A revision uses two addresses an instance, and twice that while another one replaces it: /26 is what Google asks for.
+    condition     = var.egress_range == null || (can(cidrhost(var.egress_range, 0)) && can(regex("^(10|172|192)\\..*/(1[0-9]|2[0-6]|[89])$", var.egress_range)))
+    error_message = "egress_range has to be a private range of IPv4 addresses, /26 or larger, such as 10.8.0.0/26."
+  }
+}
+
+variable "http_callers" {
+  description = "Who may call the function sync over HTTP, such as user:me@example.com or serviceAccount:…; without any it is not made, since schedules and backfills go through the topic."
+  type        = set(string)
+  default     = []
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for caller in var.http_callers : can(regex("^(domain|group|serviceAccount|user):[^ ]+$", caller))])
+    error_message = "Each of http_callers has to be a member such as user:me@example.com, group:… or serviceAccount:…; everybody is none."
+  }
+}
+
+variable "http_deadline" {
+  description = "Seconds that a caller of the function sync waits; its timeout and the program's own time budget follow from it (locals.tf). An hour is the most of an HTTP function."
+  type        = number
+  default     = 1800
+  nullable    = false
+
+  validation {
+    condition     = var.http_deadline == floor(var.http_deadline) && var.http_deadline >= 300 && var.http_deadline <= 3600
+    error_message = "http_deadline has to be a whole number of seconds from 300 to 3600."
   }
 }
 
@@ -268,18 +337,6 @@ variable "region" {
   }
 }
 
-variable "retry_count" {
-  description = "Times that Scheduler tries a failed attempt again, 5 minutes and more apart. Few on purpose: Matomo blocks an address after 21 refused tokens an hour."
-  type        = number
-  default     = 3
-  nullable    = false
-
-  validation {
-    condition     = var.retry_count == floor(var.retry_count) && var.retry_count >= 0 && var.retry_count <= 5
-    error_message = "retry_count has to be a whole number from 0 to 5."
-  }
-}
-
 variable "runtime" {
   description = "Python runtime of Cloud Functions."
   type        = string
@@ -289,6 +346,22 @@ variable "runtime" {
   validation {
     condition     = can(regex("^python31[1-9]$", var.runtime))
     error_message = "runtime has to be python311 or newer, such as python313."
+  }
+}
+
+variable "secret_kms_keys" {
+  description = "Keys that encrypt the secrets (CMEK), by the place of each: one for every one of secret_locations, or { global = … } without them. Google's own by default."
+  type        = map(string)
+  default     = {}
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for key in values(var.secret_kms_keys) : can(regex("^projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+$", key))])
+    error_message = "Each of secret_kms_keys has to read like projects/PROJECT/locations/LOCATION/keyRings/RING/cryptoKeys/KEY."
+  }
+  validation {
+    condition     = length(var.secret_kms_keys) == 0 || toset(keys(var.secret_kms_keys)) == (length(var.secret_locations) == 0 ? toset(["global"]) : toset(var.secret_locations))
+    error_message = "secret_kms_keys needs a key for each of secret_locations and no other, or for global where there are none."
   }
 }
 
@@ -318,20 +391,12 @@ variable "secret_versions" {
   }
 }
 
-variable "buffer_megabytes" {
-  description = "Megabytes of rows that a run gathers before it writes them (MATOMO_FN_BUFFER_MEGABYTES)."
-  type        = number
-  default     = 128
-  nullable    = false
-
-  validation {
-    condition     = var.buffer_megabytes == floor(var.buffer_megabytes) && var.buffer_megabytes >= 1 && var.buffer_megabytes <= 1024
-    error_message = "buffer_megabytes has to be a whole number from 1 to 1024."
-  }
-}
-
 variable "time_zone" {
-  description = "Time zone of schedules that name none."
+  description = <<-EOT
+    Time zone of schedules that name none: that of your sites, a few hours after their midnight. A day is synced once it has
+    ended at the site. At 04:30 UTC it is 20:30 of the day before in Los Angeles, so the last day that has ended there is 20
+    hours old, and the next one waits for the next run: 28 hours after its end.
+  EOT
   type        = string
   default     = "Etc/UTC"
   nullable    = false

@@ -7,9 +7,14 @@ terraform {
       source  = "hashicorp/archive"
       version = "~> 2.7"
     }
+    # 7.33: a dataset's deletion_policy.
     google = {
       source  = "hashicorp/google"
-      version = "~> 7.12"
+      version = "~> 7.33"
+    }
+    time = {
+      source  = "hashicorp/time"
+      version = "~> 0.13"
     }
   }
 }

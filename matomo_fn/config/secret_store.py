@@ -7,6 +7,9 @@ from matomo_fn.config.settings import Settings
 from matomo_fn.config.token import Token
 from matomo_fn.errors import InputError, SecretMissing
 
+# What a shell or a word processor puts around a text; no token begins or ends with one.
+_QUOTES = "\"'`\u2018\u2019\u201c\u201d"
+
 
 class SecretStore(Protocol):
     """Something that knows secrets by their names."""
@@ -55,11 +58,19 @@ def token_secret(connector: str) -> str:
 
 
 def read_token(secrets: SecretStore, connector: str) -> Token:
-    """Return a connector's token, without the line break that editors and pipes put behind it."""
+    """Return a connector's token, without the one line break that editors and pipes put behind it.
+
+    Raises InputError for what cannot be a token, before Matomo sees it: 21 refused tokens block the address.
+    """
     name = token_secret(connector)
-    text = secrets.read(name).strip()
-    if not text:
+    text = secrets.read(name).removesuffix("\n").removesuffix("\r")
+    token = text.strip()
+    if not token:
         raise InputError(f"the secret {name} is empty: put the Matomo token into it")
-    if any(character in text for character in "\r\n\t"):
+    if any(character in token for character in "\r\n\t"):
         raise InputError(f"the secret {name} has more than one line: it has to be the token alone")
-    return Token(text)
+    if token != text:
+        raise InputError(f"the secret {name} has white space around the token: it has to be the token alone")
+    if token[0] in _QUOTES or token[-1] in _QUOTES:
+        raise InputError(f"the secret {name} has quotes around the token: it has to be the token alone")
+    return Token(token)

@@ -9,6 +9,7 @@ from typing import Any
 from matomo_fn.extract.extracted import Extracted
 from matomo_fn.sync.outcome import LogEntry, Status
 from matomo_fn.sync.plan import Due, Plan, Reason
+from matomo_fn.sync.reach import Reach
 
 
 class Verdict(StrEnum):
@@ -98,6 +99,7 @@ class RunResult:
     ``matomo_errors`` and ``warehouse_errors`` are sentences, each once; ``warehouse_unavailable``: the warehouse
     asked to come back later. ``missing_sites``: how many of ``matomo_errors``, the first ones, are about sites of the
     configuration that cannot be synced. ``notes``: sentences on what was left out and is no failure.
+    ``reach``: how far the tables reach.
     """
 
     connector: str
@@ -115,6 +117,7 @@ class RunResult:
     calls: int
     notes: Sequence[str] = ()
     missing_sites: int = 0
+    reach: Reach = field(default_factory=Reach)
 
     @property
     def verdict(self) -> Verdict:
@@ -150,6 +153,7 @@ class RunResult:
             "sites": list(self.sites),
             "first_day": str(self.first_day) if self.first_day else None,
             "last_day": str(self.last_day) if self.last_day else None,
+            **self.reach.as_dict(),
             "tables": {name: table.as_dict() for name, table in self.tables.items()},
             "errors": [*self.matomo_errors, *self.warehouse_errors],
             "notes": list(self.notes),

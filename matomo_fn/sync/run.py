@@ -25,6 +25,7 @@ from matomo_fn.matomo.client import MatomoClient
 from matomo_fn.sync.load import Loader
 from matomo_fn.sync.outcome import UNKNOWN, Run, outcome_of
 from matomo_fn.sync.plan import Plan, make_plan
+from matomo_fn.sync.reach import Reach, ReachTracker
 from matomo_fn.sync.result import RunResult, Tally
 from matomo_fn.sync.scope import Scope, is_final, resolve_scope
 from matomo_fn.sync.state import Snapshot, SyncState
@@ -115,6 +116,7 @@ class _Execution:
         self._failed_slices: list[str] = []
         self._notes: dict[str, None] = {}
         self._warehouse_errors: list[WarehouseError] = []
+        self._reach: ReachTracker | None = None
 
     def prepare(self) -> list[str]:
         """Make dataset, log and tables ready and return the names of the tables that can be written."""
@@ -137,6 +139,8 @@ class _Execution:
     def execute(self, plan: Plan, progress: Progress) -> None:
         """Extract what is due and write it."""
         self._tally.expect(plan)
+        if self._request.start_date is None:
+            self._reach = ReachTracker(self._scope, plan)
         stop = threading.Event()
         pool = WorkerPool(self._session.connector.concurrency, stop)
         with tempfile.TemporaryDirectory(prefix="matomo_fn_") as name:
@@ -178,6 +182,7 @@ class _Execution:
             self._session.client.calls,
             list(self._notes),
             len(self._scope.missing_sites),
+            self._reach.reach() if self._reach else Reach(),
         )
 
     def _prepare_table(self, state: SyncState, table: Table, *, is_new: bool) -> None:
@@ -226,6 +231,8 @@ class _Execution:
             self._failed_slices.append(extracted.error)
         if extracted.skipped:
             self._notes[extracted.skipped] = None
+            if self._reach:
+                self._reach.leave_out(extracted.slice)
             return
         slice_ = extracted.slice
         final = is_final(self._sites[slice_.website_id], slice_.date, self._session.connector, self._now)
@@ -241,6 +248,8 @@ class _Execution:
         loaded = writer.flush()
         self._warehouse_errors += loaded.errors
         self._tally.logged(loaded.entries)
+        if self._reach:
+            self._reach.note(loaded.entries)
         self._tally.wrote(loaded.seconds)
 
     def _slice_sentences(self) -> list[str]:

@@ -15,6 +15,9 @@ from tests.support.canary import CANARY, find
 if TYPE_CHECKING:
     from pathlib import Path
 
+QUOTED = "the secret matomo-shop-token has quotes around the token: it has to be the token alone"
+SPACED = "the secret matomo-shop-token has white space around the token: it has to be the token alone"
+
 
 def test_a_connector_names_its_two_secrets() -> None:
     """By these names a user creates them, in Secret Manager as in a folder."""
@@ -28,8 +31,8 @@ def test_the_settings_name_the_folder(tmp_path: Path) -> None:
     assert open_secret_store(settings).read("matomo-shop-config") == "{}"
 
 
-@pytest.mark.parametrize("content", [CANARY, f"{CANARY}\n", f"  {CANARY}\r\n", f"\ufeff{CANARY}\n"])
-def test_white_space_and_marks_around_a_token_do_no_harm(tmp_path: Path, content: str) -> None:
+@pytest.mark.parametrize("content", [CANARY, f"{CANARY}\n", f"{CANARY}\r\n", f"\ufeff{CANARY}\n"])
+def test_a_line_break_behind_a_token_and_a_mark_before_it_do_no_harm(tmp_path: Path, content: str) -> None:
     """Editors and pipes put them there."""
     (tmp_path / "matomo-shop-token").write_bytes(content.encode())
     assert read_token(FolderSecretStore(tmp_path), "shop").reveal() == CANARY
@@ -48,6 +51,17 @@ def test_a_wordpress_token_has_spaces_in_it(tmp_path: Path) -> None:
         (" \n\n", "the secret matomo-shop-token is empty: put the Matomo token into it"),
         ("a\nb", "the secret matomo-shop-token has more than one line: it has to be the token alone"),
         ("a\rb", "the secret matomo-shop-token has more than one line: it has to be the token alone"),
+        *((f"{mark}{CANARY}{mark}", QUOTED) for mark in "\"'`"),
+        (f"\u201c{CANARY}\u201d\n", QUOTED),
+        (f"\u2018{CANARY}\u2019", QUOTED),
+        (f'"{CANARY}', QUOTED),
+        (f"{CANARY}'", QUOTED),
+        (f" {CANARY}", SPACED),
+        (f"{CANARY} \n", SPACED),
+        (f"\t{CANARY}", SPACED),
+        (f"{CANARY}\n\n", SPACED),
+        (f'" {CANARY} "', QUOTED),
+        (f"\u00a0{CANARY}", SPACED),
     ],
 )
 def test_what_is_no_token_is_refused(tmp_path: Path, content: str, sentence: str) -> None:
@@ -56,6 +70,7 @@ def test_what_is_no_token_is_refused(tmp_path: Path, content: str, sentence: str
     with pytest.raises(InputError) as raised:
         read_token(FolderSecretStore(tmp_path), "shop")
     assert raised.value.problems == (sentence,)
+    assert find(str(raised.value)) is None
 
 
 def test_a_file_that_cannot_be_read_is_a_missing_secret(tmp_path: Path) -> None:
