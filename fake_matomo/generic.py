@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
-from typing import Self
 
 from fake_matomo.dimensions import Asking, constant_values, values_of
 from fake_matomo.errors import missing, no_custom_dimension
@@ -12,7 +11,7 @@ from fake_matomo.filters import METADATA, Filters, Style, shaped
 from fake_matomo.groups import Group, Value
 from fake_matomo.items import ITEMS, item_rows
 from fake_matomo.language import Language
-from fake_matomo.metadata import Report, active_dimensions, find
+from fake_matomo.metadata import Report, active_dimensions
 from fake_matomo.pagerows import CHOSEN_PAGES, chosen_pages, page_rows
 from fake_matomo.sites import CUSTOM_DIMENSIONS, Site
 from fake_matomo.tallies import Row
@@ -31,18 +30,6 @@ class Generic:
     language: Language
     goal: str | None
     seed: int
-
-    @classmethod
-    def of(
-        cls, method: str, site: Site, params: Mapping[str, str], filters: Filters, language: Language, seed: int
-    ) -> Self:
-        """The report that a request names.
-
-        :raises ApiError: the site has no such custom dimension.
-        """
-        if method == _CUSTOM_DIMENSION:
-            _check_dimension(site, params.get("idDimension"))
-        return cls(find(method, params), site, filters, language, params.get("idGoal"), seed)
 
     @property
     def style(self) -> Style:
@@ -130,7 +117,13 @@ def _is_percentage(name: str, kinds: Mapping[str, str]) -> bool:
     return named or kinds.get(name) == "percent" or name.endswith(("_percent", "_percentage", "_evolution"))
 
 
-def _check_dimension(site: Site, number: str | None) -> None:
+def check_dimension(report: Report, site: Site, number: str | None) -> None:
+    """Refuses a report of a custom dimension that the site has not, as Matomo words it.
+
+    :raises ApiError: there is no number, no such dimension, or it is not active.
+    """
+    if report.method != _CUSTOM_DIMENSION:
+        return
     if not number:
         raise missing("idDimension")
     if number in active_dimensions(site):

@@ -66,7 +66,7 @@ def parameters_of(entry: Row) -> Mapping[str, object]:
 
 
 @cache
-def reports() -> tuple[Report, ...]:
+def recorded_reports() -> tuple[Report, ...]:
     """Every report of a site with a shop, in Matomo's order."""
     return tuple(_report(entry) for entry in json.loads(_FILE.read_text("utf-8")))
 
@@ -94,56 +94,64 @@ def _assumed(metadata: Mapping[str, Any]) -> tuple[Field, ...]:
     )
 
 
-@cache
-def methods() -> frozenset[str]:
-    """The methods of all reports."""
-    return frozenset(report.method for report in reports())
+class Metadata:
+    """The reports of the instance; safe to use from several threads."""
 
+    def __init__(self) -> None:
+        self._reports = recorded_reports()
 
-@cache
-def _by_method(method: str) -> tuple[Report, ...]:
-    return tuple(report for report in reports() if report.method == method)
+    def add(self, entry: Mapping[str, Any]) -> None:
+        """One more report, such as that of a plugin, from its entry in a real Matomo's `API.getReportMetadata`."""
+        kept = {key: None if key.startswith("imageGraph") else value for key, value in entry.items()}
+        self._reports += (_report({"metadata": kept, "row": (), "flat": (), "values": ()}),)
 
+    def knows(self, method: str) -> bool:
+        """Whether there is such a report."""
+        return any(report.method == method for report in self._reports)
 
-def find(method: str, params: Mapping[str, str]) -> Report:
-    """The report of a method and its parameters; any goal of a site is like the recorded one."""
-    found = _by_method(method)
-    goal = params.get("idGoal")
-    for report in found:
-        wanted = report.parameters.get("idGoal")
-        if wanted is not None and goal and (goal == wanted or (goal not in _KINDS and wanted == str(_GOAL))):
-            return report
-        dimension = report.parameters.get("idDimension")
-        if dimension is not None and dimension == params.get("idDimension"):
-            return report
-    return next((report for report in found if not report.parameters), found[0])
+    def has_plugin(self, plugin: str) -> bool:
+        """Whether there is a report of the plugin."""
+        return any(report.metadata["module"] == plugin for report in self._reports)
 
+    def find(self, method: str, params: Mapping[str, str]) -> Report:
+        """The report of a method and its parameters; any goal of a site is like the recorded one."""
+        found = [report for report in self._reports if report.method == method]
+        goal = params.get("idGoal")
+        for report in found:
+            wanted = report.parameters.get("idGoal")
+            if wanted is not None and goal and (goal == wanted or (goal not in _KINDS and wanted == str(_GOAL))):
+                return report
+            dimension = report.parameters.get("idDimension")
+            if dimension is not None and dimension == params.get("idDimension"):
+                return report
+        return next((report for report in found if not report.parameters), found[0])
 
-def described(site: Site, today: date, token: str, *, with_documentation: bool = True) -> list[Row]:
-    """The entries of `API.getReportMetadata`, with the caller's token in the URLs of graphs, as a real one has it."""
-    entries = [_drawn(entry, site, today, token) for entry in _entries(site)]
-    if not with_documentation:
-        for entry in entries:
-            entry.pop("metricsDocumentation", None)
-    return entries
+    def described(self, site: Site, today: date, token: str, *, with_documentation: bool = True) -> list[Row]:
+        """The entries of `API.getReportMetadata`; like a real one's, their URLs of graphs hold the caller's token."""
+        entries = [_drawn(entry, site, today, token) for entry in self._entries(site)]
+        if not with_documentation:
+            for entry in entries:
+                entry.pop("metricsDocumentation", None)
+        return entries
 
-
-def _entries(site: Site) -> Iterator[Row]:
-    per_goal: list[Row] = []
-    for report in reports():
-        entry, goal = report.metadata, report.parameters.get("idGoal")
-        if entry["category"] == _SHOP and not site.ecommerce:
-            continue
-        if "idDimension" in report.parameters and report.parameters["idDimension"] not in active_dimensions(site):
-            continue
-        if goal is None or goal in _KINDS:
-            if per_goal and goal is None:
-                yield from _of_goals(per_goal, site.goals)
-                per_goal = []
-            yield entry
-        elif goal == str(_GOAL):
-            per_goal.append(entry)
-    yield from _of_goals(per_goal, site.goals)
+    def _entries(self, site: Site) -> Iterator[Row]:
+        """Those of the site: a shop has more, each goal and custom dimension has its own."""
+        per_goal: list[Row] = []
+        for report in self._reports:
+            entry, goal = report.metadata, report.parameters.get("idGoal")
+            if entry["category"] == _SHOP and not site.ecommerce:
+                continue
+            dimension = report.parameters.get("idDimension")
+            if dimension is not None and dimension not in active_dimensions(site):
+                continue
+            if goal is None or goal in _KINDS:
+                if per_goal and goal is None:
+                    yield from _of_goals(per_goal, site.goals)
+                    per_goal = []
+                yield entry
+            elif goal == str(_GOAL):
+                per_goal.append(entry)
+        yield from _of_goals(per_goal, site.goals)
 
 
 def _of_goals(entries: list[Row], goals: tuple[Goal, ...]) -> Iterator[Row]:

@@ -8,9 +8,9 @@ from fake_matomo.dates import Asked, Span, parse_asked
 from fake_matomo.errors import ApiError, missing, several_dates_refused, several_refused
 from fake_matomo.events import event_rows
 from fake_matomo.filters import PLAIN, Filters, Style, columns, formatted, one_column, shaped
-from fake_matomo.generic import Generic
+from fake_matomo.generic import Generic, check_dimension
 from fake_matomo.language import Language
-from fake_matomo.metadata import methods
+from fake_matomo.metadata import Metadata
 from fake_matomo.multisites import MULTI_SITES, before, listed_row, site_row
 from fake_matomo.pagerows import page_rows
 from fake_matomo.referrers import ALL_REFERRERS, CAMPAIGNS, CHANNELS, ENGINES, NETWORKS, WEBSITES
@@ -38,7 +38,6 @@ TABLES: Mapping[str, Table] = {
 ONE_ROW = frozenset({"VisitsSummary.get", "VisitsSummary.getVisits", "Actions.get"})
 # The reports that have a model; every other one that Matomo has is answered from its metadata.
 MODELLED = ONE_ROW | TABLES.keys() | {"Actions.getPageUrls", "Actions.getPageTitles", "Events.getCategory"}
-REPORTS = MODELLED | methods()
 # Methods that know neither ranges of days nor several sites, and how they refuse them.
 REFUSES_RANGES = {"Referrers.getAll": several_refused, "VisitTime.getByDayOfWeek": several_dates_refused}
 
@@ -61,10 +60,14 @@ class Archives:
 class Reports:
     """The report methods of the fake."""
 
-    def __init__(self, traffic: Traffic, archives: Archives) -> None:
-        self.traffic, self.archives = traffic, archives
+    def __init__(self, traffic: Traffic, archives: Archives, metadata: Metadata) -> None:
+        self.traffic, self.archives, self.metadata = traffic, archives, metadata
         self.refuses_ranges = set(REFUSES_RANGES)
         self.default_limit = 100
+
+    def serves(self, method: str) -> bool:
+        """Whether it is the method of a report."""
+        return method in MODELLED or self.metadata.knows(method)
 
     def answer(
         self,
@@ -118,9 +121,7 @@ class Reports:
         self, question: "_Question", site: Site, asked: Asked, params: Mapping[str, str]
     ) -> dict[str, object]:
         """The answers by period of a report that is answered from its metadata."""
-        generic = Generic.of(
-            question.method, site, params, question.filters, question.language, self.traffic.world.seed
-        )
+        generic = self._generic(question, site, params)
         found = {span: self._visits(site, span, question.test) for span in asked.spans}
         all_visits = sum(len(visits) for visits in found.values())
         answers: dict[str, object] = {}
@@ -136,6 +137,12 @@ class Reports:
                 row = one_row(generic.report, totals)
             answers[span.key] = question.finished(row, visits, asked, generic.style)
         return answers
+
+    def _generic(self, question: "_Question", site: Site, params: Mapping[str, str]) -> Generic:
+        report = self.metadata.find(question.method, params)
+        check_dimension(report, site, params.get("idDimension"))
+        goal, seed = params.get("idGoal"), self.traffic.world.seed
+        return Generic(report, site, question.filters, question.language, goal, seed)
 
     def _all_sites(self, question: "_Question", sites: Sequence[Site], params: Mapping[str, str]) -> object:
         """`MultiSites.getAll`: one row a site that the user sees."""
@@ -155,9 +162,7 @@ class Reports:
                 )
                 for site in sites
             ]
-        generic = Generic.of(
-            question.method, sites[0], params, question.filters, question.language, self.traffic.world.seed
-        )
+        generic = self._generic(question, sites[0], params)
         answers = {
             key: shaped(found, None, question.filters, question.language, generic.style) for key, found in rows.items()
         }
