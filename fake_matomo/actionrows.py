@@ -32,9 +32,14 @@ def _action(visit: Visit, site: Site, number: int, action: Action) -> Row:
     made = _WRITERS[action.kind](_Context(visit, site, number, action, local))
     # The wall clock of the site, written as if it were UTC.
     made["timestamp"] = timegm(local.timetuple())
-    written = action.kind == "action" and (action.at + number) % 8 < 3
-    made["dimension2"] = AUTHORS[action.at % len(AUTHORS)] if written and site.id == 1 else None
+    made["dimension2"] = author_of(action, number, site)
     return made
+
+
+def author_of(action: Action, number: int, site: Site) -> str | None:
+    """The second custom dimension of a visit's action: three page views in eight name an author."""
+    written = action.kind == "action" and (action.at + number) % 8 < 3
+    return AUTHORS[action.at % len(AUTHORS)] if written and site.has_custom_dimensions else None
 
 
 class _Context:

@@ -18,36 +18,14 @@ from fake_matomo.faults import Mutation
 from fake_matomo.filters import paged, parse_int, parse_limit
 from fake_matomo.language import Language
 from fake_matomo.live import Live
-from fake_matomo.reports import REPORTS, Archives, Reports
-from fake_matomo.sites import Site
+from fake_matomo.metadata import Metadata, parameters_of
+from fake_matomo.reports import Archives, Reports
+from fake_matomo.sites import CUSTOM_DIMENSIONS, Site
 from fake_matomo.store import Traffic
 from fake_matomo.tokens import Tokens, User
 
-# Plugins that a real instance has; a method of theirs that the sample does not know is "not available".
-_PLUGINS = frozenset(
-    [
-        "API",
-        "Actions",
-        "Contents",
-        "CustomDimensions",
-        "DevicesDetection",
-        "Events",
-        "Goals",
-        "Live",
-        "PagePerformance",
-        "Referrers",
-        "Resolution",
-        "SitesManager",
-        "UserCountry",
-        "UserId",
-        "UserLanguage",
-        "UsersManager",
-        "VisitFrequency",
-        "VisitTime",
-        "VisitorInterest",
-        "VisitsSummary",
-    ]
-)
+# Plugins that a real instance has besides those with reports; their other methods are "not available".
+_PLUGINS = frozenset({"API", "Live", "SitesManager", "UsersManager"})
 LIVE = frozenset({"Live.getLastVisitsDetails", "Live.getMostRecentVisitsDateTime"})
 
 # Hears of each call inside a bulk request; may give back something to be made of its answer.
@@ -60,7 +38,8 @@ class Api:
     def __init__(self, traffic: Traffic, tokens: Tokens) -> None:
         self.traffic, self.tokens = traffic, tokens
         self.archives = Archives()
-        self.reports = Reports(traffic, self.archives)
+        self.metadata = Metadata()
+        self.reports = Reports(traffic, self.archives, self.metadata)
         self.live = Live(traffic)
         self.version = "5.2.0"
         self.inactive_plugins: set[str] = set()
@@ -81,14 +60,21 @@ class Api:
 
     def _one(self, method: str, params: Mapping[str, str], user: User, language: Language) -> object:
         plugin, _, name = method.partition(".")
-        if plugin not in _PLUGINS or plugin in self.inactive_plugins:
+        known = plugin in _PLUGINS or self.metadata.has_plugin(plugin)
+        if not known or plugin in self.inactive_plugins:
             raise plugin_not_enabled(plugin)
-        if method in REPORTS:
+        if method == "MultiSites.getAll":
+            seen = [site for site in self.traffic.world.sites if user.sees(site.id)]
+            return self.reports.answer(method, seen, params, language, several=False)
+        if self.reports.serves(method):
             sites, several = self._sites(params, user)
             return self.reports.answer(method, sites, params, language, several=several)
         if method in LIVE:
             sites, several = self._sites(params, user)
             return self.live.answer(method, sites, params, language, several=several)
+        if method in _OF_ONE_SITE:
+            (site, *_), _several = self._sites(params, user)
+            return _OF_ONE_SITE[method](self, site, params)
         if plugin in ("API", "SitesManager"):
             return self._about(method, name, params, user)
         raise unknown_method(plugin, name)
@@ -117,6 +103,26 @@ class Api:
             (site,), _ = self._sites(params, user)
             return site.described()
         raise unknown_method(method.partition(".")[0], name)
+
+    def _report_metadata(self, site: Site, params: Mapping[str, str]) -> object:
+        documented = params.get("hideMetricsDoc") != "1"
+        token = params.get("token_auth", "")
+        return self.metadata.described(site, self.traffic.today(site), token, with_documentation=documented)
+
+    def _metadata(self, site: Site, params: Mapping[str, str]) -> object:
+        """`API.getMetadata`: the entries of one method and its parameters, or the value false."""
+        for name in ("apiModule", "apiAction"):
+            if not params.get(name):
+                raise missing(name)
+        wanted = params["apiModule"], params["apiAction"]
+        parameters = {name: params[name] for name in ("idGoal", "idDimension") if params.get(name)}
+        entries = [
+            entry
+            for entry in self.metadata.described(site, self.traffic.today(site), params.get("token_auth", ""))
+            if (entry["module"], entry["action"]) == wanted
+            and {key: str(value) for key, value in parameters_of(entry).items()} == parameters
+        ]
+        return entries or {"value": False}
 
     def _sites(self, params: Mapping[str, str], user: User) -> tuple[list[Site], bool]:
         """The sites asked for, and whether as a list."""
@@ -173,3 +179,19 @@ class Api:
         except ApiError as error:
             answer = {"result": "error", "message": error.message}
         return struck(answer) if struck else answer
+
+
+def _goals(_api: Api, site: Site, _params: Mapping[str, str]) -> object:
+    return [goal.described(site.id) for goal in site.goals]
+
+
+def _custom_dimensions(_api: Api, site: Site, _params: Mapping[str, str]) -> object:
+    return list(CUSTOM_DIMENSIONS) if site.has_custom_dimensions else []
+
+
+_OF_ONE_SITE: Mapping[str, Callable[[Api, Site, Mapping[str, str]], object]] = {
+    "API.getMetadata": Api._metadata,
+    "API.getReportMetadata": Api._report_metadata,
+    "CustomDimensions.getConfiguredCustomDimensions": _custom_dimensions,
+    "Goals.getGoals": _goals,
+}

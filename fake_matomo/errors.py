@@ -66,6 +66,16 @@ def unknown_method(plugin: str, method: str) -> ApiError:
     )
 
 
+def several_dates_refused(method: str) -> ApiError:
+    """The method knows no ranges of days, and has a sentence of its own for it."""
+    return ApiError(f"{method} does not support multiple dates.")
+
+
+def no_custom_dimension(number: str, site: int, *, known: bool) -> ApiError:
+    """The site has no such custom dimension, or it is switched off."""
+    return ApiError(f"Dimension {number} for website {site} {'is not active' if known else 'does not exist'}.")
+
+
 def several_refused(method: str) -> ApiError:
     """The method knows no ranges of days and no lists of sites."""
     return ApiError(f"{method} with multiple sites or dates is not supported (yet).")

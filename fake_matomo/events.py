@@ -1,6 +1,7 @@
-"""`Events.getCategory`, nested and flat."""
+"""`Events.getCategory`, `getAction` and `getName`, nested and flat."""
 
 from collections.abc import Iterable
+from html import escape
 from urllib.parse import quote_plus
 
 from fake_matomo.php import php_number, quotient
@@ -10,15 +11,25 @@ from fake_matomo.visits import Person, Visit
 
 Key = tuple[str, ...]
 
+# The two parts of an event that each report is by: the second one is that of its sub tables.
+_PARTS = {
+    "Events.getCategory": ("category", "action"),
+    "Events.getAction": ("action", "name"),
+    "Events.getName": ("name", "action"),
+}
+EVENTS = frozenset(_PARTS)
+_UNNAMED = "Event Name not defined"
+
 
 class EventTally:
-    """The events of one category, or of one category and action."""
+    """The events of one value of the report's part, or of one value of both parts."""
 
-    __slots__ = ("events", "key", "sources", "total", "values", "visitors", "visits")
+    __slots__ = ("events", "key", "named", "parts", "sources", "total", "values", "visitors", "visits")
 
-    def __init__(self, key: Key) -> None:
-        self.key = key
+    def __init__(self, parts: tuple[str, str], key: Key) -> None:
+        self.parts, self.key = parts, key
         self.events = 0
+        self.named = False
         self.visits: set[int] = set()
         self.visitors: set[Person] = set()
         self.values: list[float] = []
@@ -29,6 +40,7 @@ class EventTally:
         self.events += 1
         self.visits.add(visit.id)
         self.visitors.add((visit.day, visit.visitor.id))
+        self.named = self.named or event.name is not None
         # The archive groups by category, action and name: a row of one such group keeps the strings of
         # the database, one of several was added up and holds ints.
         self.sources.add((event.category, event.action, event.name or ""))
@@ -55,24 +67,28 @@ class EventTally:
             row["sum_daily_nb_uniq_visitors"] = len(self.visitors)
         row["avg_event_value"] = quotient(total, valued, 2)
         if flat:
-            row["Events_EventCategory"] = self.key[0]
-            row["Events_EventAction"] = self.key[1]
-        else:
-            row["segment"] = f"eventCategory=={quote_plus(self.key[0])}"
+            for part, value in zip(self.parts, self.key, strict=True):
+                row[f"Events_Event{part.title()}"] = value
+            return row
+        if self.key[0] != _UNNAMED:
+            row["segment"] = f"event{self.parts[0].title()}=={quote_plus(escape(self.key[0]))}"
+        if self.named or "name" not in self.parts[1:]:
+            # An action without names has no sub table.
             row["idsubdatatable"] = number
         return row
 
 
-def event_rows(visits: Iterable[Visit], *, flat: bool, several_days: bool) -> list[Row]:
+def event_rows(method: str, visits: Iterable[Visit], *, flat: bool, several_days: bool) -> list[Row]:
     """The rows of the report, unsorted."""
+    parts = _PARTS[method]
     tallies: dict[Key, EventTally] = {}
     for visit in visits:
         for action in visit.actions:
             event = action.detail
             if action.kind != "event" or not isinstance(event, Event):
                 continue
-            key = (event.category, event.action) if flat else (event.category,)
-            tallies.setdefault(key, EventTally(key)).add(visit, event)
+            key = tuple(getattr(event, part) or _UNNAMED for part in parts[: 2 if flat else 1])
+            tallies.setdefault(key, EventTally(parts, key)).add(visit, event)
     return [
         found.row(flat=flat, number=number, several_days=several_days)
         for number, found in enumerate(tallies.values(), start=1)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from typing import Self
 
 from fake_matomo.language import Language
-from fake_matomo.php import clock_seconds, pretty_seconds
+from fake_matomo.php import clock_seconds, pretty_money, pretty_seconds
 from fake_matomo.tallies import Row
 
 # API_datatable_default_limit: the rows of a call that says nothing.
@@ -15,11 +15,19 @@ DEFAULT_LIMIT = 100
 # Fields that are not columns: `showColumns` and `hideColumns` do not touch them.
 METADATA = frozenset(
     {
+        "Actions_ClickedUrl",
+        "Actions_DownloadUrl",
+        "Actions_EntryPageTitle",
+        "Actions_EntryPageUrl",
+        "Actions_ExitPageTitle",
+        "Actions_ExitPageUrl",
         "Actions_PageTitle",
         "Actions_PageUrl",
+        "CustomDimension_CustomDimension2",
         "DevicesDetection_DeviceType",
         "Events_EventAction",
         "Events_EventCategory",
+        "Events_EventName",
         "Referrers_Campaign",
         "Referrers_Keyword",
         "Referrers_Referrer",
@@ -100,16 +108,40 @@ def paged(items: list[Row], limit: int, offset: int) -> list[Row]:
     return items[offset:] if limit < 0 else items[offset : offset + limit]
 
 
-def sorted_rows(rows: list[Row], filters: Filters) -> list[Row]:
+@dataclass(frozen=True, slots=True)
+class Style:
+    """What of a report decides on the look of its rows.
+
+    `sort_column` is what rows are sorted by unless asked otherwise, None leaves them in their order. `metadata`
+    are the fields that are no columns. `percents` are columns that are ratios, `money` and
+    `all_money` those that are amounts in the `currency`, written as such with `format_metrics` 1 and all, or all alone.
+    """
+
+    sort_column: str | None = "nb_visits"
+    metadata: frozenset[str] = METADATA
+    percents: frozenset[str] = frozenset({"bounce_rate", "exit_rate"})
+    money: frozenset[str] = frozenset()
+    all_money: frozenset[str] = frozenset()
+    currency: str = ""
+
+
+PLAIN = Style()
+
+
+def sorted_rows(rows: list[Row], filters: Filters, usual: str | None = "nb_visits") -> list[Row]:
     """Most visits first, or as asked; equal ones by label."""
-    column = filters.sort_column
+    column = filters.sort_column or usual
+    if column is None:
+        return rows
     if column == "label":
         return sorted(rows, key=_label, reverse=not filters.ascending)
     by_label = sorted(rows, key=_label)
-    return sorted(by_label, key=lambda row: _number(row.get(column or "nb_visits")), reverse=not filters.ascending)
+    return sorted(by_label, key=lambda row: _number(row.get(column)), reverse=not filters.ascending)
 
 
-def shaped(rows: list[Row], others: Row | None, filters: Filters, language: Language) -> list[Row]:
+def shaped(
+    rows: list[Row], others: Row | None, filters: Filters, language: Language, style: Style = PLAIN
+) -> list[Row]:
     """Rows of a table, sorted, paged and cut to the columns asked for; "Others" stays last."""
     if filters.pattern:
         # Matomo patterns are PCRE without regard to case; a broken one matches nothing.
@@ -119,40 +151,50 @@ def shaped(rows: list[Row], others: Row | None, filters: Filters, language: Lang
             return []
         rows = [row for row in rows if match(str(row["label"]))]
         others = others if others and match(str(others["label"])) else None
-    rows = sorted_rows(rows, filters)
+    rows = sorted_rows(rows, filters, style.sort_column)
     if others is not None and not filters.keep_summary_row:
         rows.append(others)
     rows = paged(rows, filters.limit, filters.offset)
     if others is not None and filters.keep_summary_row:
         rows.append(others)
-    return [formatted(columns(row, filters), filters, language) for row in rows]
+    return [formatted(columns(row, filters, style), filters, language, style) for row in rows]
 
 
-def columns(row: Row, filters: Filters) -> Row:
+def columns(row: Row, filters: Filters, style: Style = PLAIN) -> Row:
     """The row without the columns that were not asked for."""
     show, hide = filters.show, filters.hide
     if show:
-        row = {key: value for key, value in row.items() if key in show or key == "label" or key in METADATA}
+        row = {key: value for key, value in row.items() if key in show or key == "label" or key in style.metadata}
     if hide:
-        row = {key: value for key, value in row.items() if key not in hide or key in METADATA}
+        row = {key: value for key, value in row.items() if key not in hide or key in style.metadata}
     if filters.hide_sub_tables:
         row.pop("idsubdatatable", None)
     return row
 
 
-def formatted(row: Row, filters: Filters, language: Language) -> Row:
+def formatted(row: Row, filters: Filters, language: Language, style: Style = PLAIN) -> Row:
     """The row with rates as percentages, unless raw numbers were asked for."""
     asked = filters.format_metrics
     if asked == "0":
         return row
-    pretty = asked in ("1", "all")
-    for key in ("bounce_rate", "exit_rate"):
-        if key in row:
-            row[key] = language.percent(_number(row[key]))
-    if pretty:
-        for key in row.keys() & _PRETTY.keys():
-            row[key] = _PRETTY[key](_number(row[key]))
+    for key in row.keys() & style.percents:
+        row[key] = language.percent(_number(row[key]), _digits(key))
+    if asked not in ("1", "all"):
+        return row
+    for key in row:
+        write = _PRETTY.get(key.removesuffix("_new").removesuffix("_returning"))
+        if write:
+            row[key] = write(_number(row[key]))
+        elif key in style.money or (asked == "all" and key in style.all_money):
+            row[key] = pretty_money(style.currency, _number(row[key]))
     return row
+
+
+def _digits(percentage: str) -> int:
+    """The digits behind the point that Matomo gives a percentage."""
+    if percentage.startswith("conversion_rate"):
+        return 2
+    return 1 if percentage.endswith("_evolution") else 0
 
 
 def _seconds(value: float) -> str:

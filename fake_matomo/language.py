@@ -2,6 +2,8 @@
 
 from collections.abc import Mapping
 
+from fake_matomo.php import php_round
+
 LANGUAGES = ("en", "fr", "de")
 _UNKNOWN = ("Unknown", "Inconnu", "Unbekannt")
 
@@ -115,10 +117,13 @@ class Language:
         """The label of what could not be told."""
         return _UNKNOWN[self._at]
 
-    def percent(self, ratio: float) -> str:
-        """A ratio as people of that language write a percentage."""
+    def percent(self, ratio: float, digits: int = 0) -> str:
+        """A ratio as people of that language write a percentage, with no more than so many digits behind the point."""
         sign = "%" if self.code == "en" else "\u00a0%"
-        return f"{int(ratio * 100 + 0.5)}{sign}"
+        if not digits:
+            return f"{int(ratio * 100 + 0.5)}{sign}"
+        number = str(php_round(ratio * 100, digits))
+        return f"{number if self.code == 'en' else number.replace('.', ',')}{sign}"
 
 
 def language_of(parameter: str | None, accept_language: str | None) -> Language:

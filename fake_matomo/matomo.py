@@ -1,6 +1,6 @@
 """The sample Matomo and what a test or a demo can do to it."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
 from threading import Thread
 from types import TracebackType
@@ -131,6 +131,10 @@ class FakeMatomo:
     def advance(self, by: timedelta) -> None:
         """Lets time pass in the world."""
         self.traffic.advance(by)
+
+    def add_report(self, entry: Mapping[str, object]) -> None:
+        """One more report, such as that of a plugin, answered from its entry in `API.getReportMetadata` alone."""
+        self.api.metadata.add(entry)
 
     def add_token(
         self,

@@ -56,6 +56,39 @@ def page_rows(
     return made, None
 
 
+# Reports of the same rows: those with a certain column, and the name of the segment that picks them out.
+_CHOSEN = {
+    "Actions.getEntryPageTitles": ("entry_nb_visits", "entryPageTitle"),
+    "Actions.getEntryPageUrls": ("entry_nb_visits", "entryPageUrl"),
+    "Actions.getExitPageTitles": ("exit_nb_visits", "exitPageTitle"),
+    "Actions.getExitPageUrls": ("exit_nb_visits", "exitPageUrl"),
+    "Actions.getPageTitlesFollowingSiteSearch": ("nb_hits_following_search", ""),
+    "Actions.getPageUrlsFollowingSiteSearch": ("nb_hits_following_search", ""),
+}
+CHOSEN_PAGES = frozenset(_CHOSEN)
+
+
+def chosen_pages(method: str, rows: Iterable[Row]) -> list[Row]:
+    """The rows of page URLs or titles that are those of entries, exits, or pages after a search."""
+    column, segment = _CHOSEN[method]
+    chosen = []
+    for row in rows:
+        if column not in row:
+            continue
+        made = dict(row)
+        _, equals, value = str(row.get("segment", "")).partition("==")
+        if equals:
+            # A folder's segment is that of its pages in all of these reports, a page's is of its own.
+            del made["segment"]
+            if segment:
+                made["segment"] = f"{segment}=={value}"
+        for dimension in ("Actions_PageUrl", "Actions_PageTitle"):
+            if dimension in made and segment:
+                made[f"Actions_{segment[0].upper()}{segment[1:]}"] = made.pop(dimension)
+        chosen.append(made)
+    return chosen
+
+
 Entry = tuple[list[PageTally], str]
 
 

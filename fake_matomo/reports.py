@@ -5,10 +5,13 @@ from dataclasses import dataclass
 from datetime import UTC, date
 
 from fake_matomo.dates import Asked, Span, parse_asked
-from fake_matomo.errors import missing, several_refused
+from fake_matomo.errors import ApiError, missing, several_dates_refused, several_refused
 from fake_matomo.events import event_rows
-from fake_matomo.filters import Filters, columns, formatted, one_column, shaped
+from fake_matomo.filters import PLAIN, Filters, Style, columns, formatted, one_column, shaped
+from fake_matomo.generic import Generic, check_dimension
 from fake_matomo.language import Language
+from fake_matomo.metadata import Metadata
+from fake_matomo.multisites import MULTI_SITES, before, listed_row, site_row
 from fake_matomo.pagerows import page_rows
 from fake_matomo.referrers import ALL_REFERRERS, CAMPAIGNS, CHANNELS, ENGINES, NETWORKS, WEBSITES
 from fake_matomo.segments import Test, parse_segment
@@ -17,6 +20,7 @@ from fake_matomo.store import Traffic
 from fake_matomo.summaries import actions_summary, visits_summary
 from fake_matomo.tables import COUNTRIES, DEVICE_TYPE, SPOKEN, Table, others_of, row_of, tally, unused_device_types
 from fake_matomo.tallies import Row
+from fake_matomo.totals import Totals, one_row
 from fake_matomo.visits import Visit
 
 TABLES: Mapping[str, Table] = {
@@ -32,9 +36,10 @@ TABLES: Mapping[str, Table] = {
 }
 
 ONE_ROW = frozenset({"VisitsSummary.get", "VisitsSummary.getVisits", "Actions.get"})
-REPORTS = ONE_ROW | TABLES.keys() | {"Actions.getPageUrls", "Actions.getPageTitles", "Events.getCategory"}
-# Methods that know neither ranges of days nor several sites.
-REFUSES_RANGES = frozenset({"Referrers.getAll"})
+# The reports that have a model; every other one that Matomo has is answered from its metadata.
+MODELLED = ONE_ROW | TABLES.keys() | {"Actions.getPageUrls", "Actions.getPageTitles", "Events.getCategory"}
+# Methods that know neither ranges of days nor several sites, and how they refuse them.
+REFUSES_RANGES = {"Referrers.getAll": several_refused, "VisitTime.getByDayOfWeek": several_dates_refused}
 
 
 class Archives:
@@ -53,12 +58,16 @@ class Archives:
 
 
 class Reports:
-    """The report methods of the sample."""
+    """The report methods of the fake."""
 
-    def __init__(self, traffic: Traffic, archives: Archives) -> None:
-        self.traffic, self.archives = traffic, archives
+    def __init__(self, traffic: Traffic, archives: Archives, metadata: Metadata) -> None:
+        self.traffic, self.archives, self.metadata = traffic, archives, metadata
         self.refuses_ranges = set(REFUSES_RANGES)
         self.default_limit = 100
+
+    def serves(self, method: str) -> bool:
+        """Whether it is the method of a report."""
+        return method in MODELLED or self.metadata.knows(method)
 
     def answer(
         self,
@@ -81,23 +90,82 @@ class Reports:
             language,
             several_sites=several,
         )
+        if method == "MultiSites.getAll":
+            return self._all_sites(question, sites, params)
         if not several:
             return self._site(question, sites[0], params)
         if method in self.refuses_ranges:
-            raise several_refused(method)
+            raise _refusal(method)
         return {str(site.id): self._site(question, site, params) for site in sites}
 
     def _site(self, question: "_Question", site: Site, params: Mapping[str, str]) -> object:
-        asked = parse_asked(
+        asked = self._asked(site, params)
+        if asked.keyed and question.method in self.refuses_ranges:
+            raise _refusal(question.method)
+        if question.method in MODELLED:
+            build = question.one_row if question.method in ONE_ROW else question.table
+            answers = {span.key: build(self._visits(site, span, question.test), asked) for span in asked.spans}
+        else:
+            answers = self._unmodelled(question, site, asked, params)
+        return answers if asked.keyed else next(iter(answers.values()))
+
+    def _asked(self, site: Site, params: Mapping[str, str]) -> Asked:
+        return parse_asked(
             params["period"],
             params["date"],
             today=self.traffic.today(site),
             today_utc=self.traffic.now().astimezone(UTC).date(),
         )
-        if asked.keyed and question.method in self.refuses_ranges:
-            raise several_refused(question.method)
-        build = question.one_row if question.method in ONE_ROW else question.table
-        answers = {span.key: build(self._visits(site, span, question.test), asked) for span in asked.spans}
+
+    def _unmodelled(
+        self, question: "_Question", site: Site, asked: Asked, params: Mapping[str, str]
+    ) -> dict[str, object]:
+        """The answers by period of a report that is answered from its metadata."""
+        generic = self._generic(question, site, params)
+        found = {span: self._visits(site, span, question.test) for span in asked.spans}
+        all_visits = sum(len(visits) for visits in found.values())
+        answers: dict[str, object] = {}
+        for span, visits in found.items():
+            if question.method in MULTI_SITES:
+                row = site_row(visits, self._visits(site, before(span), question.test))
+            elif generic.report.dimension:
+                answers[span.key] = generic.table(visits, span.start, several_days=asked.period != "day")
+                continue
+            else:
+                unique = asked.period != "range"
+                totals = Totals(visits, all_visits, generic.goal, unique=unique, part=asked.keyed)
+                row = one_row(generic.report, totals)
+            answers[span.key] = question.finished(row, visits, asked, generic.style)
+        return answers
+
+    def _generic(self, question: "_Question", site: Site, params: Mapping[str, str]) -> Generic:
+        report = self.metadata.find(question.method, params)
+        check_dimension(report, site, params.get("idDimension"))
+        goal, seed = params.get("idGoal"), self.traffic.world.seed
+        return Generic(report, site, question.filters, question.language, goal, seed)
+
+    def _all_sites(self, question: "_Question", sites: Sequence[Site], params: Mapping[str, str]) -> object:
+        """`MultiSites.getAll`: one row a site that the user sees."""
+        rows: dict[str, list[Row]] = {}
+        asked = self._asked(sites[0], params) if sites else None
+        if asked is None:
+            return []
+        for span in asked.spans:
+            earlier = before(span)
+            rows[span.key] = [
+                listed_row(
+                    site,
+                    self._visits(site, span, question.test),
+                    self._visits(site, earlier, question.test),
+                    asked.period,
+                    earlier.start,
+                )
+                for site in sites
+            ]
+        generic = self._generic(question, sites[0], params)
+        answers = {
+            key: shaped(found, None, question.filters, question.language, generic.style) for key, found in rows.items()
+        }
         return answers if asked.keyed else next(iter(answers.values()))
 
     def _visits(self, site: Site, span: Span, test: Test | None) -> list[Visit]:
@@ -106,6 +174,10 @@ class Reports:
             if self.archives.processed(site, day, segmented=test is not None):
                 visits += self.traffic.visits(site, day)
         return [visit for visit in visits if test(visit)] if test else visits
+
+
+def _refusal(method: str) -> ApiError:
+    return REFUSES_RANGES.get(method, several_refused)(method)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,24 +191,31 @@ class _Question:
     several_sites: bool
 
     def one_row(self, visits: list[Visit], asked: Asked) -> object:
-        """The answer of a report of one row.
-
-        As a part of an answer keyed by days or sites it is a list where there are no visits, and the bare
-        value where it has but one column.
-        """
-        part = asked.keyed or self.several_sites
+        """The answer of a modelled report of one row."""
         if self.method == "VisitsSummary.getVisits":
-            return len(visits) if part else {"value": len(visits)}
+            return len(visits) if self._is_part(asked) else {"value": len(visits)}
         row = (
             actions_summary(visits)
             if self.method == "Actions.get"
             else visits_summary(visits, people=asked.period != "range")
         )
+        return self.finished(row, visits, asked, PLAIN)
+
+    def finished(self, row: Row, visits: list[Visit], asked: Asked, style: Style) -> object:
+        """The answer of a report of one row, from all its columns.
+
+        As a part of an answer keyed by days or sites it is a list where there are no visits, and the bare
+        value where it has but one column.
+        """
+        part = self._is_part(asked)
         single = one_column(self.filters, row)
-        row = formatted(columns(row, self.filters), self.filters, self.language)
+        row = formatted(columns(row, self.filters, style), self.filters, self.language, style)
         if single:
             return row[single] if part else {"value": row[single]}
         return [] if part and not visits else row
+
+    def _is_part(self, asked: Asked) -> bool:
+        return asked.keyed or self.several_sites
 
     def table(self, visits: list[Visit], asked: Asked) -> list[Row]:
         """The rows of a report with a dimension."""
@@ -147,7 +226,7 @@ class _Question:
         if self.method in TABLES:
             rows, others = self._dimension(visits, asked, several_days=daily)
         elif self.method == "Events.getCategory":
-            rows = event_rows(visits, flat=self.filters.flat, several_days=daily)
+            rows = event_rows(self.method, visits, flat=self.filters.flat, several_days=daily)
         else:
             rows, others = self._pages(visits, several_days=daily)
         return shaped(rows, others, self.filters, self.language)

@@ -25,6 +25,26 @@ TIMEZONE_NAMES = {
 }
 
 
+# What `CustomDimensions.getConfiguredCustomDimensions` answers for a site that has them.
+CUSTOM_DIMENSIONS: tuple[dict[str, object], ...] = tuple(
+    {
+        "idcustomdimension": str(number),
+        "idsite": "1",
+        "name": name,
+        "index": index,
+        "scope": scope,
+        "active": active,
+        "extractions": [],
+        "case_sensitive": True,
+    }
+    for number, name, index, scope, active in (
+        (1, "Plan", "1", "visit", True),
+        (2, "Author", "1", "action", True),
+        (3, "Abo-Art", "2", "visit", False),
+    )
+)
+
+
 @dataclass(frozen=True, slots=True)
 class Goal:
     """A goal of a site, with the revenue that one conversion brings."""
@@ -32,6 +52,20 @@ class Goal:
     id: int
     name: str
     revenue: float = 0.0
+
+    def described(self, site_id: int) -> dict[str, object]:
+        """The goal as `Goals.getGoals` describes it."""
+        return {
+            "idsite": site_id,
+            "idgoal": self.id,
+            "name": self.name,
+            "description": "",
+            "match_attribute": "manually",
+            "allow_multiple": 1,
+            "revenue": int(self.revenue) if self.revenue == int(self.revenue) else self.revenue,
+            "deleted": 0,
+            "event_value_as_revenue": 0,
+        }
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +118,11 @@ class Site:
             "timezone_name": TIMEZONE_NAMES.get(self.timezone, self.timezone),
             "currency_name": self.currency_name,
         }
+
+    @property
+    def has_custom_dimensions(self) -> bool:
+        """Whether custom dimensions are configured: on the first site alone."""
+        return self.id == 1
 
     @property
     def currency_symbol(self) -> str:

@@ -1,11 +1,12 @@
-"""Reports of one row: `VisitsSummary.get` and `Actions.get`."""
+"""Reports of one row: `VisitsSummary.get` and `Actions.get`; and the conversions of a visit."""
 
 from collections.abc import Sequence
 
 from fake_matomo.php import quotient
 from fake_matomo.pools import Search
+from fake_matomo.sites import Goal
 from fake_matomo.tallies import Row
-from fake_matomo.visits import Visit
+from fake_matomo.visits import Action, Visit
 
 
 def visits_summary(visits: Sequence[Visit], *, people: bool = True) -> Row:
@@ -56,3 +57,18 @@ def actions_summary(visits: Sequence[Visit]) -> Row:
         "nb_searches": counts["search"],
         "nb_keywords": len(keywords),
     }
+
+
+# What `idGoal` may say besides the number of a goal; 0 is Matomo's number of orders.
+_ORDER, _CART = frozenset({"ecommerceOrder", "0"}), "ecommerceAbandonedCart"
+
+
+def conversions_of(visit: Visit, goal: str | None) -> list[Action]:
+    """The visit's conversions of a goal; without one, of all goals and orders, but no carts."""
+    if goal is None:
+        return [action for action in visit.conversions if action.kind != _CART]
+    if goal in _ORDER:
+        return [action for action in visit.conversions if action.kind == "ecommerceOrder"]
+    if goal == _CART:
+        return [action for action in visit.conversions if action.kind == _CART]
+    return [action for action in visit.conversions if isinstance(action.detail, Goal) and str(action.detail.id) == goal]
