@@ -103,7 +103,7 @@ def run_sync(
         with open_session(settings, request, run, create=True) as session:
             result = sync(session, request, run, progress)
     except MatomoFnError as error:
-        log.error("run_finished", connector=request.connector, status="failed", errors=_sentences(error))
+        log.error("run_finished", connector=request.connector, status="failed", errors=list(error.sentences))
         raise
     tell = {Verdict.COMPLETE: log.info, Verdict.PARTIAL: log.warning, Verdict.FAILED: log.error}[result.verdict]
     tell("run_finished", **{key: value for key, value in result.as_dict().items() if key != "run_id"})
@@ -135,7 +135,3 @@ def _table_plan(table: str, due: Due) -> TablePlan:
     )
     days = [*opened, *rechecked]
     return TablePlan(len(days), len(opened), min(days, default=None), max(days, default=None))
-
-
-def _sentences(error: MatomoFnError) -> list[str]:
-    return list(error.problems) if isinstance(error, InputError) else [str(error)]

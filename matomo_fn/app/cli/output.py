@@ -53,11 +53,10 @@ def exit_codes(*, as_json: bool) -> Iterator[None]:
     try:
         yield
     except MatomoFnError as error:
-        sentences = list(error.problems) if isinstance(error, InputError) else [str(error)]
         if as_json:
-            print_json({"status": "failed", "errors": sentences})
+            print_json({"status": "failed", "errors": list(error.sentences)})
         else:
-            print_errors(sentences)
+            print_errors(error.sentences)
         raise SystemExit(BAD_INPUT if isinstance(error, InputError) else FAILED) from None
 
 
