@@ -3,9 +3,11 @@
 For dbt 1.10.5 and later, which reads ``config`` and the ``arguments`` of a test as they are written here.
 """
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Mapping
 from typing import Any
+
+import yaml
 
 from matomo_fn.catalogue import (
     SYNC_LOG,
@@ -49,8 +51,8 @@ def dbt_sources(database: str | None, schema: str | None) -> dict[str, Any]:
 
 
 def to_yaml(value: Mapping[str, Any]) -> str:
-    """Return a document as YAML: keys bare, every other text quoted as in JSON, which YAML reads as well."""
-    return "\n".join(_lines(value)) + "\n"
+    """Return a document as YAML, in the order of its keys and with each text on one line."""
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=math.inf)
 
 
 def _table(table: Table) -> dict[str, Any]:
@@ -88,29 +90,3 @@ def _key_text(schema: Schema) -> str:
     parts = (f"coalesce(cast({name} as string), '')" for name in schema.key)
     separator = ", ' | ', "
     return f"concat({separator.join(parts)})"
-
-
-def _lines(value: Mapping[str, Any], indent: str = "") -> Iterator[str]:
-    for key, item in value.items():
-        if isinstance(item, Mapping):
-            yield f"{indent}{key}:"
-            yield from _lines(item, f"{indent}  ")
-        elif isinstance(item, list):
-            yield f"{indent}{key}:"
-            yield from _items(item, f"{indent}  ")
-        else:
-            yield f"{indent}{key}: {_scalar(item)}"
-
-
-def _items(items: Sequence[Any], indent: str) -> Iterator[str]:
-    for item in items:
-        if isinstance(item, Mapping):
-            first, *rest = _lines(item, f"{indent}  ")
-            yield f"{indent}- {first.lstrip()}"
-            yield from rest
-        else:
-            yield f"{indent}- {_scalar(item)}"
-
-
-def _scalar(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)
