@@ -27,7 +27,7 @@ $(VENV)/synced: requirements-dev.txt
 	@touch $@
 
 demo: setup ## sync a sample Matomo into a DuckDB file and show the data
-	$(BIN)/python -m matomo_fn demo
+	$(BIN)/matomo-fn demo
 
 test: setup emulator lint ## everything that CI runs
 	$(BIN)/python -m pytest $(ARGS)

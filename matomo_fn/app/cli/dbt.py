@@ -4,7 +4,7 @@ For dbt 1.10.5 and later, which reads ``config`` and the ``arguments`` of a test
 """
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 import yaml
@@ -13,9 +13,9 @@ from matomo_fn.catalogue import (
     SYNC_LOG,
     SYNC_STATE,
     SYNC_STATE_DESCRIPTION,
-    TABLES,
     VISIT_ACTIONS,
     VISIT_ACTIONS_DESCRIPTION,
+    VISITS,
     Column,
     Schema,
     Table,
@@ -31,8 +31,8 @@ _WARN_HOURS, _ERROR_HOURS = 36, 60
 _LATELY = "date >= current_date - 14"
 
 
-def dbt_sources(database: str | None, schema: str | None) -> dict[str, Any]:
-    """Return the content of a ``sources.yml``: every table with its columns, tests and freshness.
+def dbt_sources(tables: Iterable[Table], database: str | None, schema: str | None) -> dict[str, Any]:
+    """Return the content of a ``sources.yml``: the tables and those of the program itself, with tests and freshness.
 
     ``database`` (BigQuery's project) and ``schema`` (its dataset) are left to dbt where they are None.
     """
@@ -41,9 +41,11 @@ def dbt_sources(database: str | None, schema: str | None) -> dict[str, Any]:
         source["database"] = database
     if schema:
         source["schema"] = schema
+    tables = list(tables)
+    actions = Schema(VISIT_ACTIONS, VISIT_ACTIONS_DESCRIPTION, visit_actions_columns())
     source["tables"] = [
-        *(_table(table) for table in TABLES.values()),
-        _described(Schema(VISIT_ACTIONS, VISIT_ACTIONS_DESCRIPTION, visit_actions_columns())),
+        *(_table(table) for table in tables),
+        *([_described(actions)] if VISITS in tables else []),
         _described(SYNC_LOG) | {"config": _freshness("logged_at")},
         _described(Schema(SYNC_STATE, SYNC_STATE_DESCRIPTION, SYNC_LOG.columns)),
     ]
