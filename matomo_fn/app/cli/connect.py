@@ -57,12 +57,17 @@ def _ask_for_token(connector: str) -> str:
 
 
 def _write(folder: Path, files: dict[Path, str]) -> None:
+    """Write all files or none."""
+    written: list[Path] = []
     try:
         if not folder.exists():
             folder.mkdir(mode=0o700, parents=True)
             (folder / ".gitignore").write_text("# A token has no place in a repository.\n*\n")
         for path, text in files.items():
             with os.fdopen(os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600), "w", encoding="utf-8") as file:
+                written.append(path)
                 file.write(f"{text}\n")
     except OSError as error:
-        raise InputError(f"{error.filename} cannot be written: {error.strerror}") from None
+        for path in written:
+            path.unlink()
+        raise InputError(f"{folder} cannot be written to: {error.strerror}: name another folder by --folder") from None

@@ -149,7 +149,7 @@ def _sync_twice(files: DemoFiles, days: int) -> bool:
     _say(f"first sync: {len(SITES)} sites, {days} days (its log: {files.log})")
     first = _sync(files)
     _print_tables(files, first)
-    _say("second sync: the last days are fetched again, and written only where they changed")
+    _say("second sync: fetches the last days again and writes what changed")
     second = _sync(files)
     written, unchanged = (sum(table[key] for table in second["tables"].values()) for key in ("written", "unchanged"))
     click.echo(f"   {written} slices written, {unchanged} unchanged, {second['seconds']:.1f} seconds")
