@@ -158,7 +158,10 @@ def status(connector: str, *, as_json: bool, **options: Any) -> None:
 @json_option
 @settings_options
 def connectors_command(*, as_json: bool, **options: Any) -> None:
-    """List the connectors that there are secrets for, each with its Matomo and its dataset."""
+    """List the connectors that have secrets.
+
+    Each with its Matomo and its dataset. Tokens are not read.
+    """
     with exit_codes(as_json=as_json):
         settings = take_settings(options)
         found = list_connectors(open_secret_store(settings))

@@ -57,9 +57,10 @@ _LOOKS = {
     "--days", type=click.IntRange(1, 1000), default=365, show_default=True, metavar="N", help="Days of history."
 )
 def demo(folder: Path, days: int) -> None:
-    """Sync a sample Matomo into a DuckDB file, twice, and look at the data.
+    """Sync a sample Matomo and look at the data.
 
-    Everything runs on this machine: no account, no network, nothing to configure.
+    Syncs a year of two sites into a DuckDB file, twice, and shows the numbers. Everything runs on this machine: no
+    account, no network, nothing to configure.
     """
     with exit_codes(as_json=False):
         files = DemoFiles(folder)

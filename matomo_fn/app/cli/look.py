@@ -29,7 +29,10 @@ def query(sql: str, warehouse: str | None, dataset: str | None, *, as_json: bool
 @json_option
 @file_options
 def show(table: str | None, limit: int, warehouse: str | None, dataset: str | None, *, as_json: bool) -> None:
-    """Show the newest rows of a TABLE in a DuckDB file, or what tables there are."""
+    """Show a table of a DuckDB file.
+
+    The newest rows of TABLE, or without one what tables there are.
+    """
     with exit_codes(as_json=as_json), DuckDBReader(take_file(warehouse), dataset) as reader:
         if table is None:
             rows = [(name, *reader.summary(name)) for name in reader.tables()]
