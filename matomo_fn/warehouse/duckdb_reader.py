@@ -101,23 +101,20 @@ class DuckDBReader:
 
     def newest_rows(self, table: str, limit: int) -> Rows:
         """Return rows of a table, those of the newest days first."""
-        self._known(table)
-        named = f'from "{table}"'
-        columns = self.query(f"select * {named} limit 0").columns
-        newest_first = 'order by "date" desc' if "date" in columns else ""
-        return self.query(f"select * {named} {newest_first} limit {limit}")
+        newest_first = 'order by "date" desc' if "date" in self._columns(table) else ""
+        return self.query(f'select * from "{table}" {newest_first} limit {limit}')
 
     def summary(self, table: str) -> tuple[int, Any, Any]:
-        """Return how many rows a table has, and the first and last day of them."""
-        self._known(table)
-        days = 'min("date"), max("date")'
+        """Return how many rows a table has, and the first and last day of them; None where it has no days."""
+        days = 'min("date"), max("date")' if "date" in self._columns(table) else "null, null"
         ((rows, first, last),) = self.query(f'select count(*), {days} from "{table}"').rows
         return rows, first, last
 
-    def _known(self, table: str) -> None:
+    def _columns(self, table: str) -> tuple[str, ...]:
         tables = self.tables()
         if table not in tables:
             raise InputError(f"there is no table {table!r} in {self._path}: {suggestion(table, tables)}")
+        return self.query(f'select * from "{table}" limit 0').columns
 
     def _choose(self, dataset: str | None) -> str | None:
         found = self.datasets()

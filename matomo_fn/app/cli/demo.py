@@ -70,10 +70,10 @@ def demo(folder: Path, days: int) -> None:
                 _say(f"a sample Matomo answers at {url}")
                 files.write_connector(url, token, days)
                 is_good = _sync_twice(files, days)
+            _look(files)
         except KeyboardInterrupt:
             click.echo(f"\nstopped; what was written stays in {folder}, and the next demo begins anew", err=True)
             raise SystemExit(INTERRUPTED) from None
-        _look(files)
     _print_farewell(files)
     if not is_good:
         raise SystemExit(1)

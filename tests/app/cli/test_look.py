@@ -171,6 +171,8 @@ def test_several_datasets_have_to_be_told_apart(file: Path) -> None:
         f"{file} has several datasets: name one with --dataset: matomo_docs, matomo_shop",
     ]
     assert look(file, "show", "t", "--dataset", "matomo_docs").out.split() == ["n", "1"]
+    # A table of one's own need not have days.
+    assert look(file, "show", "--dataset", "matomo_docs").out.split()[-4:] == ["t", "1", "-", "-"]
 
 
 def test_a_file_without_tables_says_what_to_do(tmp_path: Path) -> None:
