@@ -26,10 +26,11 @@ $(VENV)/synced: requirements-dev.txt
 		|| { echo 'The module venv is missing; on Debian and Ubuntu: apt install python3-venv' >&2; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UV)
 	$(BIN)/uv pip sync --quiet --python $(BIN)/python requirements-dev.txt
+	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 
-demo: setup ## sync a sample Matomo into a file of DuckDB and show the tables
-	$(BIN)/python -m tools.demo
+demo: setup ## sync a sample Matomo into a DuckDB file and show the data
+	$(BIN)/matomo-fn demo
 
 test: setup emulator lint ## everything that CI runs
 	$(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=worksteal $(ARGS)
@@ -63,7 +64,7 @@ terraform: ## check the deployment with Terraform and its providers; no account,
 	terraform -chdir=terraform test
 
 lock: setup ## pin anew what requirements*.in ask for
-	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 requirements.in -o requirements.txt
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 requirements-function.in -o requirements.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 requirements-dev.in -o requirements-dev.txt
 
 clean: ## remove what was made here (the emulator stays in the cache)

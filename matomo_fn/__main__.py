@@ -1,6 +1,6 @@
-"""Runs the command line."""
+"""`python -m matomo_fn`: the same as the command `matomo-fn`."""
 
 from matomo_fn.app.cli.commands import cli
 
 if __name__ == "__main__":
-    cli(prog_name="python -m matomo_fn")
+    cli()

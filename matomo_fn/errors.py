@@ -26,6 +26,11 @@ from collections.abc import Sequence
 class MatomoFnError(Exception):
     """Anything foreseeable that this program reports to its user as a sentence."""
 
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """What a user is told: a sentence for each thing that is wrong."""
+        return (str(self),)
+
 
 class InputError(MatomoFnError):
     """What the user gave cannot work; ``problems`` has a sentence for each reason."""
@@ -33,6 +38,11 @@ class InputError(MatomoFnError):
     def __init__(self, problems: Sequence[str] | str) -> None:
         self.problems: tuple[str, ...] = (problems,) if isinstance(problems, str) else tuple(problems)
         super().__init__("; ".join(self.problems))
+
+    @property
+    def sentences(self) -> tuple[str, ...]:
+        """The problems, one by one."""
+        return self.problems
 
 
 class SecretMissing(InputError):

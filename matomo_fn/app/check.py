@@ -48,10 +48,11 @@ class Checks:
         """Return what a part gives, or None where it fails, which is then written down."""
         try:
             return part()
-        except InputError as error:
-            self.done += [Check(name, is_good=False, detail=problem, is_input=True) for problem in error.problems]
         except MatomoFnError as error:
-            self.note(name, str(error), is_good=False)
+            is_input = isinstance(error, InputError)
+            self.done += [
+                Check(name, is_good=False, detail=sentence, is_input=is_input) for sentence in error.sentences
+            ]
         return None
 
 

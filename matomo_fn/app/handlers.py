@@ -42,18 +42,19 @@ def handle_http(method: str, headers: Mapping[str, str], body: bytes) -> tuple[i
     try:
         settings = _begin(headers)
         if method != "POST":
-            return HTTPStatus.METHOD_NOT_ALLOWED, _failure([f"POST a JSON object such as {_EXAMPLE}, not {method}"])
+            error = InputError(f"POST a JSON object such as {_EXAMPLE}, not {method}")
+            return HTTPStatus.METHOD_NOT_ALLOWED, _failure(error)
         request = _read(body, "request body")
         if request.dry_run:
             return HTTPStatus.OK, make_plan(settings, request).as_dict()
         result = run_sync(settings, request, new_run(_schedule(headers)))
         return result.http_status, result.as_dict()
     except InputError as error:
-        log.error("request_refused", problems=list(error.problems))
-        return HTTPStatus.BAD_REQUEST, _failure(list(error.problems))
+        log.error("request_refused", problems=list(error.sentences))
+        return HTTPStatus.BAD_REQUEST, _failure(error)
     except MatomoFnError as error:
         log.error("request_failed", error=str(error))
-        return _status_of(error), _failure([str(error)])
+        return _status_of(error), _failure(error)
 
 
 def handle_event(message_id: str, data: object) -> None:
@@ -70,8 +71,7 @@ def handle_event(message_id: str, data: object) -> None:
             return
         result = run_sync(settings, request, new_run(f"message {message_id}"))
     except (InputError, TokenRefused) as error:
-        problems = list(error.problems) if isinstance(error, InputError) else [str(error)]
-        log.error("message_refused", message_id=message_id, problems=problems)
+        log.error("message_refused", message_id=message_id, problems=list(error.sentences))
         return
     except MatomoFnError as error:
         log.error("message_failed", message_id=message_id, error=str(error))
@@ -128,5 +128,5 @@ def _status_of(error: MatomoFnError) -> HTTPStatus:
     return HTTPStatus.INTERNAL_SERVER_ERROR
 
 
-def _failure(sentences: list[str]) -> dict[str, Any]:
-    return {"status": "failed", "errors": sentences}
+def _failure(error: MatomoFnError) -> dict[str, Any]:
+    return {"status": "failed", "errors": list(error.sentences)}

@@ -101,7 +101,7 @@ def run_sync(
         with open_session(settings, request, run, create=True) as session:
             result = sync(session, request, run, progress)
     except MatomoFnError as error:
-        log.error("run_finished", connector=request.connector, status="failed", errors=_sentences(error))
+        log.error("run_finished", connector=request.connector, status="failed", errors=list(error.sentences))
         raise
     tell = {Verdict.COMPLETE: log.info, Verdict.PARTIAL: log.warning, Verdict.FAILED: log.error}[result.verdict]
     tell("run_finished", **{key: value for key, value in result.as_dict().items() if key != "run_id"})
@@ -112,7 +112,3 @@ def make_plan(settings: Settings, request: SyncRequest) -> PlanResult:
     """Return what a request would extract and write; Matomo is asked for its version and sites and nothing else."""
     with open_session(settings, request, new_run(), create=False) as session:
         return PlanResult(request.connector, session.warehouse.dataset, request.mode, plan_sync(session, request))
-
-
-def _sentences(error: MatomoFnError) -> list[str]:
-    return list(error.problems) if isinstance(error, InputError) else [str(error)]

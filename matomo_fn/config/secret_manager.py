@@ -1,6 +1,6 @@
 """SecretStore in Google's Secret Manager."""
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 
 import google_crc32c
 from google.api_core import exceptions
@@ -58,12 +58,42 @@ class SecretManagerStore:
         except UnicodeDecodeError:
             raise SecretMissing(f"the secret {path} is not UTF-8 text") from None
 
+    def names(self, prefix: str) -> Collection[str]:
+        """Return the names of the project's secrets that begin with a prefix."""
+        retry = Retry(
+            predicate=if_exception_type(exceptions.ServiceUnavailable, exceptions.TooManyRequests),
+            timeout=READ_DEADLINE,
+        )
+        # The API finds the text anywhere in a name: https://cloud.google.com/secret-manager/docs/filtering
+        request = {"parent": f"projects/{self._project}", "filter": f"name:{prefix}"}
+        try:
+            found = self._client.list_secrets(request=request, retry=retry, timeout=READ_DEADLINE)
+            names = {secret.name.rpartition("/")[2] for secret in found}
+        except exceptions.Forbidden as error:
+            raise SecretMissing(self._list_forbidden(error)) from None
+        except (exceptions.BadRequest, exceptions.NotFound):
+            raise SecretMissing(f"{self._project} is no project's name: check GOOGLE_CLOUD_PROJECT") from None
+        except (exceptions.GoogleAPICallError, exceptions.RetryError, GoogleAuthError, OSError) as error:
+            raise SecretsUnavailable(f"Secret Manager did not list its secrets: {type(error).__name__}") from None
+        return {name for name in names if name.startswith(prefix)}
+
+    def _list_forbidden(self, error: exceptions.Forbidden) -> str:
+        if error.reason == "SERVICE_DISABLED":
+            return self._disabled()
+        return (
+            f"the secrets of project {self._project} may not be listed: this takes the role roles/secretmanager.viewer "
+            "on the project. Commands that are given a connector's name do not need it"
+        )
+
+    def _disabled(self) -> str:
+        return (
+            f"the Secret Manager API is not enabled in project {self._project}: run `gcloud services enable "
+            f"secretmanager.googleapis.com --project {self._project}` and wait a few minutes"
+        )
+
     def _forbidden(self, path: str, error: exceptions.Forbidden) -> str:
         if error.reason == "SERVICE_DISABLED":
-            return (
-                f"the Secret Manager API is not enabled in project {self._project}: run `gcloud services enable "
-                f"secretmanager.googleapis.com --project {self._project}` and wait a few minutes"
-            )
+            return self._disabled()
         return (
             f"the secret {path} may not be read, or is not there: create it and give the function's service account "
             "the role roles/secretmanager.secretAccessor on it"

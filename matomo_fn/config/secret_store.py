@@ -1,5 +1,7 @@
 """Where a connector's configuration and token come from: Secret Manager, or a folder of files."""
 
+import re
+from collections.abc import Collection
 from pathlib import Path
 from typing import Protocol
 
@@ -9,6 +11,7 @@ from matomo_fn.errors import InputError, SecretMissing
 
 # What a shell or a word processor puts around a text; no token begins or ends with one.
 _QUOTES = "\"'`\u2018\u2019\u201c\u201d"
+_CONFIG_NAME = re.compile(r"matomo-(?P<connector>.+)-config")
 
 
 class SecretStore(Protocol):
@@ -16,6 +19,9 @@ class SecretStore(Protocol):
 
     def read(self, name: str) -> str:
         """Return the text of a secret; raise SecretMissing or SecretsUnavailable."""
+
+    def names(self, prefix: str) -> Collection[str]:
+        """Return the names that begin with a prefix; raise SecretMissing or SecretsUnavailable."""
 
 
 class FolderSecretStore:
@@ -36,6 +42,13 @@ class FolderSecretStore:
         except OSError as error:
             raise SecretMissing(f"the file {path} cannot be read: {error.strerror}") from None
 
+    def names(self, prefix: str) -> Collection[str]:
+        """Return the names of the files that begin with a prefix."""
+        try:
+            return {path.name for path in self._folder.glob(f"{prefix}*") if path.is_file()}
+        except OSError as error:
+            raise SecretMissing(f"the folder {self._folder} cannot be read: {error.strerror}") from None
+
 
 def open_secret_store(settings: Settings) -> SecretStore:
     """Return the secrets that the settings name."""
@@ -45,6 +58,13 @@ def open_secret_store(settings: Settings) -> SecretStore:
     from matomo_fn.config.secret_manager import SecretManagerStore
 
     return SecretManagerStore(settings.project, settings.secret_versions)
+
+
+def find_connectors(secrets: SecretStore) -> dict[str, bool]:
+    """Return the connectors that have a configuration, in order, and whether each has a token; no secret is read."""
+    names = secrets.names("matomo-")
+    found = sorted(match["connector"] for match in map(_CONFIG_NAME.fullmatch, names) if match)
+    return {connector: token_secret(connector) in names for connector in found}
 
 
 def config_secret(connector: str) -> str:
@@ -58,12 +78,17 @@ def token_secret(connector: str) -> str:
 
 
 def read_token(secrets: SecretStore, connector: str) -> Token:
-    """Return a connector's token, without the one line break that editors and pipes put behind it.
+    """Return a connector's token."""
+    name = token_secret(connector)
+    return token_of(secrets.read(name), name)
+
+
+def token_of(text: str, name: str) -> Token:
+    """Return the token that a secret's text holds, without the one line break that editors and pipes put behind it.
 
     Raises InputError for what cannot be a token, before Matomo sees it: 21 refused tokens block the address.
     """
-    name = token_secret(connector)
-    text = secrets.read(name).removesuffix("\n").removesuffix("\r")
+    text = text.removesuffix("\n").removesuffix("\r")
     token = text.strip()
     if not token:
         raise InputError(f"the secret {name} is empty: put the Matomo token into it")

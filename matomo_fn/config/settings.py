@@ -31,37 +31,53 @@ def _versions(value: Any) -> Any:
 
 
 class Settings(BaseModel):
-    """How this process runs; each field is the environment variable of ``VARIABLES`` and an option of the CLI."""
+    """How this process runs; each field is read from the variable that is its alias, and is an option of the CLI."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_by_name=True, validate_by_alias=True)
 
     secrets: str = Field(
+        validation_alias=f"{PREFIX}SECRETS",
         default="secret-manager",
         description="Where configuration and token come from: secret-manager, or the path of a folder of files.",
     )
     secret_versions: Annotated[dict[str, str], BeforeValidator(_versions)] = Field(
+        validation_alias=f"{PREFIX}SECRET_VERSIONS",
         default_factory=dict,
         description="Versions that secrets are pinned to, such as matomo-shop-token=3; without one, the newest.",
     )
-    warehouse: str = Field(default="bigquery", description="Where the tables are: bigquery, or duckdb:PATH.")
+    warehouse: str = Field(
+        validation_alias=f"{PREFIX}WAREHOUSE",
+        default="bigquery",
+        description="Where the tables are: bigquery, or duckdb:PATH.",
+    )
     time_budget: Annotated[int, BeforeValidator(_number)] = Field(
+        validation_alias=f"{PREFIX}TIME_BUDGET",
         default=0,
         ge=0,
         le=86_400,
         description="Seconds that a run may take: it stops in time, writes what it has, says what is left. 0: no end.",
     )
     buffer_megabytes: Annotated[int, BeforeValidator(_number)] = Field(
+        validation_alias=f"{PREFIX}BUFFER_MEGABYTES",
         default=128,
         ge=1,
         le=100_000,
         description="Megabytes of rows (uncompressed) that wait before they are written.",
     )
     log_format: Literal["auto", "json", "text"] = Field(
-        default="auto", description="json, text, or auto: text on a terminal, JSON elsewhere."
+        validation_alias=f"{PREFIX}LOG_FORMAT",
+        default="auto",
+        description="json, text, or auto: text on a terminal, JSON elsewhere.",
     )
-    project: str = Field(default="", description="The Google Cloud project of secrets and dataset.")
+    project: str = Field(
+        validation_alias="GOOGLE_CLOUD_PROJECT",
+        default="",
+        description="The Google Cloud project of secrets and dataset.",
+    )
     emulator: str = Field(
-        default="", description="Address of a BigQuery emulator, which is then asked without credentials."
+        validation_alias="BIGQUERY_EMULATOR_HOST",
+        default="",
+        description="Address of a BigQuery emulator, which is then asked without credentials.",
     )
 
     @field_validator("warehouse")
@@ -106,16 +122,7 @@ class Settings(BaseModel):
 
 
 # Field of Settings -> environment variable. The README's table and Terraform name the same ones (tested).
-VARIABLES = {
-    "secrets": f"{PREFIX}SECRETS",
-    "secret_versions": f"{PREFIX}SECRET_VERSIONS",
-    "warehouse": f"{PREFIX}WAREHOUSE",
-    "time_budget": f"{PREFIX}TIME_BUDGET",
-    "buffer_megabytes": f"{PREFIX}BUFFER_MEGABYTES",
-    "log_format": f"{PREFIX}LOG_FORMAT",
-    "project": "GOOGLE_CLOUD_PROJECT",
-    "emulator": "BIGQUERY_EMULATOR_HOST",
-}
+VARIABLES = {name: str(field.validation_alias) for name, field in Settings.model_fields.items()}
 
 
 def settings_from_environment(overrides: Mapping[str, str] | None = None) -> Settings:
@@ -132,21 +139,12 @@ def read_settings(environment: Mapping[str, str], overrides: Mapping[str, str] |
     unknown = sorted(name for name in environment if name.startswith(PREFIX) and name not in VARIABLES.values())
     problems = [f"environment: unknown variable {name}: {suggestion(name, VARIABLES.values())}" for name in unknown]
     # An empty variable is how deployment tools write "not set".
-    values = {field: environment[name] for field, name in VARIABLES.items() if environment.get(name)}
+    values = {name: environment[name] for name in VARIABLES.values() if environment.get(name)}
+    values |= {VARIABLES[field]: value for field, value in (overrides or {}).items()}
     try:
-        settings = read_model(Settings, {**values, **(overrides or {})}, "environment")
+        settings = read_model(Settings, values, "environment")
     except InputError as error:
-        raise InputError([*problems, *map(_by_variable, error.problems)]) from None
+        raise InputError([*problems, *error.problems]) from None
     if problems:
         raise InputError(problems)
     return settings
-
-
-def _by_variable(problem: str) -> str:
-    """Name the variable where pydantic names the field."""
-    head, _, rest = problem.partition(": ")
-    field, _, detail = rest.partition(": ")
-    if field in VARIABLES:
-        return f"{head}: {VARIABLES[field]}: {detail}"
-    first, _, tail = rest.partition(" ")
-    return f"{head}: {VARIABLES[first]} {tail}" if first in VARIABLES else problem

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from matomo_fn.config.secret_manager import SecretManagerStore
-from matomo_fn.config.secret_store import read_token
+from matomo_fn.config.secret_store import find_connectors, read_token
 from matomo_fn.errors import SecretMissing, SecretsUnavailable
 from tests.support import secretmanager
 from tests.support.canary import CANARY, assert_absent
@@ -148,3 +148,54 @@ def test_no_error_carries_the_token(manager: SecretManager) -> None:
         secrets_of(manager).read(NAME)
     assert raised.value.__suppress_context__
     assert_absent(error=f"{raised.value!r} {raised.value}")
+
+
+# Listing
+
+
+def test_connectors_are_found_on_every_page_of_the_list(manager: SecretManager) -> None:
+    """By the names of their configurations; the token is only looked for, no secret is read."""
+    for name in ("matomo-docs-config", "matomo-shop-config", "my-matomo-x-config", "matomo-other"):
+        manager.versions[f"{name}/versions/latest"] = b"{}"
+    assert find_connectors(secrets_of(manager)) == {"docs": False, "shop": True}
+    assert len(manager.asked) == 3
+    assert not any(":access" in path for path in manager.asked)
+
+
+@pytest.mark.parametrize(
+    ("failure", "sentence"),
+    [
+        (
+            Failure(403, "Permission 'secretmanager.secrets.list' denied for resource 'projects/demo'."),
+            "the secrets of project demo may not be listed: this takes the role roles/secretmanager.viewer on the "
+            "project. Commands that are given a connector's name do not need it",
+        ),
+        (
+            Failure(403, NOT_ENABLED, "SERVICE_DISABLED"),
+            "the Secret Manager API is not enabled in project demo: run `gcloud services enable "
+            "secretmanager.googleapis.com --project demo` and wait a few minutes",
+        ),
+        (Failure(404, "Project not found."), "demo is no project's name: check GOOGLE_CLOUD_PROJECT"),
+    ],
+    ids=["not allowed", "API not enabled", "no project"],
+)
+def test_a_list_that_is_refused_says_what_it_takes(manager: SecretManager, failure: Failure, sentence: str) -> None:
+    """Whoever may read two secrets may not yet see which others there are."""
+    manager.failures.append(failure)
+    with pytest.raises(SecretMissing) as raised:
+        find_connectors(secrets_of(manager))
+    assert raised.value.sentences == (sentence,)
+
+
+def test_a_list_that_fails_for_the_moment_is_tried_again(manager: SecretManager) -> None:
+    """As a secret is."""
+    manager.failures.append(Failure(503, "The service is currently unavailable."))
+    assert find_connectors(secrets_of(manager)) == {}
+    assert len(manager.asked) == 2
+
+
+def test_a_list_that_fails_for_good_may_succeed_later(manager: SecretManager) -> None:
+    """It is no fault of the user's."""
+    manager.failures.append(Failure(500, "Internal error."))
+    with pytest.raises(SecretsUnavailable, match="Secret Manager did not list its secrets: InternalServerError"):
+        find_connectors(secrets_of(manager))

@@ -37,3 +37,18 @@ def test_the_command_serves_until_it_is_told_to_end(number: signal.Signals) -> N
         assert process.wait(timeout=20) == 0
         assert process.stdout.read() == ""
         assert process.stderr.read() == ""
+
+
+def test_it_ends_with_whoever_started_it() -> None:
+    """A demo that is killed closes the pipe to it, and can do nothing more."""
+    command = [sys.executable, "-W", "error", "-m", "fake_matomo", "--port", "0", "--days", "1", "--until-eof"]
+    with subprocess.Popen(
+        command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout is not None
+        assert process.stdin is not None
+        assert process.stderr is not None
+        assert process.stdout.readline().startswith("sample Matomo at ")
+        process.stdin.close()
+        assert process.wait(timeout=20) == 0
+        assert process.stderr.read() == ""

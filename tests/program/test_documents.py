@@ -188,11 +188,11 @@ def options_of(command: Any) -> set[str]:
 
 
 def test_documents_name_no_option_that_does_not_exist() -> None:
-    """An option behind ``matomo_fn`` in a command is one of that command."""
+    """An option behind ``matomo-fn`` in a command is one of that command."""
     for path in DOCUMENTS:
         for body in fences("sh", path.read_text(encoding="utf-8")):
             for line in body.replace("\\\n", " ").splitlines():
-                if match := re.search(r"-m matomo_fn (\S+)(.*)", line):
+                if match := re.search(r"(?:^|\s)matomo-fn (\S+)(.*)", line):
                     command = cli.commands[match[1]]
                     assert set(OPTION.findall(match[2])) <= options_of(command), line
 
@@ -215,7 +215,7 @@ def test_the_answer_that_readme_shows_has_the_keys_of_a_real_one(recent: Place) 
     """The example is what the program answers, key for key."""
     (example,) = (json.loads(body) for body in fences("json", section("## Answers", text_of("README.md"))))
     recent.write_connector(reports=["visitor_country"])
-    done = recent.run(".venv/bin/python -m matomo_fn sync shop --json")
+    done = recent.run("matomo-fn sync shop --json")
     real = json.loads(done.stdout)
     assert list(real) == list(example)
     assert list(real["tables"]["visitor_country"]) == list(example["tables"]["visitor_country"])
@@ -297,6 +297,8 @@ class Place:
             (folder / name).symlink_to(ROOT / name)
         (folder / ".venv").symlink_to(sys.prefix)
         (folder / "bin").mkdir()
+        # The command as it is installed, of this checkout.
+        self.stand_in("matomo-fn", f'exec {sys.executable} -m matomo_fn "$@"')
 
     def write_connector(self, **config: object) -> None:
         """Write the two secrets of the connector ``shop``."""
@@ -350,14 +352,13 @@ def commands_of(heading: str) -> str:
 
 
 def test_the_quick_start_with_ones_own_matomo_runs(recent: Place) -> None:
-    """The commands of the README, from an empty folder to rows, with only address and token put in."""
+    """The commands of the README, from an empty folder to rows, with only the address put in and the token typed."""
     written = commands_of("### Your own Matomo, on your machine")
     assert "https://matomo.example.com" in written
-    assert "'the token'" in written
-    commands = written.replace("https://matomo.example.com", recent.matomo.url).replace("'the token'", f"'{CANARY}'")
-    # Without what the test's other commands get: the block has to set it itself.
-    unset = "unset MATOMO_FN_SECRETS MATOMO_FN_WAREHOUSE\n"
-    done = recent.run(unset + commands)
+    connect, commands = written.replace("https://matomo.example.com", recent.matomo.url).split("\n", 1)
+    # Without what the test's other commands get: the block has to set it itself. The token is typed.
+    unset = "unset MATOMO_FN_SECRETS MATOMO_FN_WAREHOUSE"
+    done = recent.run(f"{unset}\n{connect} <<< {CANARY}\n{commands}")
     assert "complete: " in done.stdout
     assert str(YESTERDAY) in done.stdout
     with duckdb.connect(str(recent.folder / "matomo.duckdb"), read_only=True) as warehouse:
@@ -398,9 +399,11 @@ def test_the_backfill_by_curl_runs(tmp_path: Path) -> None:
 
 
 def test_the_command_for_dbt_runs(recent: Place) -> None:
-    """It writes the file that the README says."""
+    """It writes the file that the README says, with the connector's dataset."""
+    recent.write_connector()
     recent.run(commands_of("## dbt and Looker Studio"))
-    assert "my-project" in (recent.folder / "sources.yml").read_text()
+    written = (recent.folder / "sources.yml").read_text()
+    assert "database: my-project\n  schema: matomo_shop\n" in written
 
 
 # Queries
@@ -445,7 +448,7 @@ def synced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPy
         matomo.unprocess(2, YESTERDAY)
         there = Place(folder, matomo)
         there.write_connector()
-        there.run(".venv/bin/python -m matomo_fn sync shop")
+        there.run("matomo-fn sync shop")
     with duckdb.connect(str(folder / "matomo.duckdb"), read_only=True) as connection:
         connection.execute("set timezone = 'UTC'")
         yield connection

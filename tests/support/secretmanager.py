@@ -1,4 +1,4 @@
-"""A small Secret Manager: the REST API's ``projects.secrets.versions.access`` over real HTTP.
+"""A small Secret Manager: the REST API's ``secrets.list`` and ``secrets.versions.access`` over real HTTP.
 
 Answers and errors are worded as https://cloud.google.com/secret-manager/docs/reference/rest and
 https://cloud.google.com/apis/design/errors have them.
@@ -13,6 +13,7 @@ import threading
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import TYPE_CHECKING, Any
+from urllib.parse import parse_qsl, urlsplit
 
 import google_crc32c
 from google.auth.credentials import AnonymousCredentials
@@ -24,7 +25,7 @@ from google.cloud.secretmanager_v1.services.secret_manager_service.transports im
 from tests.support.ports import LOCAL
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Mapping
 
 PROJECT = "demo"
 # The API's error codes by HTTP status, where a test needs them.
@@ -68,6 +69,9 @@ class SecretManager:
         if self.failures:
             failure = self.failures.pop(0)
             return failure.status, failure.body()
+        address = urlsplit(path)
+        if address.path == f"/v1/projects/{PROJECT}/secrets":
+            return 200, self._page(dict(parse_qsl(address.query)))
         name = path.removeprefix("/v1/").removesuffix(":access").partition("?")[0].removesuffix(":access")
         found = self.versions.get(name.removeprefix(f"projects/{PROJECT}/secrets/"))
         if found is None:
@@ -77,6 +81,15 @@ class SecretManager:
         checksum = google_crc32c.value(found) ^ int(self.spoil_checksum)
         payload = {"data": base64.b64encode(found).decode(), "dataCrc32c": str(checksum)}
         return 200, {"name": name.replace("latest", "7"), "payload": payload}
+
+    def _page(self, query: Mapping[str, str]) -> dict[str, Any]:
+        """Two secrets at a time, by the project's number, and where the next ones begin."""
+        wanted = query.get("filter", "name:").removeprefix("name:")
+        names = sorted({path.partition("/")[0] for path in self.versions})
+        found = [{"name": f"projects/123456/secrets/{name}"} for name in names if wanted in name]
+        first = int(query.get("pageToken", "0"))
+        following = {"nextPageToken": str(first + 2)} if first + 2 < len(found) else {}
+        return {"secrets": found[first : first + 2], "totalSize": len(found), **following}
 
 
 def connect(address: str) -> SecretManagerServiceClient:

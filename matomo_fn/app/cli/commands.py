@@ -1,13 +1,17 @@
 """The commands: each reads its options, calls what does the work, and prints what comes back."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import click
 
 from matomo_fn import __version__
 from matomo_fn.app.check import check_connector
+from matomo_fn.app.cli.connect import connect
+from matomo_fn.app.cli.connectors import list_connectors
 from matomo_fn.app.cli.dbt import dbt_sources, to_yaml
+from matomo_fn.app.cli.demo import demo
+from matomo_fn.app.cli.look import query, show
 from matomo_fn.app.cli.options import (
     connector_argument,
     json_option,
@@ -28,6 +32,12 @@ from matomo_fn.app.cli.output import (
 )
 from matomo_fn.app.status import TableStatus, read_status
 from matomo_fn.app.wiring import make_plan, new_run, run_sync
+from matomo_fn.catalogue import BUILT_IN
+from matomo_fn.config.connector import read_connector
+from matomo_fn.config.request import read_request
+from matomo_fn.config.secret_store import config_secret, open_secret_store
+from matomo_fn.config.settings import Settings
+from matomo_fn.errors import InputError
 from matomo_fn.sync.result import PlanResult, RunResult, Verdict
 
 _HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
@@ -43,12 +53,13 @@ def cli() -> None:
 
     \b
     A first look, with files and without Google:
-      mkdir secrets
-      echo '{"matomo_url": "https://matomo.example.com", "sites": "all"}' > secrets/matomo-shop-config
-      echo 'the token' > secrets/matomo-shop-token
+      matomo-fn connect shop --url https://matomo.example.com
       export MATOMO_FN_SECRETS=secrets MATOMO_FN_WAREHOUSE=duckdb:matomo.duckdb
-      python -m matomo_fn check shop
-      python -m matomo_fn sync shop --start-date 2026-01-01
+      matomo-fn check shop
+      matomo-fn sync shop
+      matomo-fn show visits_summary
+
+    `matomo-fn demo` shows all of it with a sample Matomo.
 
     Exit codes: 0 all is done, 1 something failed or remains, 2 the input has to be fixed.
     """  # noqa: D301 - the character \b is how click is told to leave a paragraph's lines alone
@@ -143,22 +154,70 @@ def status(connector: str, *, as_json: bool, **options: Any) -> None:
             raise SystemExit(FAILED)
 
 
+@cli.command("connectors")
+@json_option
+@settings_options
+def connectors_command(*, as_json: bool, **options: Any) -> None:
+    """List the connectors that have secrets.
+
+    Each with its Matomo and its dataset. Tokens are not read.
+    """
+    with exit_codes(as_json=as_json):
+        settings = take_settings(options)
+        found = list_connectors(open_secret_store(settings))
+        if as_json:
+            print_json({"connectors": [item.as_dict() for item in found]})
+        elif found:
+            print_table(("connector", "Matomo", "dataset"), [(i.name, i.matomo_url, i.dataset) for i in found])
+            print_errors([problem for item in found for problem in item.problems])
+        else:
+            click.echo(f"there is no secret matomo-NAME-config in {_place_of_secrets(settings)}")
+        if any(item.problems for item in found):
+            raise SystemExit(BAD_INPUT)
+
+
 @cli.command("dbt-sources")
+@click.argument("connector", required=False)
 @click.option("--database", metavar="NAME", help="Project of the tables; without it, that of dbt's profile.")
 @click.option(
-    "--schema", "--dataset", "schema", metavar="NAME", help="Dataset of the tables; without it dbt looks in matomo."
+    "--schema",
+    "--dataset",
+    "schema",
+    metavar="NAME",
+    help="Dataset of the tables; without it that of the connector, or none, and dbt looks in matomo.",
 )
 @json_option
-def dbt_sources_command(database: str | None, schema: str | None, *, as_json: bool) -> None:
+@settings_options
+def dbt_sources_command(
+    connector: str | None, database: str | None, schema: str | None, *, as_json: bool, **options: Any
+) -> None:
     """Print the tables as dbt's sources.yml.
 
-    With descriptions, types, tests of keys and required columns, and freshness. Needs no connector and no settings.
+    With descriptions, types, tests of keys and required columns, and freshness. With a CONNECTOR its tables and its
+    dataset; without one every table, which needs no settings.
     """
-    document = dbt_sources(database, schema)
-    if as_json:
-        print_json(document)
-    else:
-        click.echo(to_yaml(document), nl=False)
+    with exit_codes(as_json=as_json):
+        tables: Iterable[str] = BUILT_IN
+        if connector is not None:
+            read_request({"connector": connector})
+            secrets = open_secret_store(take_settings(options))
+            found = read_connector(connector, secrets.read(config_secret(connector)))
+            tables, schema = found.tables, schema or found.dataset_name
+        elif any(value is not None for value in options.values()):
+            raise InputError("settings are for reading a connector's configuration: name the connector as well")
+        document = dbt_sources([BUILT_IN[name] for name in tables], database, schema)
+        if as_json:
+            print_json(document)
+        else:
+            click.echo(to_yaml(document), nl=False)
+
+
+for command in (connect, demo, query, show):
+    cli.add_command(command)
+
+
+def _place_of_secrets(settings: Settings) -> str:
+    return f"project {settings.project}" if settings.secrets == "secret-manager" else settings.secrets
 
 
 def _print_plan(found: PlanResult) -> None:

@@ -3,12 +3,13 @@
 For dbt 1.10.5 and later, which reads ``config`` and the ``arguments`` of a test as they are written here.
 """
 
-import json
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Iterable, Mapping
 from typing import Any
 
+import yaml
+
 from matomo_fn.catalogue import (
-    BUILT_IN,
     SYNC_LOG,
     SYNC_STATE,
     SYNC_STATE_DESCRIPTION,
@@ -27,8 +28,8 @@ _WARN_HOURS, _ERROR_HOURS = 36, 60
 _LATELY = "date >= current_date - 14"
 
 
-def dbt_sources(database: str | None, schema: str | None) -> dict[str, Any]:
-    """Return the content of a ``sources.yml``: every table with its columns, tests and freshness.
+def dbt_sources(tables: Iterable[Table], database: str | None, schema: str | None) -> dict[str, Any]:
+    """Return the content of a ``sources.yml``: the tables and those of the program itself, with tests and freshness.
 
     ``database`` (BigQuery's project) and ``schema`` (its dataset) are left to dbt where they are None.
     """
@@ -37,9 +38,10 @@ def dbt_sources(database: str | None, schema: str | None) -> dict[str, Any]:
         source["database"] = database
     if schema:
         source["schema"] = schema
+    tables = list(tables)
     source["tables"] = [
-        *(_table(table) for table in BUILT_IN.values()),
-        *(_view(view) for table in BUILT_IN.values() for view in table.views),
+        *(_table(table) for table in tables),
+        *(_view(view) for table in tables for view in table.views),
         _described(SYNC_LOG) | {"config": _freshness("logged_at")},
         _described(Schema(SYNC_STATE, SYNC_STATE_DESCRIPTION, SYNC_LOG.columns)),
     ]
@@ -47,8 +49,8 @@ def dbt_sources(database: str | None, schema: str | None) -> dict[str, Any]:
 
 
 def to_yaml(value: Mapping[str, Any]) -> str:
-    """Return a document as YAML: keys bare, every other text quoted as in JSON, which YAML reads as well."""
-    return "\n".join(_lines(value)) + "\n"
+    """Return a document as YAML, in the order of its keys and with each text on one line."""
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=math.inf)
 
 
 def _table(table: Table) -> dict[str, Any]:
@@ -90,29 +92,3 @@ def _key_text(schema: Schema) -> str:
     parts = (f"coalesce(cast({name} as string), '')" for name in schema.key)
     separator = ", ' | ', "
     return f"concat({separator.join(parts)})"
-
-
-def _lines(value: Mapping[str, Any], indent: str = "") -> Iterator[str]:
-    for key, item in value.items():
-        if isinstance(item, Mapping):
-            yield f"{indent}{key}:"
-            yield from _lines(item, f"{indent}  ")
-        elif isinstance(item, list):
-            yield f"{indent}{key}:"
-            yield from _items(item, f"{indent}  ")
-        else:
-            yield f"{indent}{key}: {_scalar(item)}"
-
-
-def _items(items: Sequence[Any], indent: str) -> Iterator[str]:
-    for item in items:
-        if isinstance(item, Mapping):
-            first, *rest = _lines(item, f"{indent}  ")
-            yield f"{indent}- {first.lstrip()}"
-            yield from rest
-        else:
-            yield f"{indent}- {_scalar(item)}"
-
-
-def _scalar(value: object) -> str:
-    return json.dumps(value, ensure_ascii=False)

@@ -1,6 +1,7 @@
 """The options that commands share: every setting of the process, and every field of a request."""
 
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any, TypeVar
 
 import click
@@ -8,6 +9,7 @@ import click
 from matomo_fn.catalogue import BUILT_IN
 from matomo_fn.config.request import SyncRequest, read_request
 from matomo_fn.config.settings import VARIABLES, Settings, settings_from_environment
+from matomo_fn.errors import InputError
 
 Command = TypeVar("Command", bound=Callable[..., Any])
 
@@ -22,6 +24,16 @@ def settings_options(command: Command) -> Command:
         name = f"--{field.replace('_', '-')}"
         command = click.option(name, field, metavar="VALUE", help=f"{description} [{variable}]")(command)
     return command
+
+
+def file_options(command: Command) -> Command:
+    """Add the options of a command that reads a DuckDB file and nothing else."""
+    field, variable = "warehouse", VARIABLES["warehouse"]
+    warehouse = click.option("--warehouse", field, metavar="VALUE", help=f"The file, as duckdb:PATH. [{variable}]")
+    dataset = click.option(
+        "--dataset", metavar="NAME", help="The dataset to look in; not needed where the file has only one."
+    )
+    return warehouse(dataset(command))
 
 
 def request_options(command: Command) -> Command:
@@ -53,6 +65,19 @@ def take_settings(options: dict[str, Any]) -> Settings:
     """Return the settings that environment and options make; their options are taken out."""
     given = {field: options.pop(field) for field in VARIABLES}
     return settings_from_environment({field: value for field, value in given.items() if value is not None})
+
+
+def take_file(warehouse: str | None) -> Path:
+    """Return the DuckDB file that the option or the environment names."""
+    # Whoever looks at a file needs neither secrets nor a project, so these are not asked for.
+    overrides = {"secrets": ".", "secret_versions": "", "project": "none"}
+    settings = settings_from_environment(overrides | ({"warehouse": warehouse} if warehouse else {}))
+    if settings.duckdb_path is None:
+        raise InputError(
+            "this command looks at a DuckDB file: name it by --warehouse duckdb:PATH or MATOMO_FN_WAREHOUSE "
+            "(tables in BigQuery are queried by `bq query` or in the console)"
+        )
+    return settings.duckdb_path
 
 
 def take_request(connector: str, options: dict[str, Any]) -> SyncRequest:

@@ -2,9 +2,12 @@
 
 import json
 import logging
+import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import date, time
+from shutil import get_terminal_size
 from typing import Any
 
 import click
@@ -18,27 +21,74 @@ FAILED, BAD_INPUT = 1, 2
 
 
 def print_json(value: object) -> None:
-    """Print one JSON document."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2))
+    """Print one JSON document; days and times are ISO 8601, other types that JSON does not have are text."""
+    click.echo(json.dumps(value, ensure_ascii=False, indent=2, default=_plain))
+
+
+def _plain(value: object) -> str:
+    return value.isoformat() if isinstance(value, date | time) else str(value)
 
 
 def print_table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     """Print rows in columns: numbers to the right, everything else to the left, nothing as a dash."""
     cells = [[_cell(value) for value in row] for row in rows]
-    widths = [max(map(len, column)) for column in zip(head, *cells, strict=True)]
-    right = [all(isinstance(value, int | float | None) for value in column) for column in zip(*rows, strict=True)]
-    for line in ([*head], *cells):
-        padded = (
-            text.rjust(width) if to_right else text.ljust(width)
-            for text, width, to_right in zip(line, widths, right or [False] * len(head), strict=True)
-        )
-        click.echo("  ".join(padded).rstrip())
+    _print_columns(_columns(head, rows, cells))
+
+
+def print_rows(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
+    """Print what a query found, as many columns as the terminal is wide (80 where there is none) and whole numbers.
+
+    Long texts are cut. The columns that do not fit are named on the error stream.
+    """
+    cells = [[_exact_cell(value) for value in row] for row in rows]
+    columns = _columns(head, rows, cells)
+    terminal = get_terminal_size().columns
+    used, fitting = -_GAP, 0
+    for column in columns:
+        used += _GAP + len(column[0])
+        if used > terminal and fitting:
+            break
+        fitting += 1
+    _print_columns(columns[:fitting])
+    if fitting < len(head):
+        names = ", ".join(head[fitting:])
+        click.echo(f"{len(head) - fitting} more columns do not fit here: {names}. --json prints all.", err=True)
+
+
+_GAP = 2
+# Characters of a text in a table. A country, a campaign or a path fits; of a long URL its beginning.
+_LONGEST_CELL = 40
+_NOT_PRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+
+
+def _columns(head: Sequence[str], rows: Sequence[Sequence[Any]], cells: Sequence[Sequence[str]]) -> list[list[str]]:
+    """Return each column as its padded lines, the head first."""
+    found = []
+    for index, name in enumerate(head):
+        lines = [name, *(row[index] for row in cells)]
+        width = max(map(len, lines))
+        is_number = bool(rows) and all(isinstance(row[index], int | float | None) for row in rows)
+        found.append([line.rjust(width) if is_number else line.ljust(width) for line in lines])
+    return found
+
+
+def _print_columns(columns: Sequence[Sequence[str]]) -> None:
+    for line in zip(*columns, strict=True):
+        click.echo((" " * _GAP).join(line).rstrip())
 
 
 def _cell(value: Any) -> str:
     if value is None:
         return "-"
     return f"{value:.2f}" if isinstance(value, float) else str(value)
+
+
+def _exact_cell(value: Any) -> str:
+    if value is None:
+        return "-"
+    # A line break or an escape sequence in a label would break the table, or the terminal.
+    text = _NOT_PRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), str(value))
+    return text if len(text) <= _LONGEST_CELL else f"{text[: _LONGEST_CELL - 1]}…"
 
 
 def print_errors(sentences: Sequence[str]) -> None:
@@ -53,11 +103,10 @@ def exit_codes(*, as_json: bool) -> Iterator[None]:
     try:
         yield
     except MatomoFnError as error:
-        sentences = list(error.problems) if isinstance(error, InputError) else [str(error)]
         if as_json:
-            print_json({"status": "failed", "errors": sentences})
+            print_json({"status": "failed", "errors": list(error.sentences)})
         else:
-            print_errors(sentences)
+            print_errors(error.sentences)
         raise SystemExit(BAD_INPUT if isinstance(error, InputError) else FAILED) from None
 
 

@@ -53,6 +53,27 @@ def test_database_and_schema_are_named_where_they_are_given() -> None:
         assert (source["database"], source["schema"]) == ("my-project", "matomo_shop")
 
 
+def test_a_connector_has_its_tables_and_its_dataset(shop: Shop) -> None:
+    """Without visits there is neither their table nor the view of it; what is given as an option wins."""
+    own = [SYNC_LOG.name, SYNC_STATE]
+    for visits, more in ((False, []), (True, ["visits", VISIT_ACTIONS])):
+        shop.configure(reports=["visitor_country"], visits=visits)
+        (source,) = yaml.safe_load(call(shop.env, "dbt-sources", "shop").out)["sources"]
+        assert [table["name"] for table in source["tables"]] == ["visitor_country", *more, *own]
+        assert (source["schema"], "database" in source) == (DATASET, False)
+    named = call(shop.env, "dbt-sources", "shop", "--schema", "other", "--json").json
+    assert named["sources"][0]["schema"] == "other"
+
+
+def test_a_connector_that_cannot_be_read_is_bad_input(shop: Shop) -> None:
+    """So are settings that nothing is read with."""
+    called = call(shop.env, "dbt-sources", "other")
+    assert (called.code, called.out, len(called.errors)) == (2, "", 1)
+    called = call({}, "dbt-sources", "--secrets", str(shop.secrets))
+    assert (called.code, called.out) == (2, "")
+    assert called.errors == ["settings are for reading a connector's configuration: name the connector as well"]
+
+
 def test_json_is_the_same_document() -> None:
     """For programs that read no YAML."""
     assert call({}, "dbt-sources", "--json").json == yaml.safe_load(call({}, "dbt-sources").out)

@@ -12,7 +12,7 @@ from matomo_fn.config.settings import VARIABLES
 from tests.app.cli.calling import call
 
 COMMANDS = sorted(cli.commands)
-WITH_CONNECTOR = ["check", "plan", "status", "sync"]
+WITH_SETTINGS = ["check", "connectors", "dbt-sources", "plan", "status", "sync"]
 
 
 def help_of(*arguments: str) -> str:
@@ -27,7 +27,7 @@ def test_the_help_has_every_command_an_example_and_the_exit_codes() -> None:
     for command in COMMANDS:
         assert f" {command} " in found
     assert "..." not in found.partition("Commands:")[2]  # no sentence is cut off
-    assert "python -m matomo_fn check shop" in found
+    assert "matomo-fn check shop" in found
     assert "Exit codes: 0 all is done, 1 something failed or remains, 2 the input has to be fixed." in found
 
 
@@ -46,7 +46,7 @@ def test_every_option_of_a_command_is_explained(name: str) -> None:
             assert parameter.opts[0] in found
 
 
-@pytest.mark.parametrize("name", WITH_CONNECTOR)
+@pytest.mark.parametrize("name", WITH_SETTINGS)
 def test_every_setting_is_an_option_that_names_its_variable(name: str) -> None:
     """What is set by the environment can be set for one call."""
     found = help_of(name, "--help")
