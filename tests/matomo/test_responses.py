@@ -10,9 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from matomo_fn.errors import InvalidResponse, MatomoError, MatomoFatal, MatomoUnavailable, ReportRefused, TokenRefused
-from matomo_fn.matomo.responses import error_of, parse_response
+from matomo_fn.matomo import responses
+from matomo_fn.matomo.responses import parse_response
 from matomo_fn.matomo.transport import Reply
-from tests.support.recordings import Replay, all_recordings, read
+from tests.support.recordings import Replay, all_recordings, error_of, read
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
@@ -32,6 +33,7 @@ _UPGRADE = (
     "VisitsSummary.get: Matomo says: Database Upgrade Required. Your Matomo database is out-of-date, and must be "
     "upgraded before you can continue. (HTTP 503)"
 )
+_HTML = "the answer is an HTML page, not Matomo's API: check matomo_url"
 _NO_JSON = "the answer is not JSON; it may have been cut off: "
 
 REFUSED = (
@@ -63,7 +65,25 @@ def says(text: str, method: str = "VisitsSummary.get") -> tuple[type[MatomoError
     return ReportRefused, f"{method}: Matomo says: {text}"
 
 
+def no_json(name: str) -> tuple[type[MatomoError], str]:
+    """The sentence ends with the first characters of the answer, of which it makes one line."""
+    recording = read(name)
+    line = recording.body[:80].replace("\t", " ")
+    return MatomoUnavailable, f"{recording.method}: {_NO_JSON}{line!r}"
+
+
 IDS = says("Website IDs could not be read from the request, ie. idSite=")
+
+NO_SUPERUSER = (
+    ReportRefused,
+    "Matomo says: You can't access this resource as it requires a 'superuser' access. Give the token's user view "
+    "access, or take the site out",
+)
+_COUNTRY_XML = (
+    MatomoUnavailable,
+    f"""UserCountry.getCountry: {_NO_JSON}'<?xml version="1.0" encoding="utf-8" ?> <result> <row> """
+    "<label>France</label> <nb'",
+)
 
 # Every recording of trouble: the error that it is, or OK where the answer is a value.
 OK = None
@@ -84,10 +104,7 @@ EXPECTED: dict[str, tuple[type[MatomoError], str] | None] = {
     "bulk_empty_and_objects.json": OK,
     "bulk_errors_inside.json": OK,
     "bulk_filter_limit_inner_-1_outer_none.json": OK,
-    "bulk_format_csv.json": (
-        MatomoUnavailable,
-        f"API.getBulkRequest: {_NO_JSON}{read('bulk_format_csv.json').body.encode().decode()[:80]!r}",
-    ),
+    "bulk_format_csv.json": no_json("bulk_format_csv.json"),
     "bulk_format_xml.json": (
         MatomoUnavailable,
         f"""API.getBulkRequest: {_NO_JSON}'<?xml version="1.0" encoding="utf-8" ?> <result> <row> """
@@ -124,6 +141,13 @@ EXPECTED: dict[str, tuple[type[MatomoError], str] | None] = {
     "down_php_out_of_memory_post.json": MEMORY,
     "down_upgrade_required_params_in_url.json": (MatomoUnavailable, _UPGRADE),
     "down_upgrade_required_post.json": (MatomoUnavailable, _UPGRADE),
+    "date_before_1990s.json": says(
+        "The date '1970-01-01' is a date before first website was online. Try date that's after Aug 6, 1991 "
+        "(timestamp 681436800).: 0"
+    ),
+    "days_Referrers.getAll.json": says(
+        "Referrers.getAll with multiple sites or dates is not supported (yet).", "Referrers.getAll"
+    ),
     "error_bad_date.json": says(_DATE),
     "error_bad_date_feb30.json": OK,
     "error_bad_date_text.json": says(_DATE),
@@ -188,7 +212,7 @@ EXPECTED: dict[str, tuple[type[MatomoError], str] | None] = {
     ),
     "error_put.json": (
         MatomoUnavailable,
-        "VisitsSummary.get: the answer is an HTML page, not Matomo's API: check matomo_url",
+        f"VisitsSummary.get: {_HTML}",
     ),
     "error_range_reversed.json": OK,
     "error_token_secure_get.json": REFUSED,
@@ -210,6 +234,23 @@ EXPECTED: dict[str, tuple[type[MatomoError], str] | None] = {
         "its User-Agent through, or check matomo_url",
     ),
     "error_xml_format.json": REFUSED,
+    "format_csv_getCountry.json": no_json("format_csv_getCountry.json"),
+    "format_html_getCountry.json": (MatomoUnavailable, f"UserCountry.getCountry: {_HTML}"),
+    "format_json2_getCountry.json": (
+        MatomoUnavailable,
+        f"UserCountry.getCountry: {_NO_JSON}\"Error: Renderer format 'json2' not valid. Try any of the following "
+        'instead: cons"',
+    ),
+    "format_original_getCountry.json": (MatomoUnavailable, f"UserCountry.getCountry: {_HTML}"),
+    "format_tsv_getCountry.json": no_json("format_tsv_getCountry.json"),
+    "format_xml_getCountry.json": _COUNTRY_XML,
+    "idSites_param_ignored.json": says("Please specify a value for 'idSite'."),
+    "live_disabled.json": says(
+        "Visits log is deactivated globally. A user with super user access can enable this feature in the general "
+        "settings.",
+        "Live.getLastVisitsDetails",
+    ),
+    "no_format_getCountry.json": _COUNTRY_XML,
     "redirect_force_ssl_get.json": (
         MatomoFatal,
         "Matomo redirects to https://matomo.example.com/: set matomo_url to the address that it redirects to",
@@ -218,10 +259,20 @@ EXPECTED: dict[str, tuple[type[MatomoError], str] | None] = {
         MatomoFatal,
         "Matomo redirects to https://matomo.example.com/index.php: set matomo_url to the address that it redirects to",
     ),
+    "sites_1-2_view1.json": no_view(2),
+    "sites_getAllSites_view.json": NO_SUPERUSER,
+    "sites_getSiteFromId_unknown.json": says(
+        "An unexpected website was found in the request: website id was set to '99' .", "SitesManager.getSiteFromId"
+    ),
     "token_get_ok.json": OK,
     "token_post_params_in_url.json": OK,
     "token_secure_both.json": REFUSED,
     "token_secure_post_ok.json": OK,
+    "version_API.getPhpVersion_view.json": NO_SUPERUSER,
+    "version_no_access_user.json": (
+        ReportRefused,
+        f"Matomo says: You can't access this resource as it requires view access for at least one website. {_HELP}",
+    ),
 }
 
 
@@ -235,9 +286,11 @@ def reply(body: bytes | str, status: int = 200, content_type: str = "application
 
 
 def test_every_recording_of_trouble_is_in_the_table() -> None:
-    """Errors, outages, blocked addresses, tokens, redirects and bulk calls: none is left out."""
+    """Errors, outages, blocked addresses, tokens, redirects and bulk calls, and whatever else is an error."""
     groups = {"error", "down", "bruteforce", "token", "redirect", "bulk"}
-    assert {one.name for one in all_recordings() if one.name.split("_")[0] in groups} == EXPECTED.keys()
+    assert {
+        one.name for one in all_recordings() if one.name.split("_")[0] in groups or error_of(one)
+    } == EXPECTED.keys()
 
 
 @pytest.mark.parametrize("name", [name for name, expected in EXPECTED.items() if expected])
@@ -259,7 +312,7 @@ def test_a_recorded_value_is_given_back_as_it_is(name: str) -> None:
 
 def _inner(name: str) -> Iterable[str | None]:
     for entry in json.loads(read(name).body):
-        error = error_of(Replay(read(name).reply).redact, "X.y", entry)
+        error = responses.error_of(Replay(read(name).reply).redact, "X.y", entry)
         assert error is None or type(error) is ReportRefused
         yield None if error is None else str(error).removeprefix("X.y: Matomo says: ")
 

@@ -11,8 +11,10 @@ from typing import TYPE_CHECKING, Any
 
 from matomo_fn.days import Days
 from matomo_fn.deadline import Deadline
+from matomo_fn.errors import MatomoError
 from matomo_fn.matomo.client import MatomoClient
 from matomo_fn.matomo.rate_limit import RateLimit
+from matomo_fn.matomo.responses import parse_response
 from matomo_fn.matomo.transport import Reply
 
 if TYPE_CHECKING:
@@ -75,6 +77,15 @@ def read(name: str) -> Recording:
 def all_recordings() -> tuple[Recording, ...]:
     """Return every recording that the tests have."""
     return tuple(read(path.name) for path in sorted(FOLDER.glob("*.json")))
+
+
+def error_of(recording: Recording) -> MatomoError | None:
+    """Return the error that the answer is, or None where it is a value."""
+    try:
+        parse_response(Replay(recording.reply).redact, recording.method or "none", recording.reply)
+    except MatomoError as error:
+        return error
+    return None
 
 
 class Replay:
