@@ -13,6 +13,7 @@ from fake_matomo import Fault
 from matomo_fn.app.logs import configure_logs, trace_fields
 from tests.support import shop
 from tests.support.canary import assert_absent
+from tests.support.clock import Clock, budget_by
 from tests.support.server import deployed
 from tests.support.shop import Shop, log_lines
 
@@ -89,8 +90,10 @@ def test_a_run_ends_with_exactly_one_line_that_sums_it_up(
 def test_a_run_that_had_no_time_left_is_a_warning(place: Shop, capfd: pytest.CaptureFixture[str]) -> None:
     """Slices are left for the next run: nothing to fix, something to know."""
     # Version and sites come, each in time, and then less is left than the quarter that is kept for writing.
-    place.matomo.faults.add(Fault(method="API.getMatomoVersion|SitesManager.*", delay=1.2))
-    answer = place.post(REQUEST, MATOMO_FN_TIME_BUDGET="3").get_json()
+    clock = Clock()
+    place.matomo.faults.add(Fault(method="API.getMatomoVersion|SitesManager.*", mutate=clock.taking(12)))
+    with budget_by(clock):
+        answer = place.post(REQUEST, MATOMO_FN_TIME_BUDGET="30").get_json()
     assert (answer["status"], {table["remaining"] for table in answer["tables"].values()}) == ("partial", {2})
     last = log_lines(capfd.readouterr().out)[-1]
     assert (last["message"], last["severity"], last["status"]) == ("run_finished", "WARNING", "partial")

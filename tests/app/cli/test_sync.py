@@ -10,6 +10,7 @@ import pytest
 from fake_matomo import Fault
 from tests.app.cli.calling import call
 from tests.support.canary import assert_absent
+from tests.support.clock import Clock, budget_by
 from tests.support.shop import DATASET
 
 if TYPE_CHECKING:
@@ -129,8 +130,10 @@ def test_a_table_that_clashes_stays_as_it_is(shop: Shop) -> None:
 def test_a_run_whose_time_is_up_says_what_is_left(shop: Shop) -> None:
     """What it has is written; it is no failure, but code 1, since something is left."""
     # A quarter of the time is kept for writing, and the first report takes more than the rest.
-    shop.matomo.faults.add(Fault(method="VisitsSummary.get", delay=3.8, times=1))
-    found = call(shop.env, "sync", "shop", "--time-budget", "5", "--json")
+    clock = Clock()
+    shop.matomo.faults.add(Fault(method="VisitsSummary.get", mutate=clock.taking(38), times=1))
+    with budget_by(clock):
+        found = call(shop.env, "sync", "shop", "--time-budget", "50", "--json")
     assert (found.code, found.json["status"], found.json["errors"]) == (1, "partial", [])
     assert {name: (table["written"], table["remaining"]) for name, table in found.json["tables"].items()} == {
         "visits_summary": (4, 0),
