@@ -1,4 +1,4 @@
-"""A sample Matomo: an HTTP server that answers like a real one, for the demo and the tests."""
+"""A fake Matomo: an HTTP server that answers like a real Matomo, for the demo and the tests."""
 
 from fake_matomo.faults import (
     Fault,

@@ -1,4 +1,4 @@
-"""The actions of a visit in the fields of `actionDetails`."""
+"""The actions of a visit as `actionDetails`."""
 
 from calendar import timegm
 from collections.abc import Callable, Mapping
@@ -14,7 +14,7 @@ from fake_matomo.visits import Action, Item, Load, Order, Visit
 
 # [General] visitor_log_maximum_actions_per_visit: the surplus is only counted.
 ACTIONS_LIMIT = 500
-# Matomo's numbers of page views and of actions in its tables, made up from the visit's number.
+# Factor between a visit's id and the ids of its actions in Matomo's tables, which are made up.
 _PAGE_IDS = 100
 
 T = TypeVar("T")
@@ -23,7 +23,7 @@ _IMAGES = "plugins/Morpheus/images/"
 
 
 def action_rows(visit: Visit, site: Site) -> list[Row]:
-    """The actions, oldest first, no more than Matomo gives."""
+    """Return the actions, oldest first, up to Matomo's limit."""
     return [_action(visit, site, number, action) for number, action in enumerate(visit.actions[:ACTIONS_LIMIT])]
 
 
@@ -37,13 +37,13 @@ def _action(visit: Visit, site: Site, number: int, action: Action) -> Row:
 
 
 def author_of(action: Action, number: int, site: Site) -> str | None:
-    """The second custom dimension of a visit's action: three page views in eight name an author."""
+    """Return the value of custom dimension 2, which three in eight page views have."""
     written = action.kind == "action" and (action.at + number) % 8 < 3
     return AUTHORS[action.at % len(AUTHORS)] if written and site.has_custom_dimensions else None
 
 
 class _Context:
-    """What a row of an action is written from."""
+    """Everything that the row of an action is built from."""
 
     __slots__ = ("action", "local", "number", "site", "visit")
 
@@ -51,7 +51,7 @@ class _Context:
         self.visit, self.site, self.number, self.action, self.local = visit, site, number, action, local
 
     def detail(self, kind: type[T]) -> T:
-        """What the action carries, which must be of that kind."""
+        """Return the action's detail, which must be of that type."""
         detail = self.action.detail
         if not isinstance(detail, kind):
             raise TypeError(f"an action {self.action.kind!r} carries {detail!r}")
@@ -59,21 +59,21 @@ class _Context:
 
     @property
     def pretty(self) -> str:
-        """The site's time, as Matomo shows it."""
+        """The site's local time, as Matomo displays it."""
         return f"{self.local:%b} {self.local.day}, {self.local.year} {self.local:%H:%M:%S}"
 
     @property
     def page_id(self) -> int:
-        """The number of the row in Matomo's table of actions."""
+        """The id of the row in Matomo's table of actions."""
         return self.visit.id * _PAGE_IDS + self.number
 
     @property
     def page_view(self) -> str:
-        """Six hex digits for each page view."""
+        """The page view's id: six hex digits."""
         return f"{(self.visit.id * 7919 + self.action.position * 104729) % 0xFFFFFF:06x}"
 
     def images(self, name: str) -> Row:
-        """The two icons."""
+        """Return the two icon fields."""
         return {"icon": f"{_IMAGES}{name}.png", "iconSVG": f"{_IMAGES}{name}.svg"}
 
 
@@ -195,7 +195,7 @@ def _content(at: _Context) -> Row:
 
 
 def _referrer(visit: Visit) -> Row:
-    """The referrer that a conversion is credited to: absent values are null here, not ''."""
+    """Return the referrer that a conversion is attributed to; absent values are null here, not ''."""
     referrer = visit.referrer
     return {
         "referrerType": CHANNEL_CODES[referrer.type],
@@ -211,7 +211,7 @@ def _goal(at: _Context) -> Row:
         "type": "goal",
         "goalName": goal.name,
         "goalId": goal.id,
-        # A goal that Matomo found by the URL knows its page view; one sent by hand does not.
+        # A goal matched by URL has its page view's fields; one that was tracked manually does not.
         "idpageview": None if by_hand else at.page_view,
         "revenue": php_number(goal.revenue),
         "goalPageId": None if by_hand else at.page_id,
@@ -249,7 +249,7 @@ def _order(at: _Context) -> Row:
         "itemDetails": [_item(item) for item in order.items],
         **at.images(kind),
         "title": "Abandoned Cart" if order.id is None else f"Ordered ({order.id})",
-        # The bracket that opens nowhere is Matomo's.
+        # The unmatched bracket is Matomo's.
         "subtitle": f"{money} revenue - {order.quantity} items: {names})",
     }
 

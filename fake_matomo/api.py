@@ -1,4 +1,4 @@
-"""One API call: who asks, which method, which sites; and calls of calls in `API.getBulkRequest`."""
+"""API calls: permissions, method and sites, and the nested calls of `API.getBulkRequest`."""
 
 from collections.abc import Callable, Mapping
 from datetime import UTC
@@ -24,16 +24,16 @@ from fake_matomo.sites import CUSTOM_DIMENSIONS, Site
 from fake_matomo.store import Traffic
 from fake_matomo.tokens import Tokens, User
 
-# Plugins that a real instance has besides those with reports; their other methods are "not available".
+# Plugins without reports; their unknown methods are "not available".
 _PLUGINS = frozenset({"API", "Live", "SitesManager", "UsersManager"})
 LIVE = frozenset({"Live.getLastVisitsDetails", "Live.getMostRecentVisitsDateTime"})
 
-# Hears of each call inside a bulk request; may give back something to be made of its answer.
+# Is told of each call inside a bulk request; may return a change to make to its answer.
 BulkListener = Callable[[Mapping[str, str]], Mutation | None]
 
 
 class Api:
-    """The API of the instance."""
+    """The instance's API."""
 
     def __init__(self, traffic: Traffic, tokens: Tokens) -> None:
         self.traffic, self.tokens = traffic, tokens
@@ -45,7 +45,7 @@ class Api:
         self.inactive_plugins: set[str] = set()
 
     def call(self, params: Mapping[str, str], user: User, language: Language, listener: BulkListener) -> object:
-        """The decoded answer of a call.
+        """Return the decoded answer to a call.
 
         :raises ApiError: what Matomo answers as an error.
         """
@@ -80,7 +80,7 @@ class Api:
         raise unknown_method(plugin, name)
 
     def _about(self, method: str, name: str, params: Mapping[str, str], user: User) -> object:
-        """The methods that tell of the instance and its sites."""
+        """Answer the methods about the instance and its sites."""
         seen = [site for site in self.traffic.world.sites if user.sees(site.id)]
         if name in ("getMatomoVersion", "getPiwikVersion"):
             if not seen:
@@ -110,7 +110,7 @@ class Api:
         return self.metadata.described(site, self.traffic.today(site), token, with_documentation=documented)
 
     def _metadata(self, site: Site, params: Mapping[str, str]) -> object:
-        """`API.getMetadata`: the entries of one method and its parameters, or the value false."""
+        """Answer `API.getMetadata`: the entries of a method with these parameters, or false."""
         for name in ("apiModule", "apiAction"):
             if not params.get(name):
                 raise missing(name)
@@ -125,7 +125,7 @@ class Api:
         return entries or {"value": False}
 
     def _sites(self, params: Mapping[str, str], user: User) -> tuple[list[Site], bool]:
-        """The sites asked for, and whether as a list."""
+        """Return the requested sites, and whether they were requested as a list."""
         text = params.get("idSite")
         if not text:
             raise missing("idSite")
@@ -144,7 +144,7 @@ class Api:
         return found, len(ids) > 1
 
     def _bulk(self, params: Mapping[str, str], user: User, language: Language, listener: BulkListener) -> object:
-        """`API.getBulkRequest`: outer parameters are defaults of the inner calls, and cut their list."""
+        """Answer `API.getBulkRequest`: outer parameters are defaults of the inner calls and page the list."""
         if not any(name == "urls" or name.startswith("urls[") for name in params):
             raise missing("urls")
         outer = {name: value for name, value in params.items() if not name.startswith("urls")}
@@ -154,7 +154,7 @@ class Api:
                 continue
             inner = outer | dict(parse_qsl(url, keep_blank_values=True))
             if inner.get("method") == "API.getBulkRequest":
-                # Also an inner url that begins with "?": its method stays that of the outer call.
+                # This includes an inner URL that begins with "?": its method stays that of the outer call.
                 continue
             own_token = dict(parse_qsl(url)).get("token_auth")
             answers.append(self._inner(inner, own_token, user, language, listener))
@@ -170,7 +170,7 @@ class Api:
         language: Language,
         listener: BulkListener,
     ) -> object:
-        struck = listener(params)
+        change = listener(params)
         try:
             if own_token:
                 user = self.tokens.user(own_token, in_url=True, now=self.traffic.now().astimezone(UTC))
@@ -178,7 +178,7 @@ class Api:
             answer = self.call(params, user, spoken, listener)
         except ApiError as error:
             answer = {"result": "error", "message": error.message}
-        return struck(answer) if struck else answer
+        return change(answer) if change else answer
 
 
 def _goals(_api: Api, site: Site, _params: Mapping[str, str]) -> object:

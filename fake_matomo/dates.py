@@ -1,4 +1,4 @@
-"""Reads Matomo's `period` and `date`: which days are asked for, and how the answer is keyed."""
+"""Parse Matomo's `period` and `date`: the requested days, and how the answer is keyed."""
 
 import re
 from calendar import monthrange
@@ -14,28 +14,28 @@ _FIRST_WEBSITE = date(1991, 8, 6)
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """One period: its first and last day, and its key in an answer of several."""
+    """A period: its first and last day, and its key in an answer of several periods."""
 
     start: date
     end: date
     key: str
 
     def days(self) -> list[date]:
-        """Its days, in order."""
+        """Return its days, in order."""
         return [self.start + timedelta(days=at) for at in range((self.end - self.start).days + 1)]
 
 
 @dataclass(frozen=True, slots=True)
-class Asked:
-    """What was asked for; `keyed` where the answer is an object of periods."""
+class Periods:
+    """The requested periods; `keyed` if the answer is an object keyed by period."""
 
     period: str
     spans: tuple[Span, ...]
     keyed: bool
 
 
-def parse_asked(period: str, text: str, *, today: date, today_utc: date) -> Asked:
-    """The periods of a request; `today` is the site's day, which ranges that end with a word ignore."""
+def parse_periods(period: str, text: str, *, today: date, today_utc: date) -> Periods:
+    """Parse the periods of a request; `today` is the site's day, which ranges ending in a keyword ignore."""
     if period not in PERIODS:
         raise ApiError(
             f"The period '{period}' is not supported. Try any of the following instead: " + ", ".join(PERIODS)
@@ -48,17 +48,17 @@ def parse_asked(period: str, text: str, *, today: date, today_utc: date) -> Aske
                 "  'lastN', 'previousN', 'YYYY-MM-DD,YYYY-MM-DD'."
             )
         start, end = bounds
-        return Asked(period, (Span(start, end, f"{start},{end}"),), keyed=False)
+        return Periods(period, (Span(start, end, f"{start},{end}"),), keyed=False)
     if bounds is None:
         day = parse_day(text, today)
-        return Asked(period, (span_of(period, day),), keyed=False)
-    return Asked(period, tuple(_spans(period, *bounds)), keyed=True)
+        return Periods(period, (span_of(period, day),), keyed=False)
+    return Periods(period, tuple(_spans(period, *bounds)), keyed=True)
 
 
 def parse_range(text: str, *, today: date, today_utc: date, period: str = "day") -> tuple[date, date] | None:
-    """First and last day of `lastN`, `previousN` or `START,END`; None where the text is one date.
+    """Parse `lastN`, `previousN` or `START,END` into first and last day; None if the text is a single date.
 
-    A reversed range is its end alone (`error_range_reversed`).
+    A reversed range is only its end (`error_range_reversed`).
     """
     if match := re.fullmatch(r"(last|previous)-?(\d+)", text):
         count = max(1, int(match[2])) - 1
@@ -72,7 +72,7 @@ def parse_range(text: str, *, today: date, today_utc: date, period: str = "day")
 
 
 def parse_day(text: str, today: date) -> date:
-    """One date; days that a month has not roll over into the next, as PHP has it."""
+    """Parse a date; a day past the end of its month rolls over into the next month, as in PHP."""
     if text in ("today", "now"):
         return today
     if text in ("yesterday", "yesterdaySameTime"):
@@ -94,7 +94,7 @@ def parse_day(text: str, today: date) -> date:
 
 
 def span_of(period: str, day: date) -> Span:
-    """The period that holds the day."""
+    """Return the period that contains the day."""
     if period == "week":
         monday = day - timedelta(days=day.weekday())
         sunday = monday + timedelta(days=6)

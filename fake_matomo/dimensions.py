@@ -1,4 +1,4 @@
-"""Values of the dimensions that visits and actions have, for the reports that have no model of their own."""
+"""Values of dimensions, read from visits and actions, for the reports that have no model."""
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -24,8 +24,8 @@ _NOT_SET = "(not set)"
 
 
 @dataclass(frozen=True, slots=True)
-class Asking:
-    """What the values depend on besides the visit."""
+class Context:
+    """What the values depend on, besides the visit."""
 
     report: Report
     site: Site
@@ -35,27 +35,27 @@ class Asking:
     flat: bool
 
 
-# A value, the action that has it where it is no visit that does, and the database's value behind it.
-Found = tuple[Value, Action | None, str]
-Reader = Callable[[Visit, Asking], Iterable[Found]]
-OfVisit = Callable[[Visit, Asking], Value | None]
+# A value, the action that has it if the dimension has action scope, and the database value behind it.
+Occurrence = tuple[Value, Action | None, str]
+Reader = Callable[[Visit, Context], Iterable[Occurrence]]
+OfVisit = Callable[[Visit, Context], Value | None]
 
 
-def values_of(visit: Visit, asking: Asking) -> Iterable[Found]:
-    """The values that the visit and its actions have in the report's dimension."""
-    reader = _READERS.get(asking.report.method)
-    return reader(visit, asking) if reader else [(_drawn(visit, asking), None, "")]
+def values_of(visit: Visit, context: Context) -> Iterable[Occurrence]:
+    """Return the values of the report's dimension for a visit and its actions."""
+    reader = _READERS.get(context.report.method)
+    return reader(visit, context) if reader else [(_drawn(visit, context), None, "")]
 
 
-def constant_values(asking: Asking, day: date) -> tuple[Value, ...]:
-    """The values of a report that answers the same rows every day, in its order."""
-    if not asking.report.constant_rows:
+def constant_values(context: Context, day: date) -> tuple[Value, ...]:
+    """Return the values of a report that has the same rows every day, in their order."""
+    if not context.report.constant_rows:
         return ()
-    if asking.report.method == _SERVER_TIME:
-        noon = datetime.combine(day, time(12), zone(asking.site.timezone)).utcoffset()
+    if context.report.method == _SERVER_TIME:
+        noon = datetime.combine(day, time(12), zone(context.site.timezone)).utcoffset()
         hours = int(noon.total_seconds() // 3600) if noon else 0
         return tuple(_server_hour(hour, (hour - hours) % 24) for hour in range(24))
-    return tuple(_recorded(row) for row in asking.report.values)
+    return tuple(_recorded(row) for row in context.report.values)
 
 
 def _recorded(row: Row) -> Value:
@@ -63,12 +63,12 @@ def _recorded(row: Row) -> Value:
     return Value(str(row["label"]), fields)
 
 
-def _drawn(visit: Visit, asking: Asking) -> Value:
-    """One of the recorded values, as often as it was recorded; of three by the dimension's name where none was."""
-    drawn = crc32(f"{asking.seed}/{asking.report.method}/{visit.site_id}/{visit.id}".encode())
-    rows = asking.report.values
+def _drawn(visit: Visit, context: Context) -> Value:
+    """Return a recorded value, weighted by its visits; without recorded values, one of three made-up values."""
+    drawn = crc32(f"{context.seed}/{context.report.method}/{visit.site_id}/{visit.id}".encode())
+    rows = context.report.values
     if not rows:
-        return Value(f"{asking.report.dimension} {drawn % 3 + 1}")
+        return Value(f"{context.report.dimension} {drawn % 3 + 1}")
     left = drawn % max(1, sum(int(str(row["weight"])) for row in rows))
     for row in rows:
         left -= int(str(row["weight"]))
@@ -78,8 +78,8 @@ def _drawn(visit: Visit, asking: Asking) -> Value:
 
 
 def _one(value: OfVisit, source: Callable[[Visit], str] = lambda _: "") -> Reader:
-    def read(visit: Visit, asking: Asking) -> Iterator[Found]:
-        found = value(visit, asking)
+    def read(visit: Visit, context: Context) -> Iterator[Occurrence]:
+        found = value(visit, context)
         if found is not None:
             yield found, None, source(visit)
 
@@ -98,13 +98,13 @@ def _region_name(place: Place, language: Language) -> str:
     return REGIONS.get((place.code, place.region or ""), language.unknown)
 
 
-def _continent(visit: Visit, asking: Asking) -> Value:
-    name = asking.language.continent(visit.visitor.place.continent)
+def _continent(visit: Visit, context: Context) -> Value:
+    name = context.language.continent(visit.visitor.place.continent)
     return Value(name, (("code", name),))
 
 
-def _region(visit: Visit, asking: Asking) -> Value:
-    place, language = visit.visitor.place, asking.language
+def _region(visit: Visit, context: Context) -> Value:
+    place, language = visit.visitor.place, context.language
     if not place.region:
         unknown = {"region": "xx", "country": "xx", "country_name": language.unknown, "region_name": language.unknown}
         return Value(language.unknown, (*unknown.items(), _flag()))
@@ -122,8 +122,8 @@ def _region(visit: Visit, asking: Asking) -> Value:
     )
 
 
-def _city(visit: Visit, asking: Asking) -> Value:
-    place, language = visit.visitor.place, asking.language
+def _city(visit: Visit, context: Context) -> Value:
+    place, language = visit.visitor.place, context.language
     if not place.city:
         unknown = language.unknown
         names = {"city_name": unknown, "city": "xx", "region": "xx", "country": "xx"}
@@ -147,80 +147,80 @@ def _city(visit: Visit, asking: Asking) -> Value:
     )
 
 
-def _language_code(visit: Visit, asking: Asking) -> Value:
+def _language_code(visit: Visit, context: Context) -> Value:
     code = visit.visitor.place.language
     spoken, _, country = code.partition("-")
     if not code:
-        return Value(f"{asking.language.unknown} (xx)", (_segment("languageCode", "xx"),))
-    name = asking.language.spoken(spoken)
+        return Value(f"{context.language.unknown} (xx)", (_segment("languageCode", "xx"),))
+    name = context.language.spoken(spoken)
     if country and country != spoken:
-        return Value(f"{name} - {asking.language.country(country)} ({code})", (_segment("languageCode", code),))
+        return Value(f"{name} - {context.language.country(country)} ({code})", (_segment("languageCode", code),))
     return Value(f"{name} ({spoken})", (_segment("languageCode", spoken),))
 
 
-def _model(visit: Visit, _asking: Asking) -> Value:
+def _model(visit: Visit, _asking: Context) -> Value:
     device = visit.visitor.device
     label = device.model if device.brand == "Unknown" else f"{device.brand} - {device.model}"
     model = device.model.lower() if device.model.startswith("Generic") else device.model
     return Value(label, (("segment", f"deviceBrand=={quote_plus(device.brand)};deviceModel=={quote_plus(model)}"),))
 
 
-def _brand(visit: Visit, _asking: Asking) -> Value:
+def _brand(visit: Visit, _asking: Context) -> Value:
     brand = visit.visitor.device.brand
     return Value(brand, (("logo", f"{ICONS}brand/unk.png"), _segment("deviceBrand", brand)))
 
 
-def _system_version(visit: Visit, _asking: Asking) -> Value:
+def _system_version(visit: Visit, _asking: Context) -> Value:
     device = visit.visitor.device
     segment = f"operatingSystemCode=={device.os_code};operatingSystemVersion=={device.os_version}"
     label = f"{device.os} {device.os_version}".strip()
     return Value(label, (("segment", segment), ("logo", f"{ICONS}os/UNK.png")))
 
 
-def _system_family(visit: Visit, _asking: Asking) -> Value:
+def _system_family(visit: Visit, _asking: Context) -> Value:
     return Value(visit.visitor.device.os, (("logo", f"{ICONS}os/UNK.png"),))
 
 
-def _browser(visit: Visit, _asking: Asking) -> Value:
+def _browser(visit: Visit, _asking: Context) -> Value:
     device = visit.visitor.device
     segment = ("segment", f"browserCode=={device.browser_code}")
     return Value(device.browser, (("logo", f"{ICONS}browsers/UNK.png"), segment))
 
 
-def _browser_version(visit: Visit, _asking: Asking) -> Value:
+def _browser_version(visit: Visit, _asking: Context) -> Value:
     device = visit.visitor.device
     segment = f"browserCode=={device.browser_code};browserVersion=={device.browser_version}"
     label = f"{device.browser} {device.browser_version}".strip()
     return Value(label, (("segment", segment), ("logo", f"{ICONS}browsers/UNK.png")))
 
 
-def _engine(visit: Visit, _asking: Asking) -> Value:
+def _engine(visit: Visit, _asking: Context) -> Value:
     family = visit.visitor.device.family
     return Value(FAMILIES[family], (("segment", f"browserEngine=={family}"),))
 
 
-def _resolution(visit: Visit, _asking: Asking) -> Value:
+def _resolution(visit: Visit, _asking: Context) -> Value:
     return Value(visit.visitor.device.resolution, (_segment("resolution", visit.visitor.device.resolution),))
 
 
-def _configuration(visit: Visit, _asking: Asking) -> Value:
+def _configuration(visit: Visit, _asking: Context) -> Value:
     device = visit.visitor.device
     return Value(f"{device.os} / {device.browser} / {device.resolution}")
 
 
-def _user(visit: Visit, _asking: Asking) -> Value | None:
+def _user(visit: Visit, _asking: Context) -> Value | None:
     visitor = visit.visitor
     if not visitor.user_id:
         return None
     return Value(visitor.user_id, (("idvisitor", visitor.id), _segment("userId", visitor.user_id)))
 
 
-def _keyword(visit: Visit, asking: Asking) -> Value | None:
+def _keyword(visit: Visit, context: Context) -> Value | None:
     referrer = visit.referrer
     if referrer.type != SEARCH:
         return None
     keyword = referrer.keyword or ""
-    if asking.flat:
+    if context.flat:
         label = f"{keyword} - {referrer.name}"
         fields = {
             "url": "https://matomo.org/faq/general/faq_144" if not keyword else str(referrer.url),
@@ -230,15 +230,15 @@ def _keyword(visit: Visit, asking: Asking) -> Value | None:
         }
         return Value(label, tuple(fields.items()))
     segment = ("segment", f"referrerType==search;referrerKeyword=={quote_plus(keyword)}")
-    return Value(keyword or asking.language.keyword_not_defined, (segment, _sub_table(keyword)))
+    return Value(keyword or context.language.keyword_not_defined, (segment, _sub_table(keyword)))
 
 
 def _sub_table(key: str) -> tuple[str, int]:
     return "idsubdatatable", 1 + sum(map(ord, key)) % 97
 
 
-def _local_hour(visit: Visit, _asking: Asking) -> Value:
-    # The visitor's clock; the fake's visitors have theirs on UTC.
+def _local_hour(visit: Visit, _asking: Context) -> Value:
+    # The visitor's local time; the fake's visitors are all in UTC.
     hour = datetime.fromtimestamp(visit.first_at, UTC).hour
     return Value(f"{hour:02}", (("segment", f"visitLocalHour=={hour}"),))
 
@@ -250,26 +250,26 @@ def _server_hour(hour: int, hour_utc: int) -> Value:
     return Value(f"{hour:02}", (("segment", f"visitStartServerHour=={hour_utc}"),))
 
 
-def _site_hour(visit: Visit, asking: Asking) -> Value:
-    hour = datetime.fromtimestamp(visit.first_at, zone(asking.site.timezone)).hour
-    # Its segment is the one of the constant row: an hour on a day of the clock change is in two of UTC.
-    return next(value for value in constant_values(asking, visit.day) if value.label == f"{hour:02}")
+def _site_hour(visit: Visit, context: Context) -> Value:
+    hour = datetime.fromtimestamp(visit.first_at, zone(context.site.timezone)).hour
+    # With the segment of the constant row: when clocks change, an hour spans two hours of UTC.
+    return next(value for value in constant_values(context, visit.day) if value.label == f"{hour:02}")
 
 
-def _weekday(visit: Visit, asking: Asking) -> Value:
-    return constant_values(asking, visit.day)[visit.day.weekday()]
+def _weekday(visit: Visit, context: Context) -> Value:
+    return constant_values(context, visit.day)[visit.day.weekday()]
 
 
-def _plugin(visit: Visit, asking: Asking) -> Value | None:
-    # Browsers that tell nothing of themselves tell nothing of their plugins.
-    return constant_values(asking, visit.day)[0] if visit.visitor.device.type else None
+def _plugin(visit: Visit, context: Context) -> Value | None:
+    # Unknown browsers do not report their plugins.
+    return constant_values(context, visit.day)[0] if visit.visitor.device.type else None
 
 
 _RANGE = re.compile(r"(\d+)(?:\D(\d+))?(\+)?")
 
 
 def bucket(values: Iterable[Value], number: int) -> Value:
-    """The value whose label, such as `1 visit`, `9-14 days`, `2-4 min`, `201+ visits`, holds the number."""
+    """Return the value whose label, such as `1 visit`, `9-14 days`, `2-4 min`, `201+ visits`, contains the number."""
     last = None
     for value in values:
         match = _RANGE.match(value.label)
@@ -286,24 +286,24 @@ def bucket(values: Iterable[Value], number: int) -> Value:
 
 
 def _in_buckets(number: Callable[[Visit], int]) -> OfVisit:
-    return lambda visit, asking: bucket(constant_values(asking, visit.day), number(visit))
+    return lambda visit, context: bucket(constant_values(context, visit.day), number(visit))
 
 
-def _days_since_last(visit: Visit, asking: Asking) -> Value:
-    values = constant_values(asking, visit.day)
+def _days_since_last(visit: Visit, context: Context) -> Value:
+    values = constant_values(context, visit.day)
     return values[0] if visit.visit_count == 1 else bucket(values, visit.since_last // _DAY)
 
 
 def _conversions(number: Callable[[Visit], int]) -> Reader:
-    def read(visit: Visit, asking: Asking) -> Iterator[Found]:
-        for action in conversions_of(visit, asking.goal):
-            yield bucket(constant_values(asking, visit.day), number(visit)), action, ""
+    def read(visit: Visit, context: Context) -> Iterator[Occurrence]:
+        for action in conversions_of(visit, context.goal):
+            yield bucket(constant_values(context, visit.day), number(visit)), action, ""
 
     return read
 
 
 def _searches(value: Callable[[Search], Value | None]) -> Reader:
-    def read(visit: Visit, _asking: Asking) -> Iterator[Found]:
+    def read(visit: Visit, _asking: Context) -> Iterator[Occurrence]:
         for action in visit.actions:
             found = value(action.detail) if isinstance(action.detail, Search) else None
             if found is not None:
@@ -326,14 +326,14 @@ def _search_category(search: Search) -> Value | None:
 
 
 def _links(kind: str, column: str, segment: str) -> Reader:
-    def read(visit: Visit, asking: Asking) -> Iterator[Found]:
+    def read(visit: Visit, context: Context) -> Iterator[Occurrence]:
         for action in visit.actions:
             if action.kind != kind or not action.url:
                 continue
             address = action.url.partition("://")[2]
             host = address.partition("/")[0]
             value = Value(host, (_sub_table(host),))
-            if asking.flat:
+            if context.flat:
                 encoded = quote(quote(action.url, safe=""), safe="")
                 fields = (("url", action.url), (column, address), ("segment", f"{segment}=={encoded}"))
                 value = Value(unquote(address), fields)
@@ -343,7 +343,7 @@ def _links(kind: str, column: str, segment: str) -> Reader:
 
 
 def _contents(field: str) -> Reader:
-    def read(visit: Visit, _asking: Asking) -> Iterator[Found]:
+    def read(visit: Visit, _asking: Context) -> Iterator[Occurrence]:
         for action in visit.actions:
             if isinstance(action.detail, Content):
                 text = str(getattr(action.detail, field))
@@ -352,23 +352,23 @@ def _contents(field: str) -> Reader:
     return read
 
 
-def _custom_dimension(visit: Visit, asking: Asking) -> Iterator[Found]:
-    if asking.report.parameters.get("idDimension") == "1":
+def _custom_dimension(visit: Visit, context: Context) -> Iterator[Occurrence]:
+    if context.report.parameters.get("idDimension") == "1":
         plan = visit.visitor.plan
         if plan:
             yield Value(plan, (_segment("dimension1", plan),)), None, plan
         return
-    authors = [author_of(action, number, asking.site) for number, action in enumerate(visit.actions)]
+    authors = [author_of(action, number, context.site) for number, action in enumerate(visit.actions)]
     if not any(authors):
         return
     for action, author in zip(visit.actions, authors, strict=True):
         if action.kind == "action":
-            yield _author(author or _NOT_SET, action, asking), action, author or _NOT_SET
+            yield _author(author or _NOT_SET, action, context), action, author or _NOT_SET
 
 
-def _author(author: str, action: Action, asking: Asking) -> Value:
+def _author(author: str, action: Action, context: Context) -> Value:
     segment = _segment("dimension2", author)
-    if not asking.flat:
+    if not context.flat:
         return Value(author, (segment, _sub_table(author)))
     address = action.page.url.partition("://")[2]
     label = f"{author} - {unquote(address)}"

@@ -1,8 +1,8 @@
-"""Errors as Matomo words them, and the HTML page that it wraps some of them in."""
+"""Matomo's error messages, and the HTML page that some of them are wrapped in."""
 
 
 class ApiError(Exception):
-    """An error of one API call: HTTP status and Matomo's message."""
+    """The error of an API call: HTTP status and Matomo's message."""
 
     def __init__(self, message: str, status: int = 200) -> None:
         super().__init__(message)
@@ -11,7 +11,7 @@ class ApiError(Exception):
 
 
 class RefusedToken(ApiError):
-    """A token that is bad, expired, or sent in the wrong place."""
+    """The token is invalid, expired, or was sent in the wrong place."""
 
     def __init__(self, *, in_url: bool) -> None:
         where = "invalid, expired or is required to be sent as a POST parameter"
@@ -20,46 +20,46 @@ class RefusedToken(ApiError):
 
 
 class TooManyFailedLogins(ApiError):
-    """The address sent too many bad tokens."""
+    """The address sent too many invalid tokens."""
 
     def __init__(self) -> None:
         super().__init__("Too many failed logins. Please wait and try logging in again later.", 500)
 
 
 def missing(name: str) -> ApiError:
-    """A parameter that the method needs is not there."""
+    """Return the error for a missing required parameter."""
     return ApiError(f"Please specify a value for '{name}'.")
 
 
 def no_view_access(site: object) -> ApiError:
-    """The user may not see the site."""
+    """Return the error for a site that the user has no access to."""
     return ApiError(f"You can't access this resource as it requires 'view' access for the website id = {site}.", 401)
 
 
 def no_view_access_at_all() -> ApiError:
-    """The user may see no site at all."""
+    """Return the error for a user without access to any site."""
     return ApiError("You can't access this resource as it requires view access for at least one website.", 401)
 
 
 def superuser_only() -> ApiError:
-    """The method is for super users."""
+    """Return the error for a method that requires a super user."""
     return ApiError("You can't access this resource as it requires a 'superuser' access.", 401)
 
 
 def unknown_site(site: object) -> ApiError:
-    """A super user asks for a site that does not exist."""
+    """Return the error for a super user's request for a site that does not exist."""
     return ApiError(f"An unexpected website was found in the request: website id was set to '{site}' .")
 
 
 def plugin_not_enabled(plugin: str) -> ApiError:
-    """There is no such plugin, or it is switched off."""
+    """Return the error for a plugin that does not exist or is deactivated."""
     return ApiError(
         f"The plugin {plugin} is not enabled. You can activate the plugin on Settings > Plugins page in Matomo."
     )
 
 
 def unknown_method(plugin: str, method: str) -> ApiError:
-    """The plugin has no such method."""
+    """Return the error for an unknown method of a known plugin."""
     return ApiError(
         f"The method '{method}' does not exist or is not available in the module '\\Piwik\\Plugins\\{plugin}\\API'.",
         400,
@@ -67,17 +67,17 @@ def unknown_method(plugin: str, method: str) -> ApiError:
 
 
 def several_dates_refused(method: str) -> ApiError:
-    """The method knows no ranges of days, and has a sentence of its own for it."""
+    """Return the error of `VisitTime.getByDayOfWeek` for a range of days."""
     return ApiError(f"{method} does not support multiple dates.")
 
 
 def no_custom_dimension(number: str, site: int, *, known: bool) -> ApiError:
-    """The site has no such custom dimension, or it is switched off."""
+    """Return the error for a custom dimension that does not exist or is not active."""
     return ApiError(f"Dimension {number} for website {site} {'is not active' if known else 'does not exist'}.")
 
 
 def several_refused(method: str) -> ApiError:
-    """The method knows no ranges of days and no lists of sites."""
+    """Return the error for a method that supports neither ranges of days nor several sites."""
     return ApiError(f"{method} with multiple sites or dates is not supported (yet).")
 
 
@@ -104,7 +104,7 @@ _PAGE = """<!DOCTYPE html>
 
 	<div class="content"><h2>{message}</h2><p><a href="javascript:window.history.back();">Go Back</a> | <a href="index.php">Go to Matomo</a></p>  <ul>
                             <li><a rel="noreferrer noopener" target="_blank" href="https://matomo.org">Matomo.org homepage</a></li>
-                            <li><a rel="noreferrer noopener" target="_blank" href="https://matomo.org/faq/">Frequently Asked Questions</a></li>
+                            <li><a rel="noreferrer noopener" target="_blank" href="https://matomo.org/faq/">Frequently Periods Questions</a></li>
                             <li><a rel="noreferrer noopener" target="_blank" href="https://matomo.org/docs/">User Guides</a></li>
                             <li><a rel="noreferrer noopener" target="_blank" href="https://forum.matomo.org/">Matomo Forums</a></li>
                             <li><a rel="noreferrer noopener" target="_blank" href="https://matomo.org/support/">Professional Support for Matomo</a></li>
@@ -158,5 +158,5 @@ MAINTENANCE_PAGE = """<!DOCTYPE html>
 
 
 def error_page(message: str) -> str:
-    """Matomo's HTML page around an error message."""
+    """Return Matomo's HTML error page with that message."""
     return _PAGE.replace("{message}", message)

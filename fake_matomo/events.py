@@ -11,7 +11,7 @@ from fake_matomo.visits import Person, Visit
 
 Key = tuple[str, ...]
 
-# The two parts of an event that each report is by: the second one is that of its sub tables.
+# The part of an event that a report groups by, and the part that its subtables group by.
 _PARTS = {
     "Events.getCategory": ("category", "action"),
     "Events.getAction": ("action", "name"),
@@ -22,7 +22,7 @@ _UNNAMED = "Event Name not defined"
 
 
 class EventTally:
-    """The events of one value of the report's part, or of one value of both parts."""
+    """The events with the same value of one or of both parts."""
 
     __slots__ = ("events", "key", "named", "parts", "sources", "total", "values", "visitors", "visits")
 
@@ -36,19 +36,19 @@ class EventTally:
         self.sources: set[Key] = set()
 
     def add(self, visit: Visit, event: Event) -> None:
-        """Counts one event."""
+        """Count an event."""
         self.events += 1
         self.visits.add(visit.id)
         self.visitors.add((visit.day, visit.visitor.id))
         self.named = self.named or event.name is not None
         # The archive groups by category, action and name: a row of one such group keeps the strings of
-        # the database, one of several was added up and holds ints.
+        # the database, a row of several was summed and has ints.
         self.sources.add((event.category, event.action, event.name or ""))
         if event.value is not None:
             self.values.append(event.value)
 
     def row(self, *, flat: bool, number: int, several_days: bool) -> Row:
-        """The row as Matomo writes it."""
+        """Return the row as Matomo formats it."""
         text = len(self.sources) == 1 and not several_days
         visits, events, valued = len(self.visits), self.events, len(self.values)
         total = sum(self.values)
@@ -73,13 +73,13 @@ class EventTally:
         if self.key[0] != _UNNAMED:
             row["segment"] = f"event{self.parts[0].title()}=={quote_plus(escape(self.key[0]))}"
         if self.named or "name" not in self.parts[1:]:
-            # An action without names has no sub table.
+            # An action without names has no subtable.
             row["idsubdatatable"] = number
         return row
 
 
 def event_rows(method: str, visits: Iterable[Visit], *, flat: bool, several_days: bool) -> list[Row]:
-    """The rows of the report, unsorted."""
+    """Return the rows of the report, unsorted."""
     parts = _PARTS[method]
     tallies: dict[Key, EventTally] = {}
     for visit in visits:

@@ -1,4 +1,4 @@
-"""Misbehaviour on demand: what is to go wrong, with which calls, and how often."""
+"""Faults on demand: what goes wrong, with which calls, and how often."""
 
 import json
 import re
@@ -9,7 +9,7 @@ from threading import Lock
 
 from fake_matomo.errors import MAINTENANCE_PAGE
 
-# Puts something else in the place of the decoded answer.
+# Changes the decoded answer.
 Mutation = Callable[[object], object]
 
 JSON = "application/json; charset=utf-8"
@@ -22,18 +22,18 @@ NOTICE = (
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """One thing that goes wrong.
+    """A fault, and the calls that it applies to.
 
-    The first group says with which calls: all its conditions must hold. `method` is a name or a regular
-    expression for all of it, `day` lies in the days asked for, `in_bulk` is True for calls inside a bulk
-    request, False for calls by themselves; the first `after` matching calls go well, then `times` go wrong.
+    The first group of fields selects the calls; all conditions must hold. `method` is a name or a regular
+    expression for the full name, `day` is one of the requested days, `in_bulk` is True for calls inside a bulk
+    request, False for calls on their own; the first `after` matching calls succeed, the next `times` fail.
 
-    The second group says what happens. `status` and `body` replace the answer, `message` is an error that
-    Matomo words, as JSON or as its HTML page depending on where the parameters stand. `delay` in seconds
-    alone only makes it late. `cut` sends that many bytes less than announced and hangs up, `reset` hangs up
-    without a word, `notice` puts PHP's text before the JSON, `mutate` changes the decoded answer, `to_https`
-    redirects as `force_ssl` does. Inside a bulk request JSON, messages and mutations become the call's entry;
-    everything else spoils the answer to the whole request.
+    The second group is the effect. `status` and `body` replace the answer, `message` is a Matomo error, as JSON
+    or as its HTML page, depending on where the parameters were sent. `delay` in seconds, without the others, only
+    delays the answer. `cut` sends that many bytes less than announced and closes the connection, `reset` resets
+    it, `notice` puts a PHP notice before the JSON, `mutate` changes the decoded answer, `to_https` redirects as
+    `force_ssl` does. Inside a bulk request, JSON, messages and mutations affect only the call's entry, everything
+    else the whole response.
     """
 
     method: str | None = None
@@ -57,18 +57,18 @@ class Fault:
 
     @property
     def whole(self) -> bool:
-        """Whether it spoils the HTTP answer as a whole, also when a call inside a bulk request meets it."""
+        """Whether it affects the whole HTTP response, even if it matched a call inside a bulk request."""
         page = self.body is not None and self.content_type != JSON
         bare = self.status is not None and self.body is None and self.message is None
         return self.reset or self.cut > 0 or self.notice or self.to_https or page or bare
 
     @property
     def replaces(self) -> bool:
-        """Whether something else comes in the place of the answer."""
+        """Whether it replaces the answer."""
         return self.reset or self.status is not None or self.body is not None or self.message is not None
 
     def entry(self, answer: object) -> object:
-        """What becomes of an entry of a bulk answer."""
+        """Return the faulty form of an entry of a bulk answer."""
         if self.message is not None:
             return {"result": "error", "message": self.message}
         if self.body is not None and not self.whole:
@@ -76,7 +76,7 @@ class Fault:
         return self.mutate(answer) if self.mutate else answer
 
     def matches(self, method: str, sites: frozenset[int], days: tuple[date, date] | None, *, in_bulk: bool) -> bool:
-        """Whether the fault concerns such a call; how often is for `Faults` to know."""
+        """Whether the fault applies to such a call, however often it was applied already."""
         if self.method is not None and not re.fullmatch(self.method, method):
             return False
         if self.site is not None and self.site not in sites:
@@ -87,26 +87,26 @@ class Fault:
 
 
 class Faults:
-    """The faults in force; safe to use from several threads."""
+    """The active faults. Thread-safe."""
 
     def __init__(self) -> None:
         self._lock = Lock()
         self._faults: list[tuple[Fault, list[int]]] = []
 
     def add(self, fault: Fault) -> None:
-        """From now on this goes wrong; of several that match the one added first does."""
+        """Activate a fault; if several match a call, the one added first applies."""
         with self._lock:
             self._faults.append((fault, [0]))
 
     def clear(self) -> None:
-        """Nothing goes wrong any more."""
+        """Deactivate all faults."""
         with self._lock:
             self._faults.clear()
 
-    def strike(
+    def take(
         self, method: str, sites: frozenset[int], days: tuple[date, date] | None, *, in_bulk: bool
     ) -> Fault | None:
-        """The fault that hits this call; each matching call counts towards `after` and `times`."""
+        """Return the fault that applies to this call; each matching call counts towards `after` and `times`."""
         with self._lock:
             for fault, met in self._faults:
                 if not fault.matches(method, sites, days, in_bulk=in_bulk):
@@ -123,7 +123,7 @@ def maintenance(when: Fault | None = None) -> Fault:
 
 
 def upgrade_required(when: Fault | None = None) -> Fault:
-    """Code newer than the database (down_upgrade_required_post)."""
+    """The database needs an upgrade (down_upgrade_required_post)."""
     return _error(
         when,
         503,
@@ -132,12 +132,12 @@ def upgrade_required(when: Fault | None = None) -> Fault:
 
 
 def out_of_memory(when: Fault | None = None) -> Fault:
-    """PHP's memory limit (down_php_out_of_memory_post)."""
+    """PHP ran out of memory (down_php_out_of_memory_post)."""
     return _error(when, 500, "Allowed memory size of 20971520 bytes exhausted (tried to allocate 2097152 bytes)")
 
 
 def database_down(when: Fault | None = None) -> Fault:
-    """The database does not answer (down_database_unreachable_*): JSON or HTML."""
+    """The database is unreachable (down_database_unreachable_*): JSON or HTML."""
     return replace(when or Fault(), status=500, message="SQLSTATE[HY000] [2002] Connection refused")
 
 
@@ -151,19 +151,19 @@ def too_many_failed_logins(when: Fault | None = None) -> Fault:
 
 
 def force_ssl(when: Fault | None = None) -> Fault:
-    """`force_ssl=1` and asked by http (redirect_force_ssl_post)."""
+    """`force_ssl=1`, requested over HTTP (redirect_force_ssl_post)."""
     return replace(when or Fault(), status=302, body="", content_type="text/html; charset=UTF-8", to_https=True)
 
 
 def rate_limited(when: Fault | None = None, *, retry_after: str | None = None) -> Fault:
-    """Too many requests, as Matomo Cloud answers them; `Retry-After` is not promised."""
+    """Too many requests, as on Matomo Cloud; `Retry-After` is not guaranteed."""
     page = "<html>\n<head><title>429 Too Many Requests</title></head>\n<body>\n</body>\n</html>\n"
     headers = {} if retry_after is None else {"Retry-After": retry_after}
     return replace(when or Fault(), status=429, body=page, content_type="text/html", headers=headers)
 
 
 def html_page(when: Fault | None = None) -> Fault:
-    """A proxy's page in place of the JSON, with status 200."""
+    """An HTML page of a proxy instead of JSON, with status 200."""
     page = "<!DOCTYPE html>\n<html><head><title>Please log in</title></head><body></body></html>\n"
     return replace(when or Fault(), status=200, body=page, content_type="text/html")
 

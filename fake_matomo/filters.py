@@ -1,4 +1,4 @@
-"""What every report goes through before it is answered: order, paging, columns, number formats."""
+"""The filters applied to every report: order, paging, columns, number formats."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -9,10 +9,10 @@ from fake_matomo.language import Language
 from fake_matomo.php import clock_seconds, pretty_money, pretty_seconds
 from fake_matomo.tallies import Row
 
-# API_datatable_default_limit: the rows of a call that says nothing.
+# API_datatable_default_limit: the limit of a request without one.
 DEFAULT_LIMIT = 100
 
-# Fields that are not columns: `showColumns` and `hideColumns` do not touch them.
+# Metadata, not columns: `showColumns` and `hideColumns` do not apply.
 METADATA = frozenset(
     {
         "Actions_ClickedUrl",
@@ -51,7 +51,7 @@ METADATA = frozenset(
 
 @dataclass(frozen=True, slots=True)
 class Filters:
-    """The parameters that shape an answer."""
+    """The parameters that filter and format an answer."""
 
     flat: bool
     limit: int
@@ -68,7 +68,7 @@ class Filters:
 
     @classmethod
     def parse(cls, params: Mapping[str, str], default_limit: int = DEFAULT_LIMIT) -> Self:
-        """Reads them; a limit that is no number is no limit given, any negative one is no limit."""
+        """Parse them; a limit that is not a number counts as not given, any negative one as no limit."""
         return cls(
             flat=params.get("flat") == "1",
             limit=parse_limit(params.get("filter_limit"), default_limit),
@@ -86,12 +86,12 @@ class Filters:
 
 
 def names(text: str | None) -> frozenset[str]:
-    """Names between commas."""
+    """Split a comma-separated list of names."""
     return frozenset(part for part in (text or "").split(",") if part)
 
 
 def parse_int(text: str | None, otherwise: int) -> int:
-    """The number, or something else where it is none."""
+    """Parse an integer, with a fallback."""
     try:
         return int(text or "")
     except ValueError:
@@ -99,22 +99,22 @@ def parse_int(text: str | None, otherwise: int) -> int:
 
 
 def parse_limit(text: str | None, default: int = DEFAULT_LIMIT) -> int:
-    """The limit; -1 is all rows."""
+    """Parse a limit; -1 is all rows."""
     return max(-1, parse_int(text, default))
 
 
 def paged(items: list[Row], limit: int, offset: int) -> list[Row]:
-    """The page of the list."""
+    """Return one page of the list."""
     return items[offset:] if limit < 0 else items[offset : offset + limit]
 
 
 @dataclass(frozen=True, slots=True)
 class Style:
-    """What of a report decides on the look of its rows.
+    """How the rows of a report are sorted, cut and formatted.
 
-    `sort_column` is what rows are sorted by unless asked otherwise, None leaves them in their order. `metadata`
-    are the fields that are no columns. `percents` are columns that are ratios, `money` and
-    `all_money` those that are amounts in the `currency`, written as such with `format_metrics` 1 and all, or all alone.
+    `sort_column` is the default sort column; None keeps the rows in their order. `metadata` are the fields that are
+    not columns. `percents` are the columns that are ratios, `money` and `all_money` those that are amounts in
+    `currency`: the former are formatted with `format_metrics` 1 and all, the latter with all only.
     """
 
     sort_column: str | None = "nb_visits"
@@ -129,7 +129,7 @@ PLAIN = Style()
 
 
 def sorted_rows(rows: list[Row], filters: Filters, usual: str | None = "nb_visits") -> list[Row]:
-    """Most visits first, or as asked; equal ones by label."""
+    """Sort rows by the given or the report's usual column, highest first; ties by label."""
     column = filters.sort_column or usual
     if column is None:
         return rows
@@ -139,12 +139,12 @@ def sorted_rows(rows: list[Row], filters: Filters, usual: str | None = "nb_visit
     return sorted(by_label, key=lambda row: _number(row.get(column)), reverse=not filters.ascending)
 
 
-def shaped(
+def finish_rows(
     rows: list[Row], others: Row | None, filters: Filters, language: Language, style: Style = PLAIN
 ) -> list[Row]:
-    """Rows of a table, sorted, paged and cut to the columns asked for; "Others" stays last."""
+    """Sort and page rows and keep the requested columns; "Others" stays last."""
     if filters.pattern:
-        # Matomo patterns are PCRE without regard to case; a broken one matches nothing.
+        # Matomo's patterns are case-insensitive PCRE; an invalid one matches nothing.
         try:
             match: Callable[[str], object] = re.compile(filters.pattern, re.IGNORECASE).search
         except re.error:
@@ -161,7 +161,7 @@ def shaped(
 
 
 def columns(row: Row, filters: Filters, style: Style = PLAIN) -> Row:
-    """The row without the columns that were not asked for."""
+    """Keep the requested columns of a row, and its metadata."""
     show, hide = filters.show, filters.hide
     if show:
         row = {key: value for key, value in row.items() if key in show or key == "label" or key in style.metadata}
@@ -173,7 +173,7 @@ def columns(row: Row, filters: Filters, style: Style = PLAIN) -> Row:
 
 
 def formatted(row: Row, filters: Filters, language: Language, style: Style = PLAIN) -> Row:
-    """The row with rates as percentages, unless raw numbers were asked for."""
+    """Format ratios as percentages, unless raw numbers were requested."""
     asked = filters.format_metrics
     if asked == "0":
         return row
@@ -191,7 +191,7 @@ def formatted(row: Row, filters: Filters, language: Language, style: Style = PLA
 
 
 def _digits(percentage: str) -> int:
-    """The digits behind the point that Matomo gives a percentage."""
+    """Return the number of decimals of a percentage."""
     if percentage.startswith("conversion_rate"):
         return 2
     return 1 if percentage.endswith("_evolution") else 0
@@ -226,6 +226,6 @@ def _number(value: object) -> float:
 
 
 def one_column(filters: Filters, row: Iterable[str]) -> str | None:
-    """The name of the column that a one-row report collapses to, where just one was asked for."""
+    """Return the column that a one-row report collapses to, if exactly one was requested."""
     asked = filters.show & set(row)
     return next(iter(asked)) if len(asked) == 1 else None

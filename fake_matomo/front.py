@@ -1,4 +1,4 @@
-"""From a request to its answer: faults, tokens, output formats, and a note of every call."""
+"""The request handler: faults, tokens, output formats, and a record of every call."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ _FORMATS = ("console", "csv", "html", "json", "original", "rss", "tsv", "xml")
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One call that was asked, by itself or inside a bulk request; never with its token."""
+    """A recorded call, on its own or inside a bulk request; without its token."""
 
     method: str
     params: Mapping[str, str]
@@ -32,7 +32,7 @@ class Call:
 
 
 class Front:
-    """Answers requests, one after the other where they touch the traffic."""
+    """Handles requests. Thread-safe."""
 
     def __init__(self, api: Api, tokens: Tokens, *, mount: str) -> None:
         self.api, self.tokens, self.mount = api, tokens, mount
@@ -43,7 +43,7 @@ class Front:
         self.http_requests = 0
 
     def serve(self, request: Request) -> Answer | None:
-        """The answer to a request; None is to hang up."""
+        """Handle a request; None means to close the connection."""
         with self.lock:
             self.http_requests += 1
             number = self.http_requests
@@ -52,18 +52,18 @@ class Front:
         params = request.params
         method = params.get("method", "")
         self.note(request, params, number, in_bulk=False)
-        fault = self.strike(method, params, in_bulk=False)
+        fault = self.take(method, params, in_bulk=False)
         if fault is None:
-            return self._right(request, params, number)
+            return self._answer(request, params, number)
         self.stopping.wait(fault.delay)
         if fault.replaces:
-            return self._wrong(fault, request)
-        return self._spoilt(self._right(request, params, number, fault.mutate), fault)
+            return self._replacement(fault, request)
+        return self._damaged(self._answer(request, params, number, fault.mutate), fault)
 
-    def _right(
+    def _answer(
         self, request: Request, params: dict[str, str], number: int, mutate: Mutation | None = None
     ) -> Answer | None:
-        """The answer of a Matomo with which nothing is wrong but what goes on inside a bulk request."""
+        """Answer a request that no fault replaces; calls inside a bulk request may have faults of their own."""
         if request.http_method not in ("GET", "POST"):
             return html_answer(200, "<!DOCTYPE html>\n<html><head><title>Sign in - Matomo</title></head></html>\n")
         in_url = bool(request.query.get("token_auth"))
@@ -83,17 +83,17 @@ class Front:
             value = self.api.call(params, user, language, bulk.listen)
         except ApiError as error:
             return _error(error, wanted)
-        except _Spoilt as spoilt:
-            return self._wrong(spoilt.fault, request)
+        except _WholeResponse as tampered:
+            return self._replacement(tampered.fault, request)
         if wanted != "json":
-            return Answer(501, "text/plain; charset=utf-8", b"The sample Matomo answers in JSON only.\n")
+            return Answer(501, "text/plain; charset=utf-8", b"The fake Matomo answers in JSON only.\n")
         answer: Answer | None = json_answer(200, mutate(value) if mutate else value)
-        for fault in bulk.spoils:
-            answer = self._spoilt(answer, fault)
+        for fault in bulk.damages:
+            answer = self._damaged(answer, fault)
         return answer
 
     def _early(self, error: ApiError, request: Request) -> Answer:
-        """Errors that come before Matomo knows that the API is asked."""
+        """Answer errors that occur before Matomo knows that this is an API call."""
         get = request.http_method == "GET"
         if request.api_in_url or (get and request.query.get("module") == "API"):
             return json_answer(error.status, {"result": "error", "message": error.message})
@@ -110,8 +110,8 @@ class Front:
         place = f"index.php?module=CoreHome&action=index&idSite={site}&period=day&date=yesterday"
         return Answer(302, "text/html; charset=UTF-8", b"", {"Location": place})
 
-    def _wrong(self, fault: Fault, request: Request) -> Answer | None:
-        """What a fault puts in the place of the answer."""
+    def _replacement(self, fault: Fault, request: Request) -> Answer | None:
+        """Return what a fault puts in place of the answer."""
         if fault.reset:
             return None
         status = fault.status if fault.status is not None else 200
@@ -122,19 +122,19 @@ class Front:
         if fault.to_https:
             place = f"https://{request.headers.get('Host', 'localhost')}{request.target}"
             answer = replace(answer, headers={"Location": place})
-        return self._spoilt(answer, fault)
+        return self._damaged(answer, fault)
 
-    def _spoilt(self, answer: Answer | None, fault: Fault) -> Answer | None:
-        """The answer with what a fault does to its bytes."""
+    def _damaged(self, answer: Answer | None, fault: Fault) -> Answer | None:
+        """Return the answer with a fault applied to its bytes and headers."""
         if answer is None:
             return None
         body = NOTICE.encode() + answer.body if fault.notice else answer.body
         return replace(answer, body=body, cut=fault.cut, headers={**answer.headers, **fault.headers})
 
-    def strike(self, method: str, params: Mapping[str, str], *, in_bulk: bool) -> Fault | None:
-        """The fault that hits a call."""
+    def take(self, method: str, params: Mapping[str, str], *, in_bulk: bool) -> Fault | None:
+        """Return the fault that applies to a call."""
         ids = frozenset(int(part) for part in params.get("idSite", "").split(",") if part.isdigit())
-        return self.faults.strike(method, ids, self._days(params), in_bulk=in_bulk)
+        return self.faults.take(method, ids, self._days(params), in_bulk=in_bulk)
 
     def _days(self, params: Mapping[str, str]) -> tuple[date, date] | None:
         today = self.api.traffic.now().date()
@@ -149,7 +149,7 @@ class Front:
         return span.start, span.end
 
     def note(self, request: Request, params: dict[str, str], number: int, *, in_bulk: bool) -> None:
-        """Remembers a call."""
+        """Record a call."""
         call = Call(
             method=params.get("method", ""),
             params={name: value for name, value in params.items() if name != "token_auth"},
@@ -165,8 +165,8 @@ class Front:
             self.calls.append(call)
 
 
-class _Spoilt(Exception):
-    """A call inside a bulk request met a fault that takes the place of the whole answer."""
+class _WholeResponse(Exception):
+    """A fault of a call inside a bulk request replaces the whole response."""
 
     def __init__(self, fault: Fault) -> None:
         super().__init__()
@@ -174,29 +174,29 @@ class _Spoilt(Exception):
 
 
 class _Bulk:
-    """Listens to the calls inside one bulk request."""
+    """Records the calls inside a bulk request and applies faults to them."""
 
     def __init__(self, front: Front, request: Request, number: int) -> None:
         self.front, self.request, self.number = front, request, number
-        # Faults that spoil the bytes of the answer to the bulk request.
-        self.spoils: list[Fault] = []
+        # Faults applied to the whole response to the bulk request.
+        self.damages: list[Fault] = []
 
     def listen(self, params: Mapping[str, str]) -> Mutation | None:
-        """Notes the call; gives back what a fault makes of its entry."""
+        """Record the call; return the change that a fault makes to its entry."""
         self.front.note(self.request, dict(params), self.number, in_bulk=True)
-        fault = self.front.strike(params.get("method", ""), params, in_bulk=True)
+        fault = self.front.take(params.get("method", ""), params, in_bulk=True)
         if fault is None:
             return None
         self.front.stopping.wait(fault.delay)
         if fault.whole and fault.replaces:
-            raise _Spoilt(fault)
+            raise _WholeResponse(fault)
         if fault.whole:
-            self.spoils.append(fault)
+            self.damages.append(fault)
         return fault.entry
 
 
 def _error(error: ApiError, wanted: str) -> Answer:
-    """An error of a call by itself: escaped for HTML, which inside a bulk request it is not."""
+    """Return the error of a call on its own: HTML-escaped, unlike inside a bulk request."""
     if wanted != "json":
         return xml_error(error.status, error.message)
     message = error.message.replace("&", "&amp;").replace("<", "&lt;").replace(">", "&gt;")

@@ -1,13 +1,13 @@
-"""Answers the reports that have no model of their own from what their metadata says of them."""
+"""Reports that have no model, answered from their metadata."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
 
-from fake_matomo.dimensions import Asking, constant_values, values_of
+from fake_matomo.dimensions import Context, constant_values, values_of
 from fake_matomo.errors import missing, no_custom_dimension
 from fake_matomo.events import EVENTS, event_rows
-from fake_matomo.filters import METADATA, Filters, Style, shaped
+from fake_matomo.filters import METADATA, Filters, Style, finish_rows
 from fake_matomo.groups import Group, Value
 from fake_matomo.items import ITEMS, item_rows
 from fake_matomo.language import Language
@@ -22,7 +22,7 @@ _CUSTOM_DIMENSION = "CustomDimensions.getCustomDimension"
 
 @dataclass(frozen=True, slots=True)
 class Generic:
-    """A report as one request asks for it, of one site."""
+    """A request for a report of a site."""
 
     report: Report
     site: Site
@@ -33,7 +33,7 @@ class Generic:
 
     @property
     def style(self) -> Style:
-        """How the rows look."""
+        """How rows are sorted, cut and formatted."""
         report = self.report
         names = {field.name for field in (*report.fields, *report.flat_fields)} | report.metrics.keys()
         kinds = report.metrics
@@ -50,12 +50,12 @@ class Generic:
 
     @property
     def flat_column(self) -> str:
-        """The column that `flat=1` adds: module and dimension, where no recording names another."""
+        """The column that `flat=1` adds, named after module and dimension where no recording shows another name."""
         words = (self.report.dimension or "").title()
         return f"{self.report.metadata['module']}_{''.join(filter(str.isalnum, words))}"
 
     def table(self, visits: Sequence[Visit], day: date, *, several_days: bool) -> list[Row]:
-        """The rows of a period, as they are answered."""
+        """Return the rows of a period, filtered and formatted."""
         if not visits:
             return []
         method, flat = self.report.method, self.filters.flat
@@ -68,7 +68,7 @@ class Generic:
             rows, others = self._pages(visits, several_days=several_days)
         else:
             rows, others = self._groups(visits, day, several_days=several_days)
-        return shaped(rows, others, self.filters, self.language, self.style)
+        return finish_rows(rows, others, self.filters, self.language, self.style)
 
     def _pages(self, visits: Sequence[Visit], *, several_days: bool) -> tuple[list[Row], Row | None]:
         filters = self.filters
@@ -86,10 +86,10 @@ class Generic:
     def _groups(self, visits: Sequence[Visit], day: date, *, several_days: bool) -> tuple[list[Row], Row | None]:
         report, filters = self.report, self.filters
         flat_recorded = filters.flat and bool(report.flat_fields)
-        asking = Asking(report, self.site, self.language, self.goal, self.seed, flat_recorded)
-        groups = {value.label: Group(value) for value in constant_values(asking, day)}
+        context = Context(report, self.site, self.language, self.goal, self.seed, flat_recorded)
+        groups = {value.label: Group(value) for value in constant_values(context, day)}
         for visit in visits:
-            for value, action, source in values_of(visit, asking):
+            for value, action, source in values_of(visit, context):
                 groups.setdefault(value.label, Group(value)).add(visit, action, source)
         fields = report.flat_fields if flat_recorded else report.fields
 
@@ -118,9 +118,9 @@ def _is_percentage(name: str, kinds: Mapping[str, str]) -> bool:
 
 
 def check_dimension(report: Report, site: Site, number: str | None) -> None:
-    """Refuses a report of a custom dimension that the site has not, as Matomo words it.
+    """Refuse a report of a custom dimension that the site does not have.
 
-    :raises ApiError: there is no number, no such dimension, or it is not active.
+    :raises ApiError: no id was given, or the dimension does not exist or is not active.
     """
     if report.method != _CUSTOM_DIMENSION:
         return

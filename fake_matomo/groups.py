@@ -1,4 +1,4 @@
-"""The rows of a report without a model of its own: visits and actions grouped by a value, and metrics by name."""
+"""Rows of reports that have no model: visits and actions grouped by value, and metrics by name."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -14,14 +14,14 @@ from fake_matomo.visits import TIMINGS, Action, Load, Visit
 
 @dataclass(frozen=True, slots=True)
 class Value:
-    """A value of a dimension: its label, and the fields of its row that are no metrics, such as `segment`."""
+    """A value of a dimension: its label, and the other fields of its row that are not metrics, such as `segment`."""
 
     label: str
     fields: tuple[tuple[str, object], ...] = ()
 
 
 class Group:
-    """The visits, and where the dimension is one of actions the actions, of one row."""
+    """The visits of a row, and its actions if the dimension has action scope."""
 
     __slots__ = ("_seen", "actions", "tally", "value")
 
@@ -32,7 +32,7 @@ class Group:
         self._seen: set[int] = set()
 
     def add(self, visit: Visit, action: Action | None, source: str) -> None:
-        """Counts a visit, once however often it comes, and one of its actions."""
+        """Count a visit, only once, and one of its actions."""
         if visit.id not in self._seen:
             self._seen.add(visit.id)
             self.tally.add(visit, source, with_goals=True)
@@ -41,31 +41,31 @@ class Group:
             self.actions.append((visit, action))
 
     def merge(self, other: Self) -> None:
-        """Counts all that another row has counted."""
+        """Add everything that another tally has counted."""
         self.tally.merge(other.tally)
         self.actions += other.actions
         self._seen |= other._seen
 
     @property
     def empty(self) -> bool:
-        """Whether nothing was counted."""
+        """Whether it has no visits."""
         return not self._seen
 
     @property
     def spent(self) -> int:
-        """Seconds spent on the actions; on links and files there is nothing to measure."""
+        """Seconds spent on the actions; Matomo does not measure it for downloads and outlinks."""
         return sum(action.spent for _, action in self.actions if action.kind in ("action", "search"))
 
     @property
     def exits(self) -> int:
-        """Visits that ended with one of the actions."""
+        """The number of visits that ended with one of the actions."""
         return sum(1 for visit, action in self.actions if visit.actions[-1] is action)
 
     def row(self, fields: Iterable[Field], report: Report, *, all_visits: int, several_days: bool) -> Row:
-        """The row in the recorded order, with the recorded JSON types.
+        """Return the row with the recorded fields and JSON types.
 
-        :param all_visits: visits of the period, for shares.
-        :param several_days: the period is longer than a day: unique counts are sums of days, and all is a number.
+        :param all_visits: visits of the period, for percentages.
+        :param several_days: the period is longer than a day: unique counts are sums over days, metrics are numbers.
         """
         own = dict(self.value.fields)
         counted = self.tally.row(self.value.label, text=False, several_days=False)
@@ -85,7 +85,7 @@ class Group:
         return {**row, **daily, **own}
 
     def _has(self, field: Field, counted: Row, report: Report) -> bool:
-        """Whether the row has the field: beside `goals`, conversions are there where some were counted."""
+        """Whether the row has the field; fields that accompany `goals` need a conversion."""
         if field.name in _CONVERSIONS and field.name not in report.metrics:
             return field.name in counted
         if field.name == "exit_nb_visits":
@@ -164,7 +164,7 @@ def _timing(what: str, at: int, group: Group) -> object:
 
 
 def _invented(name: str, kind: str, group: Group) -> object:
-    """A number for a metric that nothing is known of but its type: the same for the same visits."""
+    """Return a number for a metric of which only the type is known; the same visits give the same number."""
     share = crc32(f"{name}/{group.value.label}/{group.tally.visits}".encode()) % 1000 / 1000
     if kind == "percent":
         return php_number(round(share, 2))
@@ -174,7 +174,7 @@ def _invented(name: str, kind: str, group: Group) -> object:
 
 
 def _typed(value: object, field: Field, *, text: bool) -> object:
-    """The value as a row has it: `text` where the database's sums are handed through as strings."""
+    """Return the value with the recorded type; `text` if the database's sums are passed on as strings."""
     types = field.types.split("/")
     if "str" not in types:
         return value

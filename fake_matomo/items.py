@@ -1,4 +1,4 @@
-"""`Goals.getItemsSku`, `getItemsName` and `getItemsCategory`: what was ordered, and how often its page was seen."""
+"""`Goals.getItemsSku`, `getItemsName` and `getItemsCategory`: orders and page views of products."""
 
 from collections.abc import Callable, Iterable
 from urllib.parse import quote_plus
@@ -19,7 +19,7 @@ ITEMS = frozenset(_KEYS)
 
 
 class ItemTally:
-    """The orders and views of one product, or of the products of one category."""
+    """The orders and views of a product, or of the products of a category."""
 
     __slots__ = ("orders", "price", "quantity", "revenue", "views", "visitors", "visits")
 
@@ -31,7 +31,7 @@ class ItemTally:
         self.visitors: set[Person] = set()
 
     def row(self, label: str, segment: str, *, several_days: bool) -> Row:
-        """The row as Matomo writes it: what nobody ordered has no revenue, what nobody looked at no visits."""
+        """Return the row as Matomo formats it: without orders it has no revenue, without views no visits."""
         row: Row = {"label": label}
         if self.orders:
             revenue = php_number(round(self.revenue, 2))
@@ -49,7 +49,7 @@ class ItemTally:
 
 
 def item_rows(method: str, visits: Iterable[Visit], *, several_days: bool) -> list[Row]:
-    """The rows of the report, unsorted."""
+    """Return the rows of the report, unsorted."""
     segment, keys = _KEYS[method]
     tallies: dict[str, ItemTally] = {}
     for visit in visits:

@@ -74,7 +74,7 @@ _OTHERS = ("Others", "Autres", "Andere")
 
 
 class Language:
-    """One of the languages; one that the sample does not speak is English."""
+    """One of the languages; an unsupported one falls back to English."""
 
     __slots__ = ("_at", "code")
 
@@ -83,42 +83,42 @@ class Language:
         self._at = LANGUAGES.index(self.code)
 
     def country(self, code: str) -> str:
-        """A country's name."""
+        """Return a country's name."""
         return _COUNTRIES.get(code, _UNKNOWN)[self._at]
 
     def continent(self, code: str) -> str:
-        """A continent's name, in English whatever the language."""
+        """Return a continent's name, always in English."""
         return _CONTINENTS.get(code, "Unknown")
 
     def spoken(self, code: str) -> str:
-        """A language's name, from its code without the region."""
+        """Return a language's name, from its code without the region."""
         return _LANGUAGE_NAMES.get(code, _UNKNOWN)[self._at]
 
     def device_type(self, code: str) -> str:
-        """A device type's name."""
+        """Return a device type's name."""
         return _DEVICE_TYPES.get(code, _UNKNOWN)[self._at]
 
     def channel(self, number: int) -> str:
-        """A referrer type's name."""
+        """Return a referrer type's name."""
         return _CHANNELS[number][self._at]
 
     @property
     def others(self) -> str:
-        """The label of the row that holds what a limit cut off."""
+        """The label of the row that sums up what a limit cut off."""
         return _OTHERS[self._at]
 
     @property
     def keyword_not_defined(self) -> str:
-        """The label of keywords that the search engine keeps to itself."""
+        """The label of a keyword that the search engine does not disclose."""
         return _KEYWORD_NOT_DEFINED[self._at]
 
     @property
     def unknown(self) -> str:
-        """The label of what could not be told."""
+        """The label of an unknown value."""
         return _UNKNOWN[self._at]
 
     def percent(self, ratio: float, digits: int = 0) -> str:
-        """A ratio as people of that language write a percentage, with no more than so many digits behind the point."""
+        """Format a ratio as a percentage of the language, with at most that many decimals."""
         sign = "%" if self.code == "en" else "\u00a0%"
         if not digits:
             return f"{int(ratio * 100 + 0.5)}{sign}"
@@ -127,7 +127,7 @@ class Language:
 
 
 def language_of(parameter: str | None, accept_language: str | None) -> Language:
-    """The language of an answer: the parameter wins over the header."""
+    """Return the language of an answer: the parameter takes precedence over the header."""
     if parameter:
         return Language(parameter)
     for part in (accept_language or "").split(","):

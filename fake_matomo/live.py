@@ -1,4 +1,4 @@
-"""`Live.getLastVisitsDetails`: the visits log, with the ways in which a real one loses visits."""
+"""`Live.getLastVisitsDetails`: the visits log, including the ways in which a real one loses visits."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,13 +21,13 @@ _DAY = 86_400
 
 @dataclass(frozen=True, slots=True)
 class Window:
-    """Unix times: from the first to before the second; None is open."""
+    """A half-open interval of Unix times; None is unbounded."""
 
     start: int | None
     end: int | None
 
     def holds(self, at: int) -> bool:
-        """Whether a last action at that time lies in it."""
+        """Whether it contains a last action at that time."""
         return (self.start is None or at >= self.start) and (self.end is None or at < self.end)
 
 
@@ -36,7 +36,7 @@ class Live:
 
     def __init__(self, traffic: Traffic) -> None:
         self.traffic = traffic
-        # Site ids whose visits log is switched off; None stands for all.
+        # Ids of sites whose visits log is disabled; None stands for all.
         self.disabled: set[int | None] = set()
 
     def answer(
@@ -48,7 +48,7 @@ class Live:
         *,
         several: bool,
     ) -> object:
-        """The decoded answer."""
+        """Return the decoded answer."""
         if None in self.disabled:
             raise ApiError(
                 "Visits log is deactivated globally."
@@ -56,7 +56,7 @@ class Live:
             )
         for site in sites:
             if site.id in self.disabled:
-                # Not recorded: the wording is the sample's own.
+                # Not recorded: the wording is the fake's own.
                 raise ApiError(
                     "Visits log is deactivated in website settings."
                     " A user with at least admin access can enable this feature in the settings for this"
@@ -92,7 +92,7 @@ class Live:
             return []
         segment = params.get("segment")
         test = parse_segment(segment) if segment else None
-        # Of several sites the days are those of the instance's default time zone.
+        # For several sites, days are in the instance's default time zone.
         zone = "UTC" if several else sites[0].timezone
         window = self._window(params, zone)
         minimum = parse_int(params.get("minTimestamp"), 0)
@@ -106,7 +106,7 @@ class Live:
         ]
 
     def _window(self, params: Mapping[str, str], zone: str) -> Window:
-        """From which moment to which; today is open at its end, and begins yesterday where asked by day."""
+        """Return the requested interval; today has no end, and starts yesterday with `period=day`."""
         period, text = params.get("period"), params.get("date")
         if not period or not text:
             return Window(None, None)
@@ -133,7 +133,7 @@ class Live:
 
 @dataclass(frozen=True, slots=True)
 class _Query:
-    """Reads the log as Matomo's model of the log does, window after window."""
+    """Queries the log as Matomo's model does, window by window."""
 
     traffic: Traffic
     sites: tuple[Site, ...]
@@ -142,12 +142,12 @@ class _Query:
     ascending: bool
 
     def run(self, window: Window, limit: int, offset: int) -> list[Visit]:
-        """The visits of the page.
+        """Return a page of visits.
 
-        Over more than a day Matomo asks window by window, the newest day first. Where an offset skips a
-        whole window it subtracts the visits found there from the offset, but it looks with the limit of
-        the page: of a window with more visits than the limit only so many are subtracted, and that many
-        visits of later windows are skipped in addition (live_offset_bug_offset-600).
+        Over more than a day, Matomo queries window by window, the newest day first. If the offset skips a whole
+        window, Matomo subtracts the visits found in it from the offset, but limits that query to the page size:
+        of a window with more visits than a page, too few are subtracted, and that many visits of later windows
+        are skipped in addition (live_offset_bug_offset-600).
         """
         found: list[Visit] = []
         for part in self._windows(window, limit, offset):
@@ -179,7 +179,7 @@ class _Query:
         return parts[::-1] if self.ascending else parts
 
     def _select(self, window: Window, most: int | None) -> list[Visit]:
-        """The visits of a window in the order asked for; of one site no more days are read than needed."""
+        """Return the visits of a window in the requested order; for one site, read no more days than needed."""
         start = max(window.start or 0, self.minimum)
         found: list[Visit] = []
         for site in self.sites:

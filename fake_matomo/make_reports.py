@@ -1,4 +1,4 @@
-"""Makes `reports.json`, what the fake knows of every report, from recordings of a real Matomo.
+"""Make `reports.json`, the metadata and rows of every report, from recordings of a real Matomo.
 
     python -m fake_matomo.make_reports FOLDER
 
@@ -12,7 +12,7 @@ Each line of `reports.json` is one report:
 - `metadata`: its entry in `API.getReportMetadata`. URLs of graphs are null: they depend on who asks, and when.
 - `row`: the fields of a row in Matomo's order, each with the JSON types seen and whether every row has it.
 - `flat`: the same with `flat=1`, where that was recorded.
-- `values`: the dimension's values that were seen: all of the row but its metrics, and `weight`, its visits.
+- `values`: the recorded values of the dimension: the row without its metrics, and its visits as `weight`.
 """
 
 import json
@@ -30,14 +30,14 @@ _METRIC = re.compile(
     r"(sum_|sum_daily_)?(nb|min|max|avg|entry|exit|bounce|conversion|revenue|sum|visits|actions|pageviews)_.*"
     r"|goals|revenue|items|orders|quantity"
 )
-# A number that differs from one archive to the next.
+# Ids that differ between archives.
 _NOT_KEPT = frozenset({"idsubdatatable", "idvisitor"})
-# So many values give reports enough rows.
+# The maximum number of values kept of a report.
 _VALUES = 25
 
 
 def made(folder: Path) -> str:
-    """The text of `reports.json`."""
+    """Return the text of `reports.json`."""
     reports = _answer(folder / "meta_API.getReportMetadata_site1.json")
     return "[\n" + ",\n".join(_line(folder, report) for report in reports) + "\n]\n"
 
@@ -60,7 +60,7 @@ def _line(folder: Path, report: Row) -> str:
 
 
 def _asked_for(path: Path, parameters: object) -> bool:
-    """Whether the recorded request has the report's parameters."""
+    """Whether the request was recorded with the report's parameters."""
     asked = json.loads(path.read_text("utf-8"))["request"]["params"]
     wanted = parameters if isinstance(parameters, dict) else {}
     return all(str(asked.get(key)) == str(value) for key, value in wanted.items())
@@ -72,7 +72,7 @@ def _answer(path: Path) -> Sequence[Row]:
 
 
 def _shape(rows: Sequence[Row]) -> list[tuple[str, str, bool]]:
-    """Name, types and "in every row" of each field, in the order of the longest rows."""
+    """Return name, types and "in every row" of each field, in the order of the longest rows."""
     names: list[str] = []
     for row in sorted(rows, key=len, reverse=True):
         names += [name for name in row if name not in names]
@@ -93,7 +93,7 @@ def _value(row: Row) -> dict[str, object]:
 
 
 def main() -> None:
-    """Writes the file."""
+    """Write the file."""
     if len(sys.argv) != 2:
         sys.exit("usage: python -m fake_matomo.make_reports FOLDER")
     TARGET.write_text(made(Path(sys.argv[1])), "utf-8")

@@ -1,4 +1,4 @@
-"""The sample Matomo and what a test or a demo can do to it."""
+"""The fake Matomo, and how a test or a demo controls it."""
 
 from collections.abc import Iterable, Mapping
 from datetime import date, datetime, timedelta
@@ -15,8 +15,8 @@ from fake_matomo.tokens import Tokens
 from fake_matomo.visits import Visit
 from fake_matomo.wire import HttpServer
 
-# Of a user with view access to all sites, unless another is given.
-TOKEN = "c0ffee00c0ffee00c0ffee00c0ffee00"  # noqa: S105 - opens nothing but the sample
+# The default token, of a user with view access to all sites.
+TOKEN = "c0ffee00c0ffee00c0ffee00c0ffee00"  # noqa: S105 - gives access to the fake only
 
 
 class FakeMatomo:
@@ -58,57 +58,57 @@ class FakeMatomo:
         self.stop()
 
     def start(self) -> None:
-        """Begins to serve, in a thread of its own."""
+        """Start the server in a thread."""
         self._front.stopping.clear()
         self._server = HttpServer(self._address, self._front.serve, compress=self.compress)
-        self._thread = Thread(target=self._server.serve_forever, args=(0.02,), name="sample-matomo")
+        self._thread = Thread(target=self._server.serve_forever, args=(0.02,), name="fake-matomo")
         self._thread.start()
 
     def stop(self) -> None:
-        """Hangs up on everybody and waits for the threads."""
+        """Close all connections, and wait for the threads."""
         if self._server is None or self._thread is None:
             return
         self._front.stopping.set()
         self._server.shutdown()
-        self._server.hang_up()
+        self._server.close_connections()
         self._server.server_close()
         self._thread.join()
         self._server = self._thread = None
 
     @property
     def url(self) -> str:
-        """The URL to configure, with a slash at its end."""
+        """The URL to configure, with a trailing slash."""
         if self._server is None:
-            raise RuntimeError("the sample Matomo does not serve: use it in a with statement")
+            raise RuntimeError("the fake Matomo is not running: use it in a with statement")
         host, port = self._server.server_address[:2]
         return f"http://{host!s}:{port}{self.mount}/"
 
     @property
     def faults(self) -> Faults:
-        """What goes wrong: `add` and `clear`."""
+        """The active faults: `add` and `clear`."""
         return self._front.faults
 
     @property
     def calls(self) -> list[Call]:
-        """What was asked so far, a copy."""
+        """The calls so far, a copy."""
         with self._front.lock:
             return list(self._front.calls)
 
     @property
     def http_requests(self) -> int:
-        """How many HTTP requests came."""
+        """The number of HTTP requests so far."""
         with self._front.lock:
             return self._front.http_requests
 
     def forget_calls(self) -> None:
-        """Empties `calls` and counts from zero again."""
+        """Clear `calls` and `http_requests`."""
         with self._front.lock:
             self._front.calls.clear()
             self._front.http_requests = 0
 
     @property
     def version(self) -> str:
-        """Matomo's version."""
+        """The version that the instance reports."""
         return self.api.version
 
     @version.setter
@@ -117,7 +117,7 @@ class FakeMatomo:
 
     @property
     def default_limit(self) -> int:
-        """The rows of a call without a limit (`API_datatable_default_limit`)."""
+        """The limit of a request without one (`API_datatable_default_limit`)."""
         return self.api.reports.default_limit
 
     @default_limit.setter
@@ -125,15 +125,15 @@ class FakeMatomo:
         self.api.reports.default_limit = rows
 
     def now(self) -> datetime:
-        """The world's clock."""
+        """Return the time of the world's clock."""
         return self.traffic.now()
 
     def advance(self, by: timedelta) -> None:
-        """Lets time pass in the world."""
+        """Advance the world's clock."""
         self.traffic.advance(by)
 
     def add_report(self, entry: Mapping[str, object]) -> None:
-        """One more report, such as that of a plugin, answered from its entry in `API.getReportMetadata` alone."""
+        """Add a report, such as a plugin's, that is answered from its entry in `API.getReportMetadata` alone."""
         self.api.metadata.add(entry)
 
     def add_token(
@@ -145,44 +145,44 @@ class FakeMatomo:
         secure_only: bool = False,
         expired: bool = False,
     ) -> str:
-        """Another token; `sites=None` is view access to all. Gives the token back."""
+        """Add a token and return it; `sites=None` is view access to all sites."""
         self.tokens.add(token, sites=sites, superuser=superuser, secure_only=secure_only, expired=expired)
         return token
 
     def unprocess(self, site_id: int, day: date) -> None:
-        """The day has no archive (any more): reports answer zeros, the visits log does not."""
+        """Remove the day's archive: reports answer as for a day without visits, the visits log does not."""
         self.api.archives.missing.add((self._site(site_id).id, day))
 
     def process(self, site_id: int, day: date) -> None:
-        """The day's archive is made."""
+        """Archive the day."""
         self.api.archives.missing.discard((self._site(site_id).id, day))
 
     def change(self, site_id: int, day: date, *, to_empty: bool = False) -> None:
-        """The day's traffic becomes different, or none."""
+        """Change the day's traffic, or remove all of it."""
         self.traffic.change(self._site(site_id), day, to_empty=to_empty)
 
     def arrive(self, site_id: int, count: int = 1) -> tuple[Visit, ...]:
-        """New visits, now."""
+        """Add visits that happen now."""
         return self.traffic.arrive(self._site(site_id), count)
 
     def extend(self, site_id: int, visit: Visit | int) -> Visit:
-        """A visit, or the one of that number, does one thing more, now."""
+        """Add an action that happens now to a visit, given by itself or by its id."""
         return self.traffic.extend(self._site(site_id), visit)
 
     def visits(self, site_id: int, day: date) -> tuple[Visit, ...]:
-        """The truth: the visits of the site's day."""
+        """Return the visits of the site's day, whether archived or not."""
         return self.traffic.visits(self._site(site_id), day)
 
     def refuse_ranges(self, method: str) -> None:
-        """The method no longer takes ranges of days, as `Referrers.getAll`."""
+        """Make a method refuse ranges of days, as `Referrers.getAll` does."""
         self.api.reports.refuses_ranges.add(method)
 
     def disable_visitor_log(self, site_id: int | None = None) -> None:
-        """Switches the visits log off, of one site or of all."""
+        """Disable the visits log of one site or of all."""
         self.api.live.disabled.add(site_id)
 
     def deactivate_plugin(self, plugin: str) -> None:
-        """Switches a plugin off."""
+        """Deactivate a plugin."""
         self.api.inactive_plugins.add(plugin)
 
     def _site(self, site_id: int) -> Site:

@@ -1,4 +1,4 @@
-"""What the fake knows of every report: `reports.json`, and `API.getReportMetadata` made of it."""
+"""The metadata and recorded rows of every report (`reports.json`), and `API.getReportMetadata`."""
 
 import json
 from collections.abc import Iterator, Mapping
@@ -14,15 +14,15 @@ from fake_matomo.tallies import Row
 _FILE = Path(__file__).with_name("reports.json")
 _GRAPH_DAYS = 30
 _SHOP = "Ecommerce"
-# The recorded goal whose entries stand for every goal of a site, and its name there.
+# The recorded goal whose entries are used for every goal of a site, and its recorded name.
 _GOAL, _GOAL_NAME = 1, "Newsletter sign-up"
-# Goals that are no goals of a site: orders, abandoned carts, and the overview.
+# Values of `idGoal` that are not a goal's id: orders, abandoned carts, and the overview.
 _KINDS = frozenset({"ecommerceOrder", "ecommerceAbandonedCart", "0"})
 
 
 @dataclass(frozen=True, slots=True)
 class Field:
-    """A field of a row: its JSON types, such as `int/str`, and whether every row has it."""
+    """A field of a report's rows: its JSON types, such as `int/str`, and whether every row has it."""
 
     name: str
     types: str
@@ -31,7 +31,7 @@ class Field:
 
 @dataclass(frozen=True, slots=True)
 class Report:
-    """A report: its metadata, the fields of its rows, and values of its dimension as they were recorded."""
+    """A report: its metadata, the fields of its rows, and recorded values of its dimension."""
 
     method: str
     parameters: Mapping[str, str]
@@ -44,30 +44,30 @@ class Report:
 
     @property
     def dimension(self) -> str | None:
-        """The dimension's name; None for a report of one row."""
+        """The dimension's name; None for a one-row report."""
         name = self.metadata.get("dimension")
         return str(name) if name else None
 
     @property
     def constant_rows(self) -> bool:
-        """Whether every answer has the same rows, in an order of their own."""
+        """Whether every answer has the same rows in the same order."""
         return bool(self.metadata.get("constantRowsCount"))
 
     @property
     def sort_column(self) -> str:
-        """What rows are sorted by: the first metric."""
+        """The column that rows are sorted by: the first metric."""
         return next(name for name in self.metrics if name != "label")
 
 
 def parameters_of(entry: Row) -> Mapping[str, object]:
-    """The parameters of an entry of `API.getReportMetadata`, such as `idGoal`."""
+    """Return the parameters of an entry of `API.getReportMetadata`, such as `idGoal`."""
     parameters = entry.get("parameters")
     return parameters if isinstance(parameters, dict) else {}
 
 
 @cache
 def recorded_reports() -> tuple[Report, ...]:
-    """Every report of a site with a shop, in Matomo's order."""
+    """Return every report of a site with a shop, in Matomo's order."""
     return tuple(_report(entry) for entry in json.loads(_FILE.read_text("utf-8")))
 
 
@@ -85,7 +85,7 @@ def _report(entry: Mapping[str, Any]) -> Report:
 
 
 def _assumed(metadata: Mapping[str, Any]) -> tuple[Field, ...]:
-    """The fields of a report that was recorded without rows: label and metrics, as the metadata names them."""
+    """Return the fields of a report without recorded rows: its label, and the metrics of its metadata."""
     types = metadata["metricTypes"]
     return (
         Field("label", "str", always=True),
@@ -95,13 +95,13 @@ def _assumed(metadata: Mapping[str, Any]) -> tuple[Field, ...]:
 
 
 class Metadata:
-    """The reports of the instance; safe to use from several threads."""
+    """The reports of the instance. Thread-safe."""
 
     def __init__(self) -> None:
         self._reports = recorded_reports()
 
     def add(self, entry: Mapping[str, Any]) -> None:
-        """One more report, such as that of a plugin, from its entry in a real Matomo's `API.getReportMetadata`."""
+        """Add a report, such as a plugin's, from its entry in `API.getReportMetadata`."""
         kept = {key: None if key.startswith("imageGraph") else value for key, value in entry.items()}
         self._reports += (_report({"metadata": kept, "row": (), "flat": (), "values": ()}),)
 
@@ -110,11 +110,11 @@ class Metadata:
         return any(report.method == method for report in self._reports)
 
     def has_plugin(self, plugin: str) -> bool:
-        """Whether there is a report of the plugin."""
+        """Whether the plugin has a report."""
         return any(report.metadata["module"] == plugin for report in self._reports)
 
     def find(self, method: str, params: Mapping[str, str]) -> Report:
-        """The report of a method and its parameters; any goal of a site is like the recorded one."""
+        """Return the report of a method and its parameters; all goals of a site are like the recorded one."""
         found = [report for report in self._reports if report.method == method]
         goal = params.get("idGoal")
         for report in found:
@@ -127,7 +127,7 @@ class Metadata:
         return next((report for report in found if not report.parameters), found[0])
 
     def described(self, site: Site, today: date, token: str, *, with_documentation: bool = True) -> list[Row]:
-        """The entries of `API.getReportMetadata`; like a real one's, their URLs of graphs hold the caller's token."""
+        """Return the entries of `API.getReportMetadata`; their graph URLs contain the caller's token, as in Matomo."""
         entries = [_drawn(entry, site, today, token) for entry in self._entries(site)]
         if not with_documentation:
             for entry in entries:
@@ -135,7 +135,7 @@ class Metadata:
         return entries
 
     def _entries(self, site: Site) -> Iterator[Row]:
-        """Those of the site: a shop has more, each goal and custom dimension has its own."""
+        """Return the site's entries, with those of its shop, goals and custom dimensions."""
         per_goal: list[Row] = []
         for report in self._reports:
             entry, goal = report.metadata, report.parameters.get("idGoal")
@@ -166,7 +166,7 @@ def _of_goals(entries: list[Row], goals: tuple[Goal, ...]) -> Iterator[Row]:
 
 
 def active_dimensions(site: Site) -> frozenset[str]:
-    """The ids of the site's custom dimensions that are active."""
+    """Return the ids of the site's active custom dimensions."""
     return frozenset(
         str(one["idcustomdimension"]) for one in CUSTOM_DIMENSIONS if one["active"] and site.has_custom_dimensions
     )

@@ -1,4 +1,4 @@
-"""`MultiSites.getAll` and `MultiSites.getOne`: a day, week, month or year of each site, and how it was before."""
+"""`MultiSites.getAll` and `MultiSites.getOne`: each site's period compared with the one before."""
 
 from collections.abc import Sequence
 from datetime import date, timedelta
@@ -16,14 +16,14 @@ _COUNTED = ("visits", "actions", "pageviews", "revenue")
 
 
 def before(span: Span) -> Span:
-    """The period of the same length right before, for a day or week; the same number of days otherwise."""
+    """Return as many days right before the period."""
     days = len(span.days())
     start, end = span.start - timedelta(days=days), span.start - timedelta(days=1)
     return Span(start, end, str(start))
 
 
 def site_row(visits: Sequence[Visit], earlier: Sequence[Visit]) -> Row:
-    """The row of `getOne`."""
+    """Return the row of `getOne`."""
     now, then = _numbers(visits), _numbers(earlier)
     row: Row = {"nb_visits": now["visits"], "nb_actions": now["actions"]}
     for name in _COUNTED:
@@ -33,7 +33,7 @@ def site_row(visits: Sequence[Visit], earlier: Sequence[Visit]) -> Row:
 
 
 def listed_row(site: Site, visits: Sequence[Visit], earlier: Sequence[Visit], period: str, first: date) -> Row:
-    """The row of one site in `getAll`; `first` is the first day of the period before."""
+    """Return a site's row of `getAll`; `first` is the first day of the period before."""
     row, then = site_row(visits, earlier), _numbers(earlier)
     names = ("nb_visits", "nb_actions", "nb_pageviews", "revenue")
     counted = {name: row.pop(name) for name in names}

@@ -1,4 +1,4 @@
-"""`Actions.getPageUrls` (nested and flat) and `Actions.getPageTitles`, with the limit of the archive."""
+"""Reports of page URLs and titles, and of entry and exit pages, with the archive's row limit."""
 
 from collections.abc import Iterable, Mapping
 from functools import lru_cache
@@ -9,7 +9,7 @@ from fake_matomo.php import php_number, quotient
 from fake_matomo.tallies import Number, Row
 from fake_matomo.visits import TIMINGS, Visit
 
-# Rows that Matomo keeps of the root of a page report (datatable_archiving_maximum_rows_actions).
+# Top-level rows that Matomo archives of a page report (datatable_archiving_maximum_rows_actions).
 ARCHIVE_ROWS = 500
 
 _HITS = tuple(f"nb_hits_with_time_{name}" for name in TIMINGS)
@@ -29,11 +29,11 @@ def page_rows(
     sums: bool = False,
     truncate: int | None = None,
 ) -> tuple[list[Row], Row | None]:
-    """The rows of a page report, not yet sorted, and "Others" where a limit cuts it.
+    """Return the rows of a page report, unsorted, and "Others" if a limit cuts it.
 
-    In a flat report the archive's "Others" is a row among the rows and sorted like them, since flattening
-    knows no last row; `filter_truncate` comes after flattening, its "Others" is the last row always.
-    `sums` adds the columns `sum_time_*` of the page loads.
+    In a flat report the archive's "Others" is sorted like any other row, since flattening drops its special
+    place; `filter_truncate` is applied after flattening, so its "Others" is always the last row. `sums` adds the
+    columns `sum_time_*` of page loads.
     """
     report = PageReport(by_title=by_title)
     for visit in visits:
@@ -56,7 +56,7 @@ def page_rows(
     return made, None
 
 
-# Reports of the same rows: those with a certain column, and the name of the segment that picks them out.
+# Reports of some of the rows: the column that these rows have, and the name of their segment.
 _CHOSEN = {
     "Actions.getEntryPageTitles": ("entry_nb_visits", "entryPageTitle"),
     "Actions.getEntryPageUrls": ("entry_nb_visits", "entryPageUrl"),
@@ -69,7 +69,7 @@ CHOSEN_PAGES = frozenset(_CHOSEN)
 
 
 def chosen_pages(method: str, rows: Iterable[Row]) -> list[Row]:
-    """The rows of page URLs or titles that are those of entries, exits, or pages after a search."""
+    """Return the rows of a report of entry pages, exit pages, or pages that follow a site search."""
     column, segment = _CHOSEN[method]
     chosen = []
     for row in rows:
@@ -78,7 +78,7 @@ def chosen_pages(method: str, rows: Iterable[Row]) -> list[Row]:
         made = dict(row)
         _, equals, value = str(row.get("segment", "")).partition("==")
         if equals:
-            # A folder's segment is that of its pages in all of these reports, a page's is of its own.
+            # Folders have the same segment in all of these reports, pages do not.
             del made["segment"]
             if segment:
                 made["segment"] = f"{segment}=={value}"
@@ -93,7 +93,7 @@ Entry = tuple[list[PageTally], str]
 
 
 class _Folder(str):
-    """The label of a row that stands for several pages."""
+    """The label of a folder, whose row stands for several pages."""
 
 
 def _label(row: PageTally, *, by_title: bool) -> str:
@@ -101,7 +101,7 @@ def _label(row: PageTally, *, by_title: bool) -> str:
 
 
 def _root(rows: list[PageTally], *, by_title: bool) -> list[Entry]:
-    """The rows of the root: a page or title, or a folder with its pages."""
+    """Return the top-level rows: pages or titles, and folders with their pages."""
     if by_title:
         return [([row], _label(row, by_title=True)) for row in rows]
     folders: dict[str, list[PageTally]] = {}
@@ -115,7 +115,7 @@ def _root(rows: list[PageTally], *, by_title: bool) -> list[Entry]:
 
 
 def _limited(entries: list[Entry], limit: int) -> tuple[list[Entry], list[PageTally]]:
-    """The entries that fit, one less than the limit where a row "Others" takes the last place."""
+    """Split entries into those within the limit and those cut; "Others" takes the last place."""
     if len(entries) <= limit:
         return entries, []
     ordered = sorted(entries, key=lambda entry: (-sum(len(row.visits) for row in entry[0]), entry[1]))
@@ -124,13 +124,13 @@ def _limited(entries: list[Entry], limit: int) -> tuple[list[Entry], list[PageTa
 
 
 class _Writer:
-    """Turns tallies into rows of Matomo's fields."""
+    """Turns tallies into rows with Matomo's fields."""
 
     def __init__(self, totals: Mapping[str, int], *, several_days: bool, sums: bool) -> None:
         self.totals, self.several_days, self.sums = totals, several_days, sums
 
     def row(self, entry: Entry, number: int, *, by_title: bool, flat: bool) -> Row:
-        """A row of the report; `number` stands for the folder's sub table."""
+        """Return a row of the report; `number` is the id of a folder's subtable."""
         members, label = entry
         if by_title:
             return self.title(members[0], flat=flat)
@@ -159,7 +159,7 @@ class _Writer:
         for row in members:
             merged.merge(row)
         page = merged.page
-        # A visit that saw two pages of the folder counts twice: Matomo adds the pages' visits.
+        # A visit of two pages of the folder counts twice: Matomo sums the visits of its pages.
         visits = sum(len(row.visits) for row in members)
         made = self._metrics(merged, str(page.folder), text=False, people=False, visits=visits)
         made["segment"] = page.folder_segment
@@ -168,7 +168,7 @@ class _Writer:
 
     def title(self, row: PageTally, *, flat: bool) -> Row:
         page = row.page
-        # Flattening takes "index" off the end of a title, as it does with the paths of pages.
+        # Flattening removes a trailing "index" from titles too, not only from paths.
         label = page.title.removesuffix(" index") if flat else f" {page.title}"
         made = self._metrics(row, label, text=True, people=True)
         if flat:
@@ -182,7 +182,7 @@ class _Writer:
             merged.merge(row)
         visits = sum(len(row.visits) for row in cut)
         made = self._metrics(merged, language.others, text=False, people=False, visits=visits)
-        # What only one of the pages has was not added up: it stays the string of the database.
+        # What only one of the pages has was not summed: it stays a string from the database.
         for prefix, having in (
             ("entry_", [row for row in cut if row.entry_visits]),
             ("exit_nb_", [row for row in cut if row.exit_visits]),
@@ -235,7 +235,7 @@ def _entries_and_exits(row: PageTally, number: Number, *, people: bool) -> Row:
 
 
 def _daily_people(row: PageTally) -> Row:
-    """Unique visitors of periods longer than a day, which Matomo adds up by the day."""
+    """Return the unique visitors of a longer period, which Matomo sums over its days."""
     made: Row = {"sum_daily_nb_uniq_visitors": len(row.visitors)}
     if row.entry_visits:
         made["sum_daily_entry_nb_uniq_visitors"] = len(row.entry_visitors)
@@ -245,10 +245,10 @@ def _daily_people(row: PageTally) -> Row:
 
 
 def _loads(loads: list[Times], *, text: bool, sums: bool) -> tuple[Row, Row]:
-    """Counts and bounds of the six timings, and their averages; not to be changed by the caller."""
+    """Return counts, bounds and averages of the six timings; the caller must not modify them."""
     if len(loads) > 1:
         return _written_loads(loads, text=text, sums=sums)
-    # Most pages of a wide report are seen once, and the sample knows but a few hundred page loads.
+    # Most pages of a large report have a single view, and there are only a few hundred distinct page loads.
     return _few_loads(loads[0] if loads else None, text, sums)
 
 

@@ -1,4 +1,4 @@
-"""The pages of a site, and the names that Matomo's page reports give them."""
+"""The pages of a site, and their names in Matomo's page reports."""
 
 from dataclasses import dataclass
 from functools import lru_cache
@@ -8,15 +8,15 @@ from urllib.parse import quote, quote_plus, unquote
 from fake_matomo.pools import PRODUCTS, Product
 from fake_matomo.sites import Site
 
-# How many pages see traffic on a usual day.
+# The number of pages with traffic on a usual day.
 EVERYDAY_PAGES = 40
-# Matomo keeps 100 rows of a folder and 500 of the root; folders stay below so that no sub table is cut.
+# Matomo archives 100 rows of a folder and 500 of the root; folders stay below that, so that no subtable is cut.
 PAGES_IN_FOLDER = 80
 
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """One page, with everything of its rows that does not depend on the traffic."""
+    """A page, with every field of its rows that does not depend on the traffic."""
 
     id: int
     url: str
@@ -75,7 +75,7 @@ def _page(number: int, site: Site, path: str, title: str, product: Product | Non
 
 @lru_cache(maxsize=64)
 def pages_of(site: Site) -> tuple[Page, ...]:
-    """All the pages of a site, the ones of every day first."""
+    """Return all pages of a site, those with daily traffic first."""
     paths: list[tuple[str, str, Product | None]] = [(path, title, None) for path, title in WELL_KNOWN]
     if site.ecommerce:
         paths += [(f"/p/{quote(one.sku, safe='')}", one.name, one) for one in PRODUCTS]
@@ -95,5 +95,5 @@ def pages_of(site: Site) -> tuple[Page, ...]:
 
 @lru_cache(maxsize=256)
 def changed_page(site: Site, revision: int) -> Page:
-    """The page that only a changed day has."""
+    """Return the page that only a changed day has."""
     return _page(90_000 + revision, site, f"/nouveau/revision-{revision}", f"Révision {revision}")

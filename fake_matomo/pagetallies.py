@@ -1,4 +1,4 @@
-"""Counts page views: by page, by title, and the conversions that came after."""
+"""Tallies of page views, by page or title, and of the conversions that followed."""
 
 from typing import Self
 
@@ -12,7 +12,7 @@ Times = tuple[int, int, int, int, int, int]
 
 
 class PageGoal:
-    """The conversions that came after a page was seen, for one goal."""
+    """The conversions of a goal that followed a view of a page."""
 
     __slots__ = (
         "attributed",
@@ -29,7 +29,7 @@ class PageGoal:
         self.revenue = self.attributed = self.revenue_attributed = self.revenue_entry = 0.0
 
     def row(self, key: str, total: int, entry_visits: int) -> Row:
-        """The entry of the row's `goals` object; `total` is how often the goal was reached that day."""
+        """Return the entry in the row's `goals`; `total` is the number of the day's conversions of the goal."""
         row: Row = {"nb_conversions": self.conversions, "revenue": php_number(round(self.revenue, 2))}
         rate = quotient(self.conversions, total, 2)
         if key == "idgoal=ecommerceAbandonedCart":
@@ -52,7 +52,7 @@ class PageGoal:
 
 
 class PageTally:
-    """The views of one page, of one title, or of a folder."""
+    """The views of a page, a title, or a folder."""
 
     __slots__ = (
         "entry_actions",
@@ -84,7 +84,7 @@ class PageTally:
         self.goals: dict[str, PageGoal] = {}
 
     def merge(self, other: Self) -> None:
-        """Counts all that another row has counted."""
+        """Add everything that another tally has counted."""
         self.hits += other.hits
         self.spent += other.spent
         self.searched += other.searched
@@ -110,7 +110,7 @@ class PageTally:
 
 
 class PageReport:
-    """The page views of some visits, row by row."""
+    """The page views of some visits, by row."""
 
     def __init__(self, *, by_title: bool) -> None:
         self.by_title = by_title
@@ -118,7 +118,7 @@ class PageReport:
         self.totals: dict[str, int] = {}
 
     def add(self, visit: Visit) -> None:
-        """Counts the page views of a visit."""
+        """Count the page views of a visit."""
         person = (visit.day, visit.visitor.id)
         first = last = None
         after_search = False

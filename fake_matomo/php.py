@@ -1,26 +1,26 @@
-"""Numbers as PHP computes and writes them."""
+"""Numbers as PHP computes and formats them."""
 
 from math import floor
 
 
 def php_round(value: float, digits: int) -> float | int:
-    """Rounds halves up, and gives an int where the result is whole, as PHP's JSON does."""
+    """Round half up; return an int if the result is whole, as in PHP's JSON."""
     factor: int = 10**digits
     return php_number(floor(value * factor + 0.5 + 1e-9) / factor)
 
 
 def php_number(value: float) -> float | int:
-    """The number as PHP's JSON has it: whole floats are written without a point."""
+    """Return the number as in PHP's JSON, where whole floats have no decimal point."""
     return int(value) if value == int(value) else value
 
 
 def quotient(part: float, whole: float, digits: int) -> float | int:
-    """A rounded quotient; 0 where there is nothing to divide by."""
+    """Return a rounded quotient, or 0 if the divisor is 0."""
     return php_round(part / whole, digits) if whole else 0
 
 
 def pretty_seconds(seconds: int) -> str:
-    """A duration as Matomo's pages show it: `6 min 13s`."""
+    """Format a duration as in Matomo's user interface: `6 min 13s`."""
     days, rest = divmod(seconds, 86_400)
     hours, rest = divmod(rest, 3_600)
     minutes, seconds = divmod(rest, 60)
@@ -32,10 +32,10 @@ def pretty_seconds(seconds: int) -> str:
 
 
 def clock_seconds(seconds: int) -> str:
-    """A duration as `00:01:10`."""
+    """Format a duration as `00:01:10`."""
     return f"{seconds // 3600:02}:{seconds // 60 % 60:02}:{seconds % 60:02}"
 
 
 def pretty_money(symbol: str, amount: float) -> str:
-    """An amount as Matomo's pages show it: `€1,267.90`, `€79`."""
+    """Format an amount as in Matomo's user interface: `€1,267.90`, `€79`."""
     return f"{symbol}{amount:,.0f}" if amount == int(amount) else f"{symbol}{amount:,.2f}"

@@ -1,4 +1,4 @@
-"""What visits are made of: places, devices, referrers, products, events, and how often each occurs."""
+"""Weighted pools of what visits consist of: places, devices, referrers, products, events."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,7 +11,7 @@ T = TypeVar("T")
 
 @dataclass(frozen=True, slots=True)
 class Place:
-    """Where a visitor sits; a place without a code is one that Matomo could not tell."""
+    """A visitor's location; one without a code is unknown to Matomo."""
 
     code: str
     continent: str
@@ -24,7 +24,7 @@ class Place:
 
 @dataclass(frozen=True, slots=True)
 class Device:
-    """What a visitor holds in the hand."""
+    """A visitor's device."""
 
     type: str
     brand: str
@@ -41,7 +41,7 @@ class Device:
 
 @dataclass(frozen=True, slots=True)
 class Referrer:
-    """Where a visit came from; `type` is Matomo's number of the channel."""
+    """A visit's referrer; `type` is Matomo's number of the channel."""
 
     type: int
     name: str = ""
@@ -51,7 +51,7 @@ class Referrer:
 
 @dataclass(frozen=True, slots=True)
 class Product:
-    """Something in the shop; views carry one category, orders may carry more."""
+    """A product of the shop."""
 
     sku: str
     name: str
@@ -61,7 +61,7 @@ class Product:
 
 @dataclass(frozen=True, slots=True)
 class Event:
-    """One event as it was tracked."""
+    """A tracked event."""
 
     category: str
     action: str
@@ -71,7 +71,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Search:
-    """One internal search."""
+    """A site search."""
 
     keyword: str
     category: str
@@ -80,7 +80,7 @@ class Search:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """One content impression."""
+    """A content impression."""
 
     name: str
     piece: str
@@ -88,7 +88,7 @@ class Content:
 
 
 class Pool(Generic[T]):
-    """Things with weights, drawn by a generator that the caller owns."""
+    """Weighted items, drawn with the caller's random generator."""
 
     __slots__ = ("_cumulated", "items")
 
@@ -97,7 +97,7 @@ class Pool(Generic[T]):
         self._cumulated = list(accumulate(weight for weight, _ in weighted))
 
     def draw(self, rng: Random) -> T:
-        """One of the things."""
+        """Draw one of the items."""
         return rng.choices(self.items, cum_weights=self._cumulated)[0]
 
 
@@ -118,7 +118,7 @@ PLACES = Pool(
     ]
 )
 
-# Places that only a changed day brings, so that a change shows in every table.
+# Places that only changed days have, so that a change shows in every table.
 RARE_PLACES = (
     Place("is", "eur", "1", "Reykjavík", "64.140000", "-21.920000", "is-is"),
     Place("jp", "asi", "13", "Tokyo", "35.690000", "139.690000", "ja-jp"),
@@ -300,7 +300,7 @@ FAMILIES = {
     "Unknown": "Unknown",
 }
 
-# A keyword of None is one that the engine keeps to itself.
+# A keyword of None is one that the search engine does not disclose.
 REFERRERS = Pool(
     [
         (34, Referrer(DIRECT)),

@@ -1,4 +1,4 @@
-"""The referrer reports: channels, search engines, websites, networks, campaigns, and all of them."""
+"""The referrer reports: channels, search engines, websites, social networks, campaigns, and all of them."""
 
 from collections.abc import Callable
 from urllib.parse import quote, quote_plus, unquote
@@ -48,7 +48,7 @@ def _campaign_segment(name: str) -> str:
 
 
 def _campaign_meta(key: Key, _language: Language) -> Row:
-    # Only a campaign with keywords has a sub table; the sample's campaigns have one keyword or none.
+    # Only a campaign with keywords has a subtable; the fake's campaigns have one keyword or none.
     row: Row = {"segment": _campaign_segment(str(key[0]))}
     if key[1]:
         row["idsubdatatable"] = 1 + sum(map(ord, str(key[0]))) % 97
@@ -63,7 +63,7 @@ def _campaign_flat(key: Key, _language: Language) -> Row:
     name, keyword = str(key[0]), str(key[1] or "")
     if not keyword:
         return {"segment": _campaign_segment(name), "Referrers_Campaign": name}
-    # The name stands undecoded here and encoded elsewhere: so it is in flat_Referrers.getCampaigns.
+    # The name is not encoded here, but is elsewhere, as in flat_Referrers.getCampaigns.
     inner = f"referrerType==campaign;referrerKeyword=={quote_plus(keyword)}"
     return {
         "segment": f"referrerType==campaign;referrerName=={name};{inner}",
@@ -140,7 +140,7 @@ def _social_flat(key: Key, language: Language) -> Row:
 
 
 def _referrer_key(visit: Visit) -> Key | None:
-    """`Referrers.getAll`: keywords, websites, campaigns and networks side by side."""
+    """Return the key in `Referrers.getAll`, which mixes keywords, websites, campaigns and networks."""
     referrer = visit.referrer
     if referrer.type == SEARCH:
         return (referrer.type, referrer.keyword or "")

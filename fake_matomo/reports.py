@@ -1,13 +1,13 @@
-"""Answers the methods of reports from the visits of the days asked for."""
+"""The report methods, answered from the visits of the requested days."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date
 
-from fake_matomo.dates import Asked, Span, parse_asked
+from fake_matomo.dates import Periods, Span, parse_periods
 from fake_matomo.errors import ApiError, missing, several_dates_refused, several_refused
 from fake_matomo.events import event_rows
-from fake_matomo.filters import PLAIN, Filters, Style, columns, formatted, one_column, shaped
+from fake_matomo.filters import PLAIN, Filters, Style, columns, finish_rows, formatted, one_column
 from fake_matomo.generic import Generic, check_dimension
 from fake_matomo.language import Language
 from fake_matomo.metadata import Metadata
@@ -36,18 +36,18 @@ TABLES: Mapping[str, Table] = {
 }
 
 ONE_ROW = frozenset({"VisitsSummary.get", "VisitsSummary.getVisits", "Actions.get"})
-# The reports that have a model; every other one that Matomo has is answered from its metadata.
+# The reports that have a model; all others are answered from their metadata.
 MODELLED = ONE_ROW | TABLES.keys() | {"Actions.getPageUrls", "Actions.getPageTitles", "Events.getCategory"}
-# Methods that know neither ranges of days nor several sites, and how they refuse them.
+# Methods that support neither ranges of days nor several sites, and their errors.
 REFUSES_RANGES = {"Referrers.getAll": several_refused, "VisitTime.getByDayOfWeek": several_dates_refused}
 
 
 class Archives:
-    """Which days Matomo has worked out; a day that is not answers like one without visits."""
+    """Which days are archived; reports answer for any other day as for one without visits."""
 
     def __init__(self) -> None:
         self.missing: set[tuple[int, date]] = set()
-        # browser_archiving_disabled_enforce: without it a segment is worked out when it is asked for.
+        # browser_archiving_disabled_enforce: without it, a segment is archived on request.
         self.enforced_for_segments = True
 
     def processed(self, site: Site, day: date, *, segmented: bool) -> bool:
@@ -58,7 +58,7 @@ class Archives:
 
 
 class Reports:
-    """The report methods of the fake."""
+    """The report methods of the instance."""
 
     def __init__(self, traffic: Traffic, archives: Archives, metadata: Metadata) -> None:
         self.traffic, self.archives, self.metadata = traffic, archives, metadata
@@ -66,7 +66,7 @@ class Reports:
         self.default_limit = 100
 
     def serves(self, method: str) -> bool:
-        """Whether it is the method of a report."""
+        """Whether the method is a report."""
         return method in MODELLED or self.metadata.knows(method)
 
     def answer(
@@ -78,12 +78,12 @@ class Reports:
         *,
         several: bool,
     ) -> object:
-        """The decoded answer; `several` where sites were asked for as a list, so that it is keyed by site."""
+        """Return the decoded answer; `several` if sites were requested as a list, which keys the answer by site."""
         for name in ("period", "date"):
             if not params.get(name):
                 raise missing(name)
         segment = params.get("segment")
-        question = _Question(
+        request = _ReportRequest(
             method,
             Filters.parse(params, self.default_limit),
             parse_segment(segment) if segment else None,
@@ -91,26 +91,26 @@ class Reports:
             several_sites=several,
         )
         if method == "MultiSites.getAll":
-            return self._all_sites(question, sites, params)
+            return self._all_sites(request, sites, params)
         if not several:
-            return self._site(question, sites[0], params)
+            return self._site(request, sites[0], params)
         if method in self.refuses_ranges:
             raise _refusal(method)
-        return {str(site.id): self._site(question, site, params) for site in sites}
+        return {str(site.id): self._site(request, site, params) for site in sites}
 
-    def _site(self, question: "_Question", site: Site, params: Mapping[str, str]) -> object:
-        asked = self._asked(site, params)
-        if asked.keyed and question.method in self.refuses_ranges:
-            raise _refusal(question.method)
-        if question.method in MODELLED:
-            build = question.one_row if question.method in ONE_ROW else question.table
-            answers = {span.key: build(self._visits(site, span, question.test), asked) for span in asked.spans}
+    def _site(self, request: "_ReportRequest", site: Site, params: Mapping[str, str]) -> object:
+        periods = self._periods(site, params)
+        if periods.keyed and request.method in self.refuses_ranges:
+            raise _refusal(request.method)
+        if request.method in MODELLED:
+            build = request.one_row if request.method in ONE_ROW else request.table
+            answers = {span.key: build(self._visits(site, span, request.test), periods) for span in periods.spans}
         else:
-            answers = self._unmodelled(question, site, asked, params)
-        return answers if asked.keyed else next(iter(answers.values()))
+            answers = self._unmodelled(request, site, periods, params)
+        return answers if periods.keyed else next(iter(answers.values()))
 
-    def _asked(self, site: Site, params: Mapping[str, str]) -> Asked:
-        return parse_asked(
+    def _periods(self, site: Site, params: Mapping[str, str]) -> Periods:
+        return parse_periods(
             params["period"],
             params["date"],
             today=self.traffic.today(site),
@@ -118,55 +118,56 @@ class Reports:
         )
 
     def _unmodelled(
-        self, question: "_Question", site: Site, asked: Asked, params: Mapping[str, str]
+        self, request: "_ReportRequest", site: Site, periods: Periods, params: Mapping[str, str]
     ) -> dict[str, object]:
-        """The answers by period of a report that is answered from its metadata."""
-        generic = self._generic(question, site, params)
-        found = {span: self._visits(site, span, question.test) for span in asked.spans}
+        """Return the answers, by period, of a report that has no model."""
+        generic = self._generic(request, site, params)
+        found = {span: self._visits(site, span, request.test) for span in periods.spans}
         all_visits = sum(len(visits) for visits in found.values())
         answers: dict[str, object] = {}
         for span, visits in found.items():
-            if question.method in MULTI_SITES:
-                row = site_row(visits, self._visits(site, before(span), question.test))
+            if request.method in MULTI_SITES:
+                row = site_row(visits, self._visits(site, before(span), request.test))
             elif generic.report.dimension:
-                answers[span.key] = generic.table(visits, span.start, several_days=asked.period != "day")
+                answers[span.key] = generic.table(visits, span.start, several_days=periods.period != "day")
                 continue
             else:
-                unique = asked.period != "range"
-                totals = Totals(visits, all_visits, generic.goal, unique=unique, part=asked.keyed)
+                unique = periods.period != "range"
+                totals = Totals(visits, all_visits, generic.goal, unique=unique, part=periods.keyed)
                 row = one_row(generic.report, totals)
-            answers[span.key] = question.finished(row, visits, asked, generic.style)
+            answers[span.key] = request.finished(row, visits, periods, generic.style)
         return answers
 
-    def _generic(self, question: "_Question", site: Site, params: Mapping[str, str]) -> Generic:
-        report = self.metadata.find(question.method, params)
+    def _generic(self, request: "_ReportRequest", site: Site, params: Mapping[str, str]) -> Generic:
+        report = self.metadata.find(request.method, params)
         check_dimension(report, site, params.get("idDimension"))
         goal, seed = params.get("idGoal"), self.traffic.world.seed
-        return Generic(report, site, question.filters, question.language, goal, seed)
+        return Generic(report, site, request.filters, request.language, goal, seed)
 
-    def _all_sites(self, question: "_Question", sites: Sequence[Site], params: Mapping[str, str]) -> object:
-        """`MultiSites.getAll`: one row a site that the user sees."""
+    def _all_sites(self, request: "_ReportRequest", sites: Sequence[Site], params: Mapping[str, str]) -> object:
+        """Answer `MultiSites.getAll`: one row for each site that the user may view."""
         rows: dict[str, list[Row]] = {}
-        asked = self._asked(sites[0], params) if sites else None
-        if asked is None:
+        periods = self._periods(sites[0], params) if sites else None
+        if periods is None:
             return []
-        for span in asked.spans:
+        for span in periods.spans:
             earlier = before(span)
             rows[span.key] = [
                 listed_row(
                     site,
-                    self._visits(site, span, question.test),
-                    self._visits(site, earlier, question.test),
-                    asked.period,
+                    self._visits(site, span, request.test),
+                    self._visits(site, earlier, request.test),
+                    periods.period,
                     earlier.start,
                 )
                 for site in sites
             ]
-        generic = self._generic(question, sites[0], params)
+        generic = self._generic(request, sites[0], params)
         answers = {
-            key: shaped(found, None, question.filters, question.language, generic.style) for key, found in rows.items()
+            key: finish_rows(found, None, request.filters, request.language, generic.style)
+            for key, found in rows.items()
         }
-        return answers if asked.keyed else next(iter(answers.values()))
+        return answers if periods.keyed else next(iter(answers.values()))
 
     def _visits(self, site: Site, span: Span, test: Test | None) -> list[Visit]:
         visits: list[Visit] = []
@@ -181,8 +182,8 @@ def _refusal(method: str) -> ApiError:
 
 
 @dataclass(frozen=True, slots=True)
-class _Question:
-    """A report method and how its answer is to look, whatever the site and the day."""
+class _ReportRequest:
+    """A request for a report, independent of site and day."""
 
     method: str
     filters: Filters
@@ -190,48 +191,48 @@ class _Question:
     language: Language
     several_sites: bool
 
-    def one_row(self, visits: list[Visit], asked: Asked) -> object:
-        """The answer of a modelled report of one row."""
+    def one_row(self, visits: list[Visit], periods: Periods) -> object:
+        """Answer a modelled report of one row."""
         if self.method == "VisitsSummary.getVisits":
-            return len(visits) if self._is_part(asked) else {"value": len(visits)}
+            return len(visits) if self._is_part(periods) else {"value": len(visits)}
         row = (
             actions_summary(visits)
             if self.method == "Actions.get"
-            else visits_summary(visits, people=asked.period != "range")
+            else visits_summary(visits, people=periods.period != "range")
         )
-        return self.finished(row, visits, asked, PLAIN)
+        return self.finished(row, visits, periods, PLAIN)
 
-    def finished(self, row: Row, visits: list[Visit], asked: Asked, style: Style) -> object:
-        """The answer of a report of one row, from all its columns.
+    def finished(self, row: Row, visits: list[Visit], periods: Periods, style: Style) -> object:
+        """Return the answer of a one-row report from all its columns.
 
-        As a part of an answer keyed by days or sites it is a list where there are no visits, and the bare
-        value where it has but one column.
+        Inside an answer keyed by days or sites, it is an empty list if there are no visits, and a bare value if
+        it has only one column.
         """
-        part = self._is_part(asked)
+        part = self._is_part(periods)
         single = one_column(self.filters, row)
         row = formatted(columns(row, self.filters, style), self.filters, self.language, style)
         if single:
             return row[single] if part else {"value": row[single]}
         return [] if part and not visits else row
 
-    def _is_part(self, asked: Asked) -> bool:
-        return asked.keyed or self.several_sites
+    def _is_part(self, periods: Periods) -> bool:
+        return periods.keyed or self.several_sites
 
-    def table(self, visits: list[Visit], asked: Asked) -> list[Row]:
-        """The rows of a report with a dimension."""
+    def table(self, visits: list[Visit], periods: Periods) -> list[Row]:
+        """Return the rows of a modelled report with a dimension."""
         if not visits:
             return []
-        daily = asked.period != "day"
+        daily = periods.period != "day"
         others = None
         if self.method in TABLES:
-            rows, others = self._dimension(visits, asked, several_days=daily)
+            rows, others = self._dimension(visits, periods, several_days=daily)
         elif self.method == "Events.getCategory":
             rows = event_rows(self.method, visits, flat=self.filters.flat, several_days=daily)
         else:
             rows, others = self._pages(visits, several_days=daily)
-        return shaped(rows, others, self.filters, self.language)
+        return finish_rows(rows, others, self.filters, self.language)
 
-    def _dimension(self, visits: list[Visit], asked: Asked, *, several_days: bool) -> tuple[list[Row], Row | None]:
+    def _dimension(self, visits: list[Visit], periods: Periods, *, several_days: bool) -> tuple[list[Row], Row | None]:
         table, filters, language = TABLES[self.method], self.filters, self.language
         found = tally(table, visits, flat=filters.flat)
         others = None
@@ -241,7 +242,7 @@ class _Question:
             others = others_of(table, cut, language, several_days=several_days)
             found = found[: filters.truncate]
         rows = [row_of(table, one, language, flat=filters.flat, several_days=several_days) for one in found]
-        if table is DEVICE_TYPE and not asked.keyed:
+        if table is DEVICE_TYPE and not periods.keyed:
             rows += unused_device_types(found, language, flat=filters.flat)
         return rows, others
 
@@ -252,7 +253,7 @@ class _Question:
             by_title=self.method == "Actions.getPageTitles",
             flat=self.filters.flat,
             several_days=several_days,
-            # Matomo drops them only from answers that nobody cut to columns of his choice.
+            # Matomo drops them only if the request chooses no columns.
             sums=bool(self.filters.show or self.filters.hide),
             truncate=self.filters.truncate,
         )

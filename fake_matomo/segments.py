@@ -1,4 +1,4 @@
-"""Segments: which visits an expression such as `countryCode==fr;actions>1` lets through."""
+"""Segments: predicates of visits, from expressions such as `countryCode==fr;actions>1`."""
 
 import re
 from collections.abc import Callable, Iterable, Mapping
@@ -73,9 +73,9 @@ _DIMENSIONS: Mapping[str, Values] = {
 
 
 def parse_segment(text: str) -> Test:
-    """A test of visits; `;` is AND and binds weaker than `,`, which is OR."""
+    """Parse a segment into a predicate of visits; `,` is OR and binds tighter than `;`, which is AND."""
     if not any(sign in text for sign in "=<>!"):
-        # Encoded twice, as values inside a bulk request are.
+        # Encoded twice, like values inside a bulk request.
         text = unquote_plus(text)
     groups = [[_condition(part) for part in group.split(",")] for group in text.split(";")]
     return lambda visit: all(any(test(visit) for test in group) for group in groups)

@@ -1,4 +1,4 @@
-"""The sites of the sample instance and the world that they live in."""
+"""The sites of the fake instance, and the world that they are in."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass, field
@@ -25,7 +25,7 @@ TIMEZONE_NAMES = {
 }
 
 
-# What `CustomDimensions.getConfiguredCustomDimensions` answers for a site that has them.
+# The answer of `CustomDimensions.getConfiguredCustomDimensions` for a site that has them.
 CUSTOM_DIMENSIONS: tuple[dict[str, object], ...] = tuple(
     {
         "idcustomdimension": str(number),
@@ -47,14 +47,14 @@ CUSTOM_DIMENSIONS: tuple[dict[str, object], ...] = tuple(
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """A goal of a site, with the revenue that one conversion brings."""
+    """A goal of a site, with its revenue per conversion."""
 
     id: int
     name: str
     revenue: float = 0.0
 
     def described(self, site_id: int) -> dict[str, object]:
-        """The goal as `Goals.getGoals` describes it."""
+        """Return the goal as in `Goals.getGoals`."""
         return {
             "idsite": site_id,
             "idgoal": self.id,
@@ -70,12 +70,11 @@ class Goal:
 
 @dataclass(frozen=True, slots=True)
 class Site:
-    """A site: what `SitesManager` tells of it, and how much traffic it has.
+    """A site: its configuration, and how much traffic it has.
 
-    `pages` is the number of distinct URLs in the pool. On a usual day about the first forty of them are
-    seen; on a day of `busy_on`, and every day where `every_page_daily`, each of them is. Pages past the
-    fortieth lie in folders of eighty, or without folders right below the root, where Matomo's limit of
-    500 rows cuts them.
+    `pages` is the number of distinct URLs. On a usual day about the first forty of them have views; on the days
+    in `busy_on`, and every day with `every_page_daily`, all of them do. Pages past the fortieth are in folders of
+    eighty, or without `folders` at the top level, where Matomo's limit of 500 rows cuts them.
     """
 
     id: int
@@ -94,7 +93,7 @@ class Site:
     folders: bool = True
 
     def described(self) -> dict[str, object]:
-        """The site as `SitesManager.getSiteFromId` describes it."""
+        """Return the site as in `SitesManager.getSiteFromId`."""
         shop = self.ecommerce
         return {
             "idsite": self.id,
@@ -121,12 +120,12 @@ class Site:
 
     @property
     def has_custom_dimensions(self) -> bool:
-        """Whether custom dimensions are configured: on the first site alone."""
+        """Whether custom dimensions are configured, which they are on site 1 only."""
         return self.id == 1
 
     @property
     def currency_symbol(self) -> str:
-        """The sign of the site's currency."""
+        """The symbol of the site's currency."""
         return CURRENCIES.get(self.currency, (self.currency, self.currency))[0]
 
     @property
@@ -137,26 +136,26 @@ class Site:
 
 @dataclass(frozen=True, slots=True)
 class World:
-    """The sites, and the moment it is there; `now=None` is the real clock."""
+    """The sites, and a fixed current time; `now=None` is the real clock."""
 
     sites: tuple[Site, ...]
     now: datetime | None = None
     seed: int = 0
 
     def site(self, site_id: int) -> Site | None:
-        """The site of that id, if there is one."""
+        """Return the site with that id, or None."""
         return next((site for site in self.sites if site.id == site_id), None)
 
 
 @lru_cache(maxsize=64)
 def zone(name: str) -> ZoneInfo:
-    """The time zone of that name."""
+    """Return the time zone of that name."""
     return ZoneInfo(name)
 
 
 @lru_cache(maxsize=8192)
 def day_bounds(timezone: str, day: date) -> tuple[int, int]:
-    """Unix times of the first second of a local day and of the next one; 23 to 25 hours apart."""
+    """Return the Unix times at which a local day and the next one start, 23 to 25 hours apart."""
     tz = zone(timezone)
     following = day + timedelta(days=1)
     start = datetime(day.year, day.month, day.day, tzinfo=tz)
@@ -165,7 +164,7 @@ def day_bounds(timezone: str, day: date) -> tuple[int, int]:
 
 
 def local_day(timezone: str, at: int) -> date:
-    """The local calendar day of a Unix time."""
+    """Return the local calendar day of a Unix time."""
     return datetime.fromtimestamp(at, zone(timezone)).date()
 
 
@@ -175,14 +174,14 @@ def _days_of(years: Iterable[int], *, month_days: Iterable[tuple[int, int]]) -> 
 
 
 def _quiet_days(seed: str, years: Iterable[int]) -> frozenset[date]:
-    """About one day in forty, never a busy one."""
+    """Return about one day in forty, never a busy one."""
     rng = Random(seed)
     days = (date(year, 1, 1) + timedelta(days=offset) for year in years for offset in range(365))
     return frozenset(day for day in days if rng.random() < 0.025 and day.day != 13)
 
 
 def default_world(now: datetime | None = None) -> World:
-    """The demo's five sites, in five time zones; the third was never visited."""
+    """Return the demo's five sites, in five time zones; the third has no visits."""
     latest = (now or datetime.now(UTC)).year + 1
     years = range(2021, latest + 1)
     busy = _days_of(years, month_days=[(month, 13) for month in range(1, 13)])

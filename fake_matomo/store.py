@@ -1,4 +1,4 @@
-"""Keeps the visits of days at hand, and what a test did to them: changed, emptied, arrived, extended."""
+"""The cache of invented visits, and the changes that tests make to them."""
 
 from collections import OrderedDict
 from collections.abc import Iterable
@@ -20,12 +20,12 @@ from fake_matomo.traffic import (
 )
 from fake_matomo.visits import Action, Load, Visit
 
-# Actions kept in memory, about 200 bytes each: a year of two sites with sixty visits a day and more.
+# Maximum number of cached actions, about 200 bytes each: a year of two sites with sixty visits a day.
 _ACTIONS_KEPT = 400_000
 
 
 class Traffic:
-    """The visits of every site and day; safe to use from several threads."""
+    """The visits of every site and day. Thread-safe."""
 
     def __init__(self, world: World) -> None:
         self.world = world
@@ -40,20 +40,20 @@ class Traffic:
         self._arrivals = 0
 
     def now(self) -> datetime:
-        """The world's clock, in UTC."""
+        """Return the time of the world's clock, in UTC."""
         return (self.world.now or datetime.now(UTC)).astimezone(UTC) + self._skew
 
     def advance(self, by: timedelta) -> None:
-        """Lets time pass."""
+        """Advance the clock."""
         with self._lock:
             self._skew += by
 
     def today(self, site: Site) -> date:
-        """The site's day."""
+        """Return the current day in the site's time zone."""
         return local_day(site.timezone, int(self.now().timestamp()))
 
     def visits(self, site: Site, day: date) -> tuple[Visit, ...]:
-        """What has happened so far on the site's day, by last action."""
+        """Return the visits so far of a site's day, by last action."""
         with self._lock:
             key = (site.id, day)
             today = self.today(site)
@@ -71,7 +71,7 @@ class Traffic:
             return visits
 
     def change(self, site: Site, day: date, *, to_empty: bool = False) -> None:
-        """Another history of the day: its next revision, or none at all."""
+        """Replace the day's visits by its next revision, or by none."""
         with self._lock:
             key = (site.id, day)
             self._added.pop(key, None)
@@ -82,13 +82,13 @@ class Traffic:
             self._revisions[key] = self._revisions.get(key, 0) + 1
 
     def arrive(self, site: Site, count: int) -> tuple[Visit, ...]:
-        """New visits, each of one page view, now."""
+        """Add visits of one page view each that happen now."""
         with self._lock:
             now = int(self.now().timestamp())
             return tuple(self._arrive_one(site, now) for _ in range(count))
 
     def extend(self, site: Site, visit: Visit | int) -> Visit:
-        """The visit sees another page now; it moves to today, as its last action does."""
+        """Add a page view that happens now; the visit moves to today, the day of its last action."""
         with self._lock:
             old = visit if isinstance(visit, Visit) else self._find(site, visit)
             now = max(int(self.now().timestamp()), old.last_at + 1)

@@ -1,4 +1,4 @@
-"""Reports of one row: `VisitsSummary.get` and `Actions.get`; and the conversions of a visit."""
+"""The one-row reports `VisitsSummary.get` and `Actions.get`, and the conversions of a visit."""
 
 from collections.abc import Sequence
 
@@ -10,7 +10,7 @@ from fake_matomo.visits import Action, Visit
 
 
 def visits_summary(visits: Sequence[Visit], *, people: bool = True) -> Row:
-    """`VisitsSummary.get`; a range of days has no `people`: no unique visitors and users."""
+    """Return `VisitsSummary.get`; `period=range` has no `people`, that is unique visitors and users."""
     count = len(visits)
     actions = sum(visit.total_actions for visit in visits)
     bounces = sum(1 for visit in visits if visit.total_actions <= 1)
@@ -32,7 +32,7 @@ def visits_summary(visits: Sequence[Visit], *, people: bool = True) -> Row:
 
 
 def actions_summary(visits: Sequence[Visit]) -> Row:
-    """`Actions.get`; "uniq" counts a page, file or link once a visit."""
+    """Return `Actions.get`; "uniq" counts a page, file or link once per visit."""
     counts = {"action": 0, "download": 0, "outlink": 0, "search": 0}
     unique = {"action": 0, "download": 0, "outlink": 0}
     keywords: set[str] = set()
@@ -59,12 +59,12 @@ def actions_summary(visits: Sequence[Visit]) -> Row:
     }
 
 
-# What `idGoal` may say besides the number of a goal; 0 is Matomo's number of orders.
+# Values of `idGoal` besides a goal's id; 0 is Matomo's id of orders.
 _ORDER, _CART = frozenset({"ecommerceOrder", "0"}), "ecommerceAbandonedCart"
 
 
 def conversions_of(visit: Visit, goal: str | None) -> list[Action]:
-    """The visit's conversions of a goal; without one, of all goals and orders, but no carts."""
+    """Return the visit's conversions of a goal; without one, all goals and orders, but no abandoned carts."""
     if goal is None:
         return [action for action in visit.conversions if action.kind != _CART]
     if goal in _ORDER:

@@ -1,4 +1,4 @@
-"""Reports with one row a value of a visit's dimension: how they group, and countries, devices, languages."""
+"""Reports with a row for each value of a dimension of visits, and those of countries, device types, languages."""
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
@@ -14,10 +14,10 @@ ICONS = "plugins/Morpheus/icons/dist/"
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """How a report groups visits and what its rows carry besides the metrics.
+    """How a report groups visits, and the fields of its rows besides metrics.
 
-    `numbers` says how the counters are typed: "text" as strings, "int", or "mixed", where only rows made
-    of several values of the database are ints.
+    `numbers` is the type of the counters: "text", "int", or "mixed", where rows made of several database values
+    have ints and all others strings.
     """
 
     key: Callable[[Visit], Key | None]
@@ -33,7 +33,7 @@ class Table:
 
 
 def tally(table: Table, visits: Iterable[Visit], *, flat: bool) -> list[VisitTally]:
-    """The report's rows, unsorted."""
+    """Return the tallies of the report's rows, unsorted."""
     deep = flat and table.flat_key is not None
     key_of = table.flat_key if deep and table.flat_key else table.key
     with_goals = table.flat_goals if deep else table.goals
@@ -50,7 +50,7 @@ def tally(table: Table, visits: Iterable[Visit], *, flat: bool) -> list[VisitTal
 
 
 def row_of(table: Table, found: VisitTally, language: Language, *, flat: bool, several_days: bool) -> Row:
-    """One row as Matomo writes it."""
+    """Return a row as Matomo formats it."""
     deep = flat and table.flat_key is not None
     label = (table.flat_label if deep and table.flat_label else table.label)(found.key, language)
     text = table.numbers == "text" or (table.numbers == "mixed" and len(found.sources) == 1)
@@ -61,7 +61,7 @@ def row_of(table: Table, found: VisitTally, language: Language, *, flat: bool, s
 
 
 def others_of(table: Table, cut: list[VisitTally], language: Language, *, several_days: bool) -> Row:
-    """The row "Others" of `filter_truncate`."""
+    """Return the row "Others" of `filter_truncate`."""
     merged = VisitTally(("others",))
     for one in cut:
         merged.merge(one)
@@ -72,7 +72,7 @@ def others_of(table: Table, cut: list[VisitTally], language: Language, *, severa
 
 
 def unused_device_types(used: Iterable[VisitTally], language: Language, *, flat: bool) -> list[Row]:
-    """The rows of zero visits that a single date gets for each device type that nobody used."""
+    """Return the rows of zero visits that a single date has for every unused device type."""
     seen = {found.key[0] for found in used}
     meta = _device_flat if flat else _device_meta
     return [

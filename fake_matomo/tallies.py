@@ -1,4 +1,4 @@
-"""Counts the visits of one row of a report, and writes what was counted in Matomo's fields."""
+"""Tallies of visits, and the rows with Matomo's fields made from them."""
 
 from collections.abc import Callable
 from typing import Self
@@ -7,14 +7,14 @@ from fake_matomo.php import php_number
 from fake_matomo.visits import Action, Order, Person, Visit
 
 Row = dict[str, object]
-# Writes a counter: as a string or as an int.
+# Formats a counter, as a string or as an int.
 Number = Callable[[int], object]
-# The label and whatever else keeps two rows apart.
+# What distinguishes rows: the label, and more if labels are not unique.
 Key = tuple[object, ...]
 
 
 class GoalTally:
-    """The conversions of one goal, or of orders or carts, within one row."""
+    """The conversions of a goal, or of orders or carts, in a row."""
 
     __slots__ = ("conversions", "items", "orders", "revenue", "sums", "visits")
 
@@ -27,7 +27,7 @@ class GoalTally:
         self.sums = [0.0, 0.0, 0.0, 0.0]
 
     def add(self, visit_id: int, action: Action) -> None:
-        """Counts one conversion."""
+        """Count a conversion."""
         self.conversions += 1
         self.visits.add(visit_id)
         detail = action.detail
@@ -42,7 +42,7 @@ class GoalTally:
             self.revenue += conversion_revenue(action)
 
     def row(self, key: str) -> Row:
-        """The entry of the row's `goals` object."""
+        """Return the entry in the row's `goals`."""
         row: Row = {
             "nb_conversions": self.conversions,
             "nb_visits_converted": len(self.visits),
@@ -57,21 +57,21 @@ class GoalTally:
 
 
 def conversion_revenue(action: Action) -> float:
-    """What a conversion brought."""
+    """Return the revenue of a conversion."""
     detail = action.detail
     revenue = getattr(detail, "revenue", 0.0)
     return float(revenue)
 
 
 def goal_key(action: Action) -> str:
-    """The key under `goals` of a conversion."""
+    """Return the key of a conversion in `goals`."""
     if action.kind == "goal":
         return f"idgoal={getattr(action.detail, 'id', 0)}"
     return f"idgoal={action.kind}"
 
 
 class VisitTally:
-    """The visits of one row."""
+    """The visits of a row."""
 
     __slots__ = (
         "actions",
@@ -96,7 +96,7 @@ class VisitTally:
         self.sources: set[str] = set()
 
     def add(self, visit: Visit, source: str, *, with_goals: bool) -> None:
-        """Counts one visit; `source` is the value in the database that became this row."""
+        """Count a visit; `source` is the database value that became this row."""
         visitor, total = visit.visitor, visit.total_actions
         self.visits += 1
         self.actions += total
@@ -116,7 +116,7 @@ class VisitTally:
                     self.goals.setdefault(goal_key(action), GoalTally()).add(visit.id, action)
 
     def merge(self, other: Self) -> None:
-        """Counts all that another row has counted."""
+        """Add everything that another tally has counted."""
         self.visits += other.visits
         self.actions += other.actions
         self.length += other.length
@@ -135,7 +135,7 @@ class VisitTally:
             mine.sums = [have + more for have, more in zip(mine.sums, goal.sums, strict=True)]
 
     def row(self, label: str, *, text: bool, several_days: bool) -> Row:
-        """The row's metrics; `text` where the database's sums are handed through as strings."""
+        """Return the row's label and metrics; `text` if the database's sums are passed on as strings."""
         number: Number = str if text and not several_days else int
         row: Row = {"label": label}
         if not several_days:

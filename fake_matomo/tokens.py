@@ -1,4 +1,4 @@
-"""Who may ask: tokens, and the protection against guessing them."""
+"""Tokens, their users, and the brute-force protection."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ _BLOCKED_FOR = timedelta(hours=1)
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """What the bearer of a token may do; `sites=None` is all of them."""
+    """The permissions of a token's user; `sites=None` is all sites."""
 
     sites: frozenset[int] | None = frozenset()
     superuser: bool = False
@@ -30,7 +30,7 @@ ANONYMOUS = User()
 
 
 class Tokens:
-    """The tokens of the instance and the failed logins of the address that asks."""
+    """The tokens of the instance, and the failed logins of the client's address."""
 
     def __init__(self) -> None:
         self._users: dict[str, User] = {}
@@ -46,16 +46,16 @@ class Tokens:
         secure_only: bool = False,
         expired: bool = False,
     ) -> None:
-        """Makes a token good, or good and expired."""
+        """Add a token."""
         seen = None if sites is None else frozenset(sites)
         self._users[token] = User(seen, superuser, secure_only, expired)
 
     def remove(self, token: str) -> None:
-        """Makes a token bad."""
+        """Remove a token, so that it is refused."""
         self._users.pop(token, None)
 
     def user(self, token: str | None, *, in_url: bool, now: datetime) -> User:
-        """The bearer of the token; without one, the anonymous user, who sees nothing."""
+        """Return the token's user; without a token, the anonymous user, who may view nothing."""
         if not token:
             return ANONYMOUS
         with self._lock:

@@ -1,4 +1,4 @@
-"""Reports of one row that have no model of their own: every number that Matomo names of some visits."""
+"""One-row reports that have no model: every metric of some visits, by name."""
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -17,26 +17,26 @@ _CHANNELS = {
     "Websites": WEBSITE,
     "Campaigns": CAMPAIGN,
 }
-# As `API.get` spells the phases of a page load; the slip of the pen is Matomo's.
+# The phases of a page load as `API.get` spells them; `servery` is Matomo's typo.
 _PHASES = ("network", "servery", "transfer", "domprocessing", "domcompletion", "onload")
 
 
 @dataclass(frozen=True, slots=True)
 class Totals:
-    """The visits of a period, and of all periods of the answer, to which shares of channels are relative."""
+    """The visits of a period, and the number of visits of the whole answer, which `…_percent` is relative to."""
 
     visits: Sequence[Visit]
     all_visits: int
     goal: str | None
-    # Whether unique visitors and users are counted, and the answer is one of several days.
+    # Whether unique visitors and users are counted, and whether the answer has several periods.
     unique: bool
     part: bool
 
 
 def one_row(report: Report, totals: Totals) -> Row:
-    """The report's row.
+    """Return the report's row.
 
-    :raises LookupError: a field that nothing here counts.
+    :raises LookupError: a field that the fake does not compute.
     """
     numbers = dict(_numbers(totals))
     absent = tuple(_absent_kinds(totals))
@@ -47,13 +47,13 @@ def one_row(report: Report, totals: Totals) -> Row:
         if field.name.endswith(absent):
             continue
         if field.name not in numbers:
-            raise LookupError(f"{report.method} has a field {field.name} that the fake does not count")
+            raise LookupError(f"{report.method} has a field {field.name} that the fake does not compute")
         row[field.name] = numbers[field.name]
     return row
 
 
 def _absent_kinds(totals: Totals) -> Iterator[str]:
-    """The ends of columns that a day of a range lacks: those of new or returning visits where it had none."""
+    """Return the suffix of the columns that a day in a range lacks: it had no new, or no returning, visits."""
     kinds = {visit.visit_count == 1 for visit in totals.visits}
     if totals.part and len(kinds) == 1:
         yield "_returning_visit" if True in kinds else "_new_visit"

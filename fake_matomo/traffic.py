@@ -1,4 +1,4 @@
-"""Invents the visits of a site's day: the same site, day and revision always give the same visits."""
+"""The generator of visits: the same seed, site, day and revision always give the same visits."""
 
 from collections.abc import Sequence
 from datetime import date
@@ -12,23 +12,23 @@ from fake_matomo.pools import CAMPAIGN, Event, Place, Referrer
 from fake_matomo.sites import Site, World, day_bounds
 from fake_matomo.visits import CONVERSIONS, COUNTED, Action, Detail, Item, Load, Order, Visit, Visitor
 
-# A visit's number holds the day, the site and a running number: no other day has to be invented first.
+# A visit's id encodes day, site and a running number, so that no other day has to be generated first.
 _FIRST_DAY = date(2020, 1, 1).toordinal()
 _IDS_A_DAY = 1_000_000
 _IDS_A_SITE = 10_000
-# Where the numbers of visits begin that only a changed day has, and those which arrived while somebody read.
+# Where the running numbers start of visits of changed days, and of visits that arrive during a test.
 _CHANGED_FROM = 4_000
 ARRIVED_FROM = 8_000
 
-# Page views of a visit: a fifth leave after one, few look at more than ten pages.
+# Page views of a visit: a fifth have one, few have more than ten.
 _LENGTHS = tuple(accumulate((22, 16, 14, 11, 9, 7, 5, 4, 3, 3, 2, 2, 1, 1, 1)))
-# One in four page views carries no timings, as with browsers that do not tell.
+# One in four page views has no timings, as with browsers that do not report them.
 _LOADS_SEED, _LOADS = 7, 512
 
 
 @lru_cache(maxsize=1)
 def _loads() -> tuple[Load, ...]:
-    """A stock of page loads: drawing one is much cheaper than inventing six numbers for each page view."""
+    """Return a stock of page loads: drawing one is much cheaper than six random numbers for each page view."""
     rng = Random(_LOADS_SEED)
     return tuple(_load(rng) for _ in range(_LOADS))
 
@@ -46,7 +46,7 @@ def _page_weights(site: Site) -> list[float]:
 
 
 def new_visitor(rng: Random, place: Place | None = None) -> Visitor:
-    """Somebody who was never here."""
+    """Return a visitor who was never on the site before."""
     named = rng.random() < 0.08
     return Visitor(
         id=f"{rng.getrandbits(64):016x}",
@@ -75,15 +75,15 @@ def _known_visitor(seed: int, site_id: int, number: int) -> Visitor:
 
 
 def first_id(site: Site, day: date) -> int:
-    """The number below that of the day's first visit."""
+    """Return the number below the id of the day's first visit."""
     return (day.toordinal() - _FIRST_DAY) * _IDS_A_DAY + site.id * _IDS_A_SITE
 
 
 def visits_of(world: World, site: Site, day: date, revision: int = 0) -> tuple[Visit, ...]:
-    """The visits whose last action is on that day of the site, oldest first.
+    """Return the visits whose last action is on that day of the site, oldest first.
 
-    Revision 0 is what first happened. In any other about a third of those visits is gone, others are
-    new, and a country, a page, a campaign and an event appear that were not there.
+    Revision 0 is the original. In any other, about a third of its visits are gone, others are new, and there is
+    a new country, page, campaign and event.
     """
     if day < site.created or day in site.no_visits_on:
         return ()
@@ -97,14 +97,14 @@ def visits_of(world: World, site: Site, day: date, revision: int = 0) -> tuple[V
 
 def _kept(world: World, site: Site, day: date, revision: int, visits: Sequence[Visit]) -> list[Visit]:
     rng = Random(f"{world.seed}/{site.id}/{day}/kept/{revision}")
-    # Without the last country of the day at least one row vanishes from the country report.
+    # Without the day's rarest country, the country report loses at least one row.
     codes = [visit.visitor.place.code for visit in visits]
     gone = min(set(codes), key=lambda code: (codes.count(code), code), default="")
     return [visit for visit in visits if rng.random() < 0.7 and visit.visitor.place.code != gone]
 
 
 class _Day:
-    """Makes the visits of one site's day from one seeded generator."""
+    """Generates the visits of a site's day from one seed."""
 
     def __init__(self, world: World, site: Site, day: date, revision: int) -> None:
         self.world, self.site, self.day, self.revision = world, site, day, revision
@@ -113,7 +113,7 @@ class _Day:
         self.known = max(8, int(site.visits_per_day * 4))
 
     def visits(self, number: int) -> list[Visit]:
-        """The visits, numbered from there on."""
+        """Return the visits, numbered from there on."""
         count = self._count()
         decks = self._decks(count)
         return [self._visit(number + index, index, decks[index]) for index in range(count)]
@@ -129,13 +129,13 @@ class _Day:
         return max(1, round(expected * weekday * busy * rng.uniform(0.8, 1.2)))
 
     def _decks(self, count: int) -> list[Sequence[Page]]:
-        """The pages that each visit sees; on a day that shows all of them every page is dealt once."""
+        """Return the pages of each visit; on a day with views of all pages, each is dealt once."""
         pages, rng = pages_of(self.site), self.rng
         if self.revision == 0 and (self.site.every_page_daily or self.day in self.site.busy_on):
             deck = list(pages)
             rng.shuffle(deck)
             share = -(-len(deck) // count)
-            # On a busy day the everyday pages are seen as well, so that rows differ in their counts.
+            # On a busy day the everyday pages have more views, so that rows differ in their counts.
             return [deck[at * share : (at + 1) * share] or [pages[0]] for at in range(count)]
         weights = _page_weights(self.site)
         head = pages[: len(weights)]
@@ -183,13 +183,13 @@ class _Day:
             since_order=seconds_ago if visit_count > 1 and site.ecommerce and rng.random() < 0.2 else None,
         )
         if index % 31 == 3 and len(visit.actions) > 1:
-            # Begun before midnight: the last action falls into the first minutes of the day.
+            # This visit starts before midnight: its last action is in the first minutes of the day.
             return moved(visit, self.start + rng.randrange(30) - visit.last_at)
         return moved(visit, min(0, self.end - 1 - visit.last_at))
 
 
 class VisitBuilder:
-    """Collects the actions of one visit, one after the other."""
+    """Builds a visit, action by action."""
 
     def __init__(self, site: Site, rng: Random, begin: int) -> None:
         self.site, self.rng, self.at = site, rng, begin
@@ -198,12 +198,12 @@ class VisitBuilder:
         self.drafts: list[tuple[str, int, Page, int, Detail, str | None]] = []
 
     def add(self, kind: str, detail: Detail = None, url: str | None = None) -> None:
-        """One action on the current page, at the current moment, after which some time passes."""
+        """Add an action on the current page, at the current time, and let some time pass."""
         self.drafts.append((kind, self.at, self.page, self.position, detail, url))
         self.at += 1 + int(self.rng.random() ** 2 * 280)
 
     def see(self, page: Page) -> None:
-        """A page view, and now and then what one does on a page."""
+        """Add a page view, and sometimes another action on the page."""
         rng = self.rng
         self.page = page
         self.position += 1
@@ -224,7 +224,7 @@ class VisitBuilder:
             self.add("content", pools.Content("Bannière été", "/img/banner.jpg", target))
 
     def convert(self, day: date, number: int) -> None:
-        """A goal, an order or an abandoned cart at the end of some visits."""
+        """Add a goal, an order or an abandoned cart to some visits."""
         rng, site = self.rng, self.site
         if site.goals and rng.random() < 0.08:
             self.add("goal", rng.choice(site.goals))
@@ -248,7 +248,7 @@ class VisitBuilder:
         since_last: int,
         since_order: int | None,
     ) -> Visit:
-        """The finished visit."""
+        """Return the visit."""
         actions = with_time_spent(self.drafts)
         return assemble(
             number=number,
@@ -267,7 +267,7 @@ class VisitBuilder:
 def with_time_spent(
     drafts: Sequence[tuple[str, int, Page, int, Detail, str | None]],
 ) -> tuple[Action, ...]:
-    """Actions, each with the seconds until the next one; the last has none."""
+    """Return actions with the seconds until the next one; the last has 0."""
     ends = [draft[1] for draft in drafts[1:]] + [drafts[-1][1]]
     return tuple(
         Action(kind, at, page, position, end - at, detail, url)
@@ -288,7 +288,7 @@ def assemble(
     since_last: int,
     since_order: int | None,
 ) -> Visit:
-    """A visit with all that follows from its actions."""
+    """Return a visit with everything that follows from its actions."""
     first, last = actions[0].at, actions[-1].at
     return Visit(
         id=number,
@@ -298,7 +298,7 @@ def assemble(
         actions=actions,
         first_at=first,
         last_at=last,
-        # Matomo adds a second to every visit of more than one action.
+        # Matomo adds a second to the duration of every visit of more than one action.
         duration=last - first + 1 if last > first else 0,
         total_actions=sum(1 for action in actions if action.kind in COUNTED),
         interactions=sum(1 for action in actions if action.kind in ("action", "search")),
@@ -312,7 +312,7 @@ def assemble(
 
 
 def reassembled(visit: Visit, actions: tuple[Action, ...], day: date) -> Visit:
-    """The same visit with other actions."""
+    """Return the visit with other actions."""
     return assemble(
         number=visit.id,
         site_id=visit.site_id,
@@ -328,7 +328,7 @@ def reassembled(visit: Visit, actions: tuple[Action, ...], day: date) -> Visit:
 
 
 def moved(visit: Visit, seconds: int) -> Visit:
-    """The same visit so many seconds later."""
+    """Return the visit shifted by that many seconds."""
     if seconds == 0:
         return visit
     actions = tuple(

@@ -1,4 +1,4 @@
-"""A visit and its actions in the fields of `Live.getLastVisitsDetails`."""
+"""A visit as in `Live.getLastVisitsDetails`."""
 
 from datetime import UTC, datetime
 
@@ -15,7 +15,7 @@ _DAY = 86_400
 
 
 def visit_row(visit: Visit, site: Site, language: Language, actions: list[Row]) -> Row:
-    """The visit as Matomo writes it, around the actions given."""
+    """Return the visit as Matomo formats it, with the given actions."""
     row = _identity(visit, actions)
     row |= _moment(visit, site)
     row |= _status(visit)
@@ -26,7 +26,7 @@ def visit_row(visit: Visit, site: Site, language: Language, actions: list[Row]) 
     row |= _place(visit, language)
     begun = datetime.fromtimestamp(visit.first_at, UTC)
     row |= {
-        # The visitor's clock; the sample's visitors have theirs on UTC.
+        # The visitor's local time; the fake's visitors are all in UTC.
         "visitLocalTime": f"{begun:%H:%M:%S}",
         "visitLocalHour": str(begun.hour),
         "daysSinceLastVisit": visit.since_last // _DAY,
@@ -37,7 +37,7 @@ def visit_row(visit: Visit, site: Site, language: Language, actions: list[Row]) 
         "dimension1": visit.visitor.plan,
     }
     if visit.visitor.device.type == "":
-        # Browsers that tell nothing of their plugins.
+        # Browsers that do not report their plugins.
         row["plugins"], row["pluginsIcons"] = "", None
     return row
 
@@ -55,7 +55,7 @@ def _identity(visit: Visit, actions: list[Row]) -> Row:
 
 
 def _moment(visit: Visit, site: Site) -> Row:
-    """When: `serverDate` and its like are UTC, the pretty ones the site's time."""
+    """Return the times: `serverDate` and the like are in UTC, the pretty ones in the site's time zone."""
     tz = zone(site.timezone)
     last_utc = datetime.fromtimestamp(visit.last_at, UTC)
     last, first = last_utc.astimezone(tz), datetime.fromtimestamp(visit.first_at, tz)
@@ -152,7 +152,7 @@ def _device(visit: Visit, language: Language) -> Row:
 
 
 def _commerce(visit: Visit) -> Row:
-    """Orders and carts: counted items are strings, none of them the number 0."""
+    """Return orders and carts: the number of items is a string, or the number 0 if there are none."""
     orders = _orders(visit, "ecommerceOrder")
     carts = _orders(visit, "ecommerceAbandonedCart")
     return {

@@ -1,4 +1,4 @@
-"""What a visit is: the one source that reports and the visits log are both derived from."""
+"""The model of a visit, from which both the reports and the visits log are derived."""
 
 from dataclasses import dataclass
 from datetime import date
@@ -7,7 +7,7 @@ from fake_matomo.pages import Page
 from fake_matomo.pools import Content, Device, Event, Place, Product, Referrer, Search
 from fake_matomo.sites import Goal
 
-# Somebody on a day: over several days Matomo adds up what it counted for each of them.
+# A visitor on a day: over several days Matomo sums the daily unique counts.
 Person = tuple[date, str]
 
 TIMINGS = ("network", "server", "transfer", "dom_processing", "dom_completion", "on_load")
@@ -15,14 +15,14 @@ TIMINGS = ("network", "server", "transfer", "dom_processing", "dom_completion", 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """How long the six phases of loading one page took, in milliseconds."""
+    """The durations of the six phases of a page load, in milliseconds."""
 
     times: tuple[int, int, int, int, int, int]
 
 
 @dataclass(frozen=True, slots=True)
 class Item:
-    """So many pieces of a product in an order or a cart."""
+    """A product and its quantity in an order or a cart."""
 
     product: Product
     quantity: int
@@ -30,7 +30,7 @@ class Item:
 
 @dataclass(frozen=True, slots=True)
 class Order:
-    """An order, or an abandoned cart where `id` is None."""
+    """An order, or an abandoned cart if `id` is None."""
 
     id: str | None
     items: tuple[Item, ...]
@@ -42,7 +42,7 @@ class Order:
 
     @property
     def quantity(self) -> int:
-        """How many pieces."""
+        """The number of pieces."""
         return sum(item.quantity for item in self.items)
 
 
@@ -51,7 +51,7 @@ Detail = Load | Event | Search | Content | Goal | Order | None
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """One thing done in a visit; `page` is where, `spent` the seconds until the next action."""
+    """An action of a visit on a page; `spent` is the time until the next action in seconds."""
 
     kind: str
     at: int
@@ -64,7 +64,7 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Visitor:
-    """Who visits."""
+    """A visitor."""
 
     id: str
     user_id: str | None
@@ -98,11 +98,11 @@ class Visit:
 
     @property
     def converted(self) -> bool:
-        """Whether a goal was reached or something ordered; an abandoned cart is no conversion."""
+        """Whether there is a goal or an order; an abandoned cart is not a conversion."""
         return any(one.kind != "ecommerceAbandonedCart" for one in self.conversions)
 
     def count(self, kind: str) -> int:
-        """How many actions of a kind."""
+        """Return the number of actions of a kind."""
         return sum(1 for action in self.actions if action.kind == kind)
 
 

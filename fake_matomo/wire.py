@@ -1,4 +1,4 @@
-"""HTTP: what comes over the wire, what goes over it, and the server in between."""
+"""The HTTP server, its requests and its responses."""
 
 import gzip
 import json
@@ -20,7 +20,7 @@ from fake_matomo.faults import HTML, JSON
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """What came over the wire."""
+    """An HTTP request."""
 
     http_method: str
     path: str
@@ -31,18 +31,18 @@ class Request:
 
     @property
     def params(self) -> dict[str, str]:
-        """All parameters; those of the URL win, as with Matomo."""
+        """All parameters; those of the URL take precedence, as in Matomo."""
         return {**self.body, **self.query}
 
     @property
     def api_in_url(self) -> bool:
-        """Whether the URL alone shows an API call: only then early errors are JSON."""
+        """Whether the URL alone identifies an API call: only then are early errors JSON."""
         return self.query.get("module") == "API" and bool(self.query.get("method"))
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What goes over the wire."""
+    """An HTTP response."""
 
     status: int
     content_type: str
@@ -52,39 +52,39 @@ class Answer:
 
 
 def json_answer(status: int, value: object) -> Answer:
-    """JSON as PHP's json_encode writes it: slashes escaped, no blanks, ASCII only."""
+    """Return JSON as PHP's json_encode formats it: slashes escaped, no spaces, ASCII only."""
     text = json.dumps(value, separators=(",", ":")).replace("/", "\\/")
     return Answer(status, JSON, text.encode())
 
 
 def html_answer(status: int, text: str) -> Answer:
-    """A page."""
+    """Return an HTML page."""
     return Answer(status, HTML, text.encode(), {"Cache-Control": "private, no-cache, no-store"})
 
 
 def xml_error(status: int, message: str) -> Answer:
-    """An error as `format=xml` has it."""
+    """Return an error in `format=xml`."""
     text = f'<?xml version="1.0" encoding="utf-8" ?>\n<result>\n\t<error message="{message}" />\n</result>'
     return Answer(status, "text/xml; charset=utf-8", text.encode())
 
 
-# PHP's max_input_vars: what comes after is dropped without a word, the token too where it stands last.
+# PHP's max_input_vars: fields past it are silently dropped, including the token if it comes last.
 MAX_INPUT_VARS = 1000
 
 # As socketserver has them.
 _Connection = socket.socket | tuple[bytes, socket.socket]
 _Address = Any
 
-# Answers a request; None is to hang up.
+# Answers a request; None means to reset the connection.
 Serve = Callable[[Request], Answer | None]
 
 
 class HttpServer(ThreadingHTTPServer):
-    """Keeps its connections in sight, so that it can hang up on all of them."""
+    """A threaded server that can close all of its connections."""
 
-    # Their threads are waited for: no thread and no socket outlives the server.
+    # Wait for the threads: no thread and no socket outlives the server.
     daemon_threads = False
-    # Many clients may knock at the same moment.
+    # Many clients may connect at the same time.
     request_queue_size = 128
 
     def __init__(self, address: tuple[str, int], serve: Serve, *, compress: bool) -> None:
@@ -94,39 +94,39 @@ class HttpServer(ThreadingHTTPServer):
         super().__init__(address, _Handler)
 
     def process_request(self, request: _Connection, client_address: _Address) -> None:
-        """Remembers the connection."""
+        """Register the connection."""
         with self._open_lock:
             self._open.add(request)
         super().process_request(request, client_address)
 
     def shutdown_request(self, request: _Connection) -> None:
-        """Forgets it."""
+        """Deregister the connection."""
         with self._open_lock:
             self._open.discard(request)
         super().shutdown_request(request)
 
-    def hang_up(self) -> None:
-        """Ends every connection."""
+    def close_connections(self) -> None:
+        """Close every connection."""
         with self._open_lock:
             connections = [one for one in self._open if isinstance(one, socket.socket)]
         for connection in connections:
-            # It may have ended by itself in this very moment.
+            # The client may have closed it meanwhile.
             with suppress(OSError):
                 connection.shutdown(socket.SHUT_RDWR)
 
     def handle_error(self, request: _Connection, client_address: _Address) -> None:
-        """A client that hangs up is no news; anything else is."""
+        """Report errors, except that a client closed its connection."""
         if not isinstance(sys.exception(), ConnectionError):
             super().handle_error(request, client_address)
 
 
 class _Handler(BaseHTTPRequestHandler):
-    """Reads a request, writes the answer."""
+    """Reads a request and writes the response."""
 
     protocol_version = "HTTP/1.1"
     server_version = "nginx/1.22.1"
     sys_version = ""
-    # Head and body go out apart; on a kept connection the second would wait 40 ms for the first's acknowledgement.
+    # Headers and body are sent separately; with Nagle's algorithm, the body would wait 40 ms for the acknowledgement.
     disable_nagle_algorithm = True
     server: HttpServer
 
@@ -143,7 +143,7 @@ class _Handler(BaseHTTPRequestHandler):
         self._serve()
 
     def log_message(self, format: str, *args: object) -> None:  # noqa: A002 - the base class names it so
-        """Says nothing: `FakeMatomo.calls` knows it all."""
+        """Log nothing: `FakeMatomo.calls` has every call."""
 
     def _serve(self) -> None:
         split = urlsplit(self.path)
@@ -177,14 +177,14 @@ class _Handler(BaseHTTPRequestHandler):
             self.wfile.write(body)
 
     def _reset(self) -> None:
-        """Hangs up the hard way: the client sees "connection reset"."""
+        """Reset the connection."""
         self.close_connection = True
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.connection.close()
 
 
 def _fields(text: str) -> dict[str, str]:
-    """The fields of a query string or form as PHP reads them: `urls[]` is counted, and there is a limit."""
+    """Parse a query string or form as PHP does: `urls[]` is numbered, and there is a limit."""
     fields: dict[str, str] = {}
     for number, (name, value) in enumerate(parse_qsl(text, keep_blank_values=True)[:MAX_INPUT_VARS]):
         fields[name.replace("[]", f"[{number}]")] = value
@@ -192,7 +192,7 @@ def _fields(text: str) -> dict[str, str]:
 
 
 def _form(raw: bytes, headers: Message) -> dict[str, str]:
-    """The fields of a form; a body of another type is not read, as Matomo does not."""
+    """Parse a form; like Matomo, ignore a body of any other type."""
     kind = headers.get_content_type()
     if kind == "application/x-www-form-urlencoded":
         return _fields(raw.decode("utf-8", "replace"))

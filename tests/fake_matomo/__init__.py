@@ -1,1 +1,1 @@
-"""Tests of the sample Matomo."""
+"""Tests of the fake Matomo."""

@@ -1,4 +1,4 @@
-"""The recordings of a real Matomo, and a sample that is configured like the recorded instance."""
+"""The recordings of a real Matomo, and a fake instance configured like the recorded one."""
 
 import json
 import re
@@ -32,25 +32,25 @@ FOLDER = Path(__file__).parents[1] / "data" / "recordings"
 NOT_SERVED: Mapping[str, str] = {
     "aggregate_rows_*": "include_aggregate_rows: the project never asks for rows that stand for other rows",
     "bulk_inner_other_token.json": "two users' tokens, recorded under one word",
-    "bulk_format_*": "the sample renders JSON only",
+    "bulk_format_*": "the fake renders JSON only",
     "bulk_token_outer_only.json": "the recorded days had but new, and but returning visits: test_generic has the rule",
     "day_Contents.*": "nothing was recorded that day, the fake has content: test_generic holds it to the metadata",
-    "error_wrong_path.json": "the 403 of the recorded nginx; the sample answers 404 outside its mount point",
+    "error_wrong_path.json": "the 403 of the recorded nginx; the fake answers 404 outside its mount point",
     "expanded_*": "expanded=1: the project reads flat reports",
-    "format_csv_*": "the sample renders JSON only",
-    "format_html_*": "the sample renders JSON only",
-    "format_original_*": "the sample renders JSON only",
-    "format_tsv_*": "the sample renders JSON only",
-    "format_xml_*": "the sample renders JSON only",
+    "format_csv_*": "the fake renders JSON only",
+    "format_html_*": "the fake renders JSON only",
+    "format_original_*": "the fake renders JSON only",
+    "format_tsv_*": "the fake renders JSON only",
+    "format_xml_*": "the fake renders JSON only",
     "live_offset_bug_*": "how many visits are lost depends on how many there are: test_live holds the rule",
     "m53_goals_days_*": "another instance, with other quiet days: test_generic compares the days that both have",
-    "no_format_*": "the sample renders JSON only",
+    "no_format_*": "the fake renders JSON only",
 }
 
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """One exchange; `params` are those of URL and body together."""
+    """An exchange; `params` are those of URL and body."""
 
     name: str
     http_method: str
@@ -86,7 +86,7 @@ class Recording:
 
 
 def read(name: str) -> Recording:
-    """The recording of that file name."""
+    """Read a recording by its file name."""
     raw = json.loads((FOLDER / name).read_text("utf-8"))
     request = raw["request"]
     params = {key: str(value) for key, value in (request.get("params") or {}).items()}
@@ -108,19 +108,19 @@ def read(name: str) -> Recording:
 
 
 def reason_not_served(name: str) -> str | None:
-    """Why the sample does not answer like this recording, where it does not."""
+    """Return why the fake does not answer like this recording, or None."""
     return next((reason for pattern, reason in NOT_SERVED.items() if fnmatch(name, pattern)), None)
 
 
 @cache
 def all_recordings() -> tuple[Recording, ...]:
-    """Every recording of the folder."""
+    """Return every recording."""
     return tuple(read(path.name) for path in sorted(FOLDER.glob("*.json")))
 
 
 @cache
 def served() -> tuple[Recording, ...]:
-    """The recordings that the sample is held to."""
+    """Return the recordings that the fake must answer like."""
     return tuple(one for one in all_recordings() if reason_not_served(one.name) is None)
 
 
@@ -130,7 +130,7 @@ VIEW, VIEW_ONE, SUPER, NOBODY, SECURE, EXPIRED = (f"{number:x}" * 32 for number 
 
 
 def recorded_world() -> World:
-    """The recorded instance: 23:20 UTC, which in Paris is twenty past midnight of the next day."""
+    """Return the recorded world, at 23:20 UTC, which is 00:20 of the next day in Paris."""
     quiet = frozenset({date(2026, 11, 3), date(2026, 11, 4)}) | frozenset(date(2026, 10, day) for day in range(6, 11))
     return World(
         sites=(
@@ -175,7 +175,7 @@ def recorded_world() -> World:
 
 @contextmanager
 def recorded_instance() -> Iterator[FakeMatomo]:
-    """A sample like the recorded instance, with its users."""
+    """Run a fake instance like the recorded one, with its users."""
     with FakeMatomo(recorded_world(), token=VIEW) as matomo:
         matomo.tokens.add(VIEW, sites={1, 2})
         matomo.add_token(VIEW_ONE, sites={1})
@@ -206,7 +206,7 @@ _TOKENS: Mapping[str, str] = {
 
 
 def token_of(name: str) -> str:
-    """The token that a recording was made with."""
+    """Return the token that a recording was made with."""
     return next((token for pattern, token in _TOKENS.items() if fnmatch(name, pattern)), VIEW)
 
 
@@ -232,7 +232,7 @@ def _segments_without_archive(matomo: FakeMatomo) -> None:
 
 
 def _iceland(matomo: FakeMatomo) -> None:
-    """The third change of a day is the one that brings a visit from there."""
+    """Add a visit from Iceland, which the third change of a day brings."""
     for _ in range(3):
         matomo.change(1, date(2026, 10, 20))
 
@@ -267,13 +267,13 @@ _BEFORE: Mapping[str, Setup] = {
 }
 
 
-def needs_an_instance_of_its_own(recording: Recording) -> bool:
-    """Whether the exchange changes the instance, or wants it in a state of its own; failed logins add up."""
+def needs_own_instance(recording: Recording) -> bool:
+    """Whether the exchange changes the instance or needs it in a special state; failed logins add up."""
     return recording.status != 200 or any(fnmatch(recording.name, pattern) for pattern in _BEFORE)
 
 
 def prepare(matomo: FakeMatomo, name: str) -> None:
-    """Brings the sample into the state that the instance was in."""
+    """Bring the fake into the state that the recorded instance was in."""
     for pattern, setup in _BEFORE.items():
         if fnmatch(name, pattern):
             setup(matomo)
@@ -281,7 +281,7 @@ def prepare(matomo: FakeMatomo, name: str) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Exchanged:
-    """An answer of the sample."""
+    """An answer of the fake."""
 
     status: int
     content_type: str
@@ -299,7 +299,7 @@ class HasUrl(Protocol):
 
     @property
     def url(self) -> str:
-        """Where it is, with a slash at the end."""
+        """Its URL, with a trailing slash."""
 
 
 def exchange(
@@ -310,7 +310,7 @@ def exchange(
     headers: Mapping[str, str] | None = None,
     path: str = "/index.php",
 ) -> Exchanged:
-    """One request on a connection of its own."""
+    """Send a request on a new connection."""
     host, port = matomo.url.removeprefix("http://").split("/")[0].split(":")
     target = path + (f"?{urlencode(query)}" if query else "")
     sent = {"Content-Type": "application/x-www-form-urlencoded", **(headers or {})}
@@ -330,14 +330,14 @@ def exchange(
 
 
 def _visit_with(matomo: FakeMatomo, kind: str) -> int:
-    """The number of a visit that has such an action."""
+    """Return the id of a visit with such an action."""
     kind = "content" if kind == "13" else kind
     days = (date(2026, 10, 11) + timedelta(days=at) for at in range(40))
     return next(visit.id for day in days for visit in matomo.visits(1, day) if visit.count(kind))
 
 
 def inner_params(recording: Recording) -> list[dict[str, str]]:
-    """The parameters of the calls inside a bulk request that have an entry in the answer."""
+    """Return the parameters of the inner calls that have an entry in the answer of a bulk request."""
     outer = {key: value for key, value in recording.params.items() if not key.startswith("urls")}
     calls = [outer | dict(parse_qsl(url)) for key, url in recording.params.items() if key.startswith("urls[")]
     calls = [call for call in calls if call.get("method") != "API.getBulkRequest"]
@@ -345,7 +345,7 @@ def inner_params(recording: Recording) -> list[dict[str, str]]:
 
 
 def replay(matomo: FakeMatomo, recording: Recording) -> Exchanged:
-    """The same request to the sample, with the token that the recording's TOKEN stands for."""
+    """Send the recorded request to the fake, with the token that TOKEN stands for."""
     token = token_of(recording.name)
 
     def filled(text: str) -> str:

@@ -1,6 +1,6 @@
-"""Compares an answer of the sample with what the recordings and FIELDS.md show.
+"""Compares answers of the fake with the recordings and FIELDS.md.
 
-Numbers differ, since the traffic does. Fields, their JSON types and the look of their strings must not.
+Numbers differ, as does the traffic. Fields, JSON types and the format of strings must not.
 """
 
 import re
@@ -38,7 +38,7 @@ _FORMATTED = re.compile(r"bounce_rate|exit_rate|avg_.*")
 
 
 def kind_of(name: str, value: object) -> str:
-    """The JSON type of a value; of strings also their look. Whole and broken numbers are one type in JSON."""
+    """Return the JSON type of a value, and the format of a string; ints and floats are one type."""
     if value is None:
         return "null"
     if isinstance(value, bool):
@@ -57,14 +57,14 @@ def kind_of(name: str, value: object) -> str:
 
 @dataclass(slots=True)
 class Fields:
-    """What is known of the fields of one kind of object."""
+    """The known fields of a kind of object."""
 
     kinds: dict[str, set[str]] = field(default_factory=dict)
     always: set[str] | None = None
     inner: dict[str, "Fields"] = field(default_factory=dict)
 
     def learn(self, row: Mapping[str, object]) -> None:
-        """One more object that was seen."""
+        """Learn the fields of another object."""
         keys = {_general(key) for key in row}
         self.always = keys if self.always is None else self.always & keys
         for key, value in row.items():
@@ -86,7 +86,7 @@ def _inner_name(key: str, value: Mapping[str, object]) -> str:
 
 
 def rows_of(answer: object) -> Iterator[Mapping[str, object]]:
-    """The objects that are rows, out of lists, days, sites and bulk answers."""
+    """Yield the rows in lists, days, sites and bulk answers."""
     if isinstance(answer, list):
         for one in answer:
             yield from rows_of(one)
@@ -99,7 +99,7 @@ def rows_of(answer: object) -> Iterator[Mapping[str, object]]:
 
 
 def mode_of(params: Mapping[str, str]) -> tuple[str, ...]:
-    """What decides on the fields of an answer; two requests of one mode have the same fields."""
+    """Return what determines the fields of an answer: requests of the same mode have the same fields."""
     several = "several days" if params.get("period") in ("week", "month", "year", "range") else "day"
     method = params.get("method", "")
     live = method.startswith("Live.")
@@ -150,7 +150,7 @@ class Documented:
 
 @cache
 def documented() -> Mapping[str, Documented]:
-    """FIELDS.md by the titles of its sections."""
+    """Return FIELDS.md by the titles of its sections."""
     sections: dict[str, dict[str, tuple[frozenset[str], bool]]] = {}
     current: dict[str, tuple[frozenset[str], bool]] = {}
     for line in (FOLDER / "FIELDS.md").read_text("utf-8").splitlines():
@@ -170,7 +170,7 @@ def documented() -> Mapping[str, Documented]:
 
 
 def section_of(params: Mapping[str, str]) -> Documented | None:
-    """The section of FIELDS.md on the rows of a request; it knows single days and all columns only."""
+    """Return the section of FIELDS.md for a request; it covers single days and all columns only."""
     method = params.get("method", "")
     if any(params.get(name) for name in ("showColumns", "columns", "hideColumns", "hideIdSubDatable")):
         return None
@@ -182,7 +182,7 @@ def section_of(params: Mapping[str, str]) -> Documented | None:
     return documented().get(title)
 
 
-# Reports whose rows are some of the rows of another one; what all of a few recorded ones have is no rule.
+# Reports of some of the rows of another one, with too few recorded rows to tell which fields are optional.
 _LIKE = {
     f"Actions.get{which}": f"Actions.getPage{kind}"
     for kind in ("Titles", "Urls")
@@ -191,7 +191,7 @@ _LIKE = {
 
 
 class Comparison:
-    """Holds an answer of the sample against a recording; `differences` are sentences."""
+    """Compares an answer of the fake with a recording; `differences` are sentences."""
 
     def __init__(self, recording: Recording, params: Mapping[str, str] | None = None) -> None:
         self.recording = recording
@@ -202,7 +202,7 @@ class Comparison:
         self.differences: list[str] = []
 
     def compare(self, recorded: object, served: object, at: str = "answer") -> list[str]:
-        """The differences."""
+        """Return the differences."""
         if kind_of("", recorded) != kind_of("", served):
             self._say(at, f"is {_short(served)} where {_short(recorded)} was recorded")
         elif isinstance(recorded, list) and isinstance(served, list):
@@ -261,12 +261,12 @@ class Comparison:
                 self._say(at, f"has {key}, which was never recorded")
 
     def _always(self) -> set[str]:
-        """The fields that every row has: by FIELDS.md, or else in all rows of the recordings of the mode."""
+        """Return the fields that every row has, by FIELDS.md or else by all recorded rows of the mode."""
         if self.section:
             return set(self.section.always)
         seen = set(self.fields.always or ())
         if "goals" in seen:
-            # Chance of the recorded day: a row has them only where a visit converted.
+            # By chance, since a row has these only if one of its visits converted.
             seen -= {"goals", "nb_conversions", "revenue"}
         method = self.params.get("method", "")
         usual = documented().get(_LIKE.get(method, method))
@@ -342,7 +342,7 @@ class Comparison:
 
 @cache
 def _goal_fields(method: str) -> Mapping[str, Fields]:
-    """The fields under `goals`, by goal, from all recordings: pages have theirs, all other rows have others."""
+    """Return the fields in `goals` by goal: those of page reports differ from all others."""
     known: dict[str, Fields] = {}
     for recording in all_recordings():
         same = (recording.method in _PAGES) == (method in _PAGES)

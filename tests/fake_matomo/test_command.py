@@ -1,4 +1,4 @@
-"""`python -m fake_matomo`."""
+"""The command `python -m fake_matomo`."""
 
 import signal
 import subprocess
@@ -11,15 +11,15 @@ from tests.fake_matomo.recorded import exchange
 
 
 class Served:
-    """What `exchange` needs to know of a server in another process."""
+    """The URL of a server in another process."""
 
     def __init__(self, url: str) -> None:
         self.url = url
 
 
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_the_command_serves_until_it_is_told_to_end(number: signal.Signals) -> None:
-    """One line with URL and token when ready; the signal ends it well."""
+def test_the_command_serves_until_a_signal(number: signal.Signals) -> None:
+    """It prints one line with URL and token when ready, and exits with 0."""
     command = [sys.executable, "-W", "error", "-m", "fake_matomo", "--port", "0", "--days", "10"]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None

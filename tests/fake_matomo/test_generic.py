@@ -1,4 +1,4 @@
-"""Reports without a model of their own: from the report's metadata and the visits of the day."""
+"""Reports without a model, answered from their metadata and the visits of the day."""
 
 import json
 from collections import Counter
@@ -12,7 +12,7 @@ import pytest
 from fake_matomo import FakeMatomo
 from fake_matomo.make_reports import TARGET, made
 from fake_matomo.metadata import recorded_reports
-from tests.fake_matomo.asking import DAY, NOW, ask, ask_raw, row, rows, small_world, visits, whole
+from tests.fake_matomo.client import DAY, NOW, ask, ask_raw, row, rows, small_world, visits, whole
 from tests.fake_matomo.recorded import FOLDER, VIEW, Recording, all_recordings, read, recorded_instance, replay
 from tests.fake_matomo.shapes import Comparison
 
@@ -59,13 +59,13 @@ PLUGIN = {
 
 @pytest.fixture(scope="module")
 def shop() -> Iterator[FakeMatomo]:
-    """A shop that no test of this module changes, with enough visits that every report has rows."""
+    """Run a shop with enough visits that every report has rows; tests must not change it."""
     with FakeMatomo(small_world(visits_per_day=150)) as matomo:
         yield matomo
 
 
 def test_what_is_known_of_reports_is_what_was_recorded() -> None:
-    """The data file is made of the recordings and of nothing else."""
+    """The data file is what `make_reports` makes of the recordings."""
     assert TARGET.read_text("utf-8") == made(FOLDER)
 
 
@@ -73,7 +73,7 @@ def test_what_is_known_of_reports_is_what_was_recorded() -> None:
 def test_every_report_has_a_day_a_range_and_longer_periods(
     method: str, parameters: dict[str, str], shop: FakeMatomo
 ) -> None:
-    """No error but where the real one refuses a range; a day by itself is like the day of a range."""
+    """None is an error, except for ranges that Matomo refuses; a single day equals the day of a range."""
     request = {"idSite": 1, "filter_limit": -1, "format_metrics": 0, **parameters}
     day = ask(shop, method, period="day", date=DAY, **request)
     assert day
@@ -92,7 +92,7 @@ def test_every_report_has_a_day_a_range_and_longer_periods(
 
 
 def test_days_without_visits_are_empty() -> None:
-    """A list of nothing, as part of a range or, for reports with a dimension, by itself."""
+    """In a range, they are an empty list."""
     with FakeMatomo(small_world(no_visits_on=frozenset({DAY}))) as matomo:
         for method, parameters in REPORTS:
             if method in ("Referrers.getAll", "VisitTime.getByDayOfWeek"):
@@ -104,7 +104,7 @@ def test_days_without_visits_are_empty() -> None:
 
 @pytest.mark.parametrize("method", PARTITIONS)
 def test_a_dimension_that_every_visit_has_adds_up(method: str, shop: FakeMatomo) -> None:
-    """The visits of its rows are those of the day, whole and cut by a segment."""
+    """The visits of its rows sum up to those of the day, with and without a segment."""
     for segment in ({}, {"segment": "countryCode==fr"}):
         total = row(shop, "VisitsSummary.get", **segment)["nb_visits"]
         assert total > 0
@@ -112,7 +112,7 @@ def test_a_dimension_that_every_visit_has_adds_up(method: str, shop: FakeMatomo)
 
 
 def test_rows_are_those_of_the_visits_log(shop: FakeMatomo) -> None:
-    """A browser, an hour, a bucket has the visits that the log has for it."""
+    """Each row has as many visits as the log has for its value."""
     found = visits(shop, period="day", date=DAY, filter_limit=-1)
     browsers = {one["label"]: one["nb_visits"] for one in rows(shop, "DevicesDetection.getBrowsers")}
     assert browsers == Counter(visit["browserName"] for visit in found)
@@ -126,7 +126,7 @@ def test_rows_are_those_of_the_visits_log(shop: FakeMatomo) -> None:
 
 
 def test_conversions_are_those_of_the_visits_log(shop: FakeMatomo) -> None:
-    """Each goal by itself, orders, carts, and all of them."""
+    """This holds for each goal, orders, carts, and all conversions."""
     found = visits(shop, period="day", date=DAY, filter_limit=-1)
     kinds = Counter(action["type"] for visit in found for action in visit["actionDetails"])
     by_goal = {
@@ -144,7 +144,7 @@ def test_conversions_are_those_of_the_visits_log(shop: FakeMatomo) -> None:
 
 
 def test_a_day_of_new_visitors_has_no_columns_of_returning_ones() -> None:
-    """In a range; by itself the absent columns are zeros."""
+    """In a range, these columns are absent; for a single day they are zeros."""
     with FakeMatomo(small_world(visits_per_day=1)) as matomo:
         days = ask(matomo, "Goals.get", idSite=1, period="day", date="2026-10-20,2026-11-18")
         for day, answer in days.items():
@@ -156,7 +156,7 @@ def test_a_day_of_new_visitors_has_no_columns_of_returning_ones() -> None:
 
 
 def test_shares_of_channels_are_of_all_the_days_of_the_answer(shop: FakeMatomo) -> None:
-    """Half of what they are alone where there are two days of the same size."""
+    """They sum up to 1 over all days, not for each day."""
     names = ("DirectEntry", "SearchEngines", "Campaigns", "SocialNetworks", "Websites")
     request = {"idSite": 1, "period": "day", "format_metrics": 0}
     alone = ask(shop, "Referrers.get", **request, date=f"{DAY},{DAY}")[str(DAY)]
@@ -170,7 +170,7 @@ def test_shares_of_channels_are_of_all_the_days_of_the_answer(shop: FakeMatomo) 
     "name", ["m53_goals_days_1", "m53_goals_days_all", "m53_goals_days_cart", "m53_goals_days_order"]
 )
 def test_goals_have_the_recorded_columns(name: str) -> None:
-    """Of the days that had visits here and there."""
+    """Days that have visits in both instances are compared."""
     recording = read(f"{name}.json")
     with recorded_instance() as matomo:
         got = replay(matomo, recording).answer
@@ -183,7 +183,7 @@ def test_goals_have_the_recorded_columns(name: str) -> None:
 
 
 def test_paging_order_and_columns_are_those_of_every_report(shop: FakeMatomo) -> None:
-    """Limits, offsets, sorting, patterns, chosen columns, "Others", flat rows."""
+    """Limits, offsets, sorting, patterns, columns, "Others" and flat rows work as in modelled reports."""
     method = "Resolution.getResolution"
     every = rows(shop, method)
     assert [whole(one["nb_visits"]) for one in every] == sorted(
@@ -202,7 +202,7 @@ def test_paging_order_and_columns_are_those_of_every_report(shop: FakeMatomo) ->
 
 
 def test_items_are_those_of_the_orders(shop: FakeMatomo) -> None:
-    """Revenue and pieces of the products are those of the orders in the log, by SKU, name and category."""
+    """Quantities by SKU and name are those of the orders in the log; categories may count a product twice."""
     days = f"{DAY - timedelta(days=5)},{DAY}"
     request = {"idSite": 1, "period": "range", "date": days, "filter_limit": -1}
     found = visits(shop, **{**request, "format_metrics": 0})
@@ -214,7 +214,7 @@ def test_items_are_those_of_the_orders(shop: FakeMatomo) -> None:
 
 
 def test_content_has_the_metrics_of_its_metadata(shop: FakeMatomo) -> None:
-    """It was recorded without rows, so that the metadata alone says what they look like."""
+    """It was recorded without rows, so its columns are those of the metadata."""
     days = f"{DAY - timedelta(days=20)},{DAY}"
     request = {"idSite": 1, "period": "range", "date": days, "format_metrics": 0}
     for method, label in (
@@ -228,7 +228,7 @@ def test_content_has_the_metrics_of_its_metadata(shop: FakeMatomo) -> None:
 
 
 def test_all_sites_are_compared_with_the_day_before() -> None:
-    """`MultiSites.getAll` has a row for each site that the user sees, `getOne` the numbers of one."""
+    """`MultiSites.getAll` has a row for each site that the user may view, `getOne` has the numbers of one."""
     with recorded_instance() as matomo:
         listed = ask(matomo, "MultiSites.getAll", period="day", date=DAY, format_metrics=0)
         one = ask(matomo, "MultiSites.getOne", **ONE_DAY, format_metrics=0)
@@ -239,8 +239,8 @@ def test_all_sites_are_compared_with_the_day_before() -> None:
         assert one["visits_evolution_trend"] == (today > before) - (today < before)
 
 
-def test_the_seed_makes_the_difference() -> None:
-    """The same world gives the same bytes, another seed other ones."""
+def test_answers_depend_on_the_seed_only() -> None:
+    """The same seed gives the same bytes, another seed different ones."""
     answers = []
     for seed in (0, 0, 1):
         with FakeMatomo(replace(small_world(), seed=seed)) as matomo:
@@ -250,7 +250,7 @@ def test_the_seed_makes_the_difference() -> None:
 
 
 def test_a_report_of_a_plugin_is_answered_from_its_metadata() -> None:
-    """Rows by its dimension that share the visits among them, with its metrics by their types."""
+    """Its rows share the visits among them and have its metrics, by their types."""
     with FakeMatomo(small_world()) as matomo:
         assert ask(matomo, "AdPlugin.getAdGroups", **ONE_DAY)["result"] == "error"
         matomo.add_report(PLUGIN)
@@ -279,16 +279,16 @@ def _without_goals_names(entries: Any) -> list[dict[str, Any]]:
 
 @pytest.mark.parametrize("name", ["meta_API.getReportMetadata_site1.json", "meta_API.getReportMetadata_hide.json"])
 def test_metadata_is_what_was_recorded(name: str) -> None:
-    """Every report of a shop, and of a site that is none: the same entries with the same words."""
+    """The entries of a shop, and of a site that is not one, are the recorded ones."""
     recording = read(name)
     with recorded_instance() as matomo:
         got = json.loads(replay(matomo, recording).body.replace(VIEW, "TOKEN"))
-    # The goals of the recorded sites bear other names.
+    # The goals of the recorded sites have other names.
     assert _without_goals_names(got) == _without_goals_names(recording.answer)
 
 
 def test_metadata_carries_the_token_of_the_caller(shop: FakeMatomo) -> None:
-    """In the URLs of graphs, also inside a bulk request: who logs such an answer gives the token away."""
+    """It is in the graph URLs, also inside a bulk request: logging such an answer leaks the token."""
     assert all(f"token_auth={shop.token}&" in entry["imageGraphUrl"] for entry in _metadata(shop, idSite=1))
     (inner,) = ask(
         shop, "API.getBulkRequest", **{"urls[0]": "method=API.getReportMetadata&idSite=1", "filter_limit": -1}
@@ -297,7 +297,7 @@ def test_metadata_carries_the_token_of_the_caller(shop: FakeMatomo) -> None:
 
 
 def test_metadata_follows_the_goals_of_the_site(shop: FakeMatomo) -> None:
-    """Three reports a goal, under its name and number."""
+    """There are three reports for each goal, with its name and id."""
     goals = [entry for entry in _metadata(shop, idSite=1) if entry.get("parameters") == {"idGoal": 1}]
     assert {entry["name"] for entry in goals} == {
         "Goal Newsletter",
@@ -309,14 +309,14 @@ def test_metadata_follows_the_goals_of_the_site(shop: FakeMatomo) -> None:
 
 
 def test_unknown_methods_are_errors(shop: FakeMatomo) -> None:
-    """Knowing every report does not mean to answer anything."""
+    """Methods that are not reports are refused, as are missing parameters."""
     assert ask_raw(shop, "DevicesDetection.getNothing", **ONE_DAY).status == 400
     assert "not enabled" in ask(shop, "Nothing.get", **ONE_DAY)["message"]
     assert "specify a value for 'idDimension'" in ask(shop, "CustomDimensions.getCustomDimension", **ONE_DAY)["message"]
 
 
 def test_every_report_of_the_recordings_is_compared() -> None:
-    """There is a recording of one day of each report."""
+    """There is a recording of a day of each report."""
     recorded: set[str] = {one.name for one in all_recordings() if _is_day(one)}
     wanted = {
         "_".join([method, *(f"{key}-{value}" for key, value in parameters.items())]) for method, parameters in REPORTS
@@ -329,7 +329,7 @@ def _is_day(recording: Recording) -> bool:
 
 
 def test_today_has_what_happened_so_far() -> None:
-    """Reports without a model grow with the day, too."""
+    """Reports without a model have more visits later in the day."""
     with FakeMatomo(small_world(visits_per_day=100)) as matomo:
         before = rows(matomo, "DevicesDetection.getBrowsers", date=NOW.date())
         matomo.advance(timedelta(hours=6))

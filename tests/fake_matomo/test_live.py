@@ -6,13 +6,13 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from fake_matomo import FakeMatomo
-from tests.fake_matomo.asking import DAY, NOW, ask, ids, row, small_world, visits, whole
+from tests.fake_matomo.client import DAY, NOW, ask, ids, row, small_world, visits, whole
 
 MONTH = "2026-10-20,2026-11-18"
 
 
-def test_actions_bear_the_wall_clock_of_the_site() -> None:
-    """`timestamp` of an action is the site's clock written as if it were UTC; those of the visit are true."""
+def test_actions_have_the_wall_clock_of_the_site() -> None:
+    """`timestamp` of an action is the site's local time as if it were UTC; those of the visit are true Unix times."""
     with FakeMatomo(small_world()) as matomo:
         zone = ZoneInfo("Europe/Paris")
         for visit in visits(matomo, period="day", date=DAY):
@@ -25,8 +25,8 @@ def test_actions_bear_the_wall_clock_of_the_site() -> None:
             assert visit["serverTimestamp"] == visit["lastActionTimestamp"]
 
 
-def test_order_is_newest_first_unless_asked_otherwise() -> None:
-    """`filter_sort_order=asc` turns it round."""
+def test_order_is_newest_first_by_default() -> None:
+    """`filter_sort_order=asc` reverses it."""
     with FakeMatomo(small_world()) as matomo:
         newest = visits(matomo, period="day", date=DAY, filter_limit=-1)
         oldest = visits(matomo, period="day", date=DAY, filter_limit=-1, filter_sort_order="asc")
@@ -36,7 +36,7 @@ def test_order_is_newest_first_unless_asked_otherwise() -> None:
 
 
 def test_the_minimum_is_strictly_exceeded_by_the_last_action() -> None:
-    """`minTimestamp` looks at the last action, and the moment itself does not count."""
+    """`minTimestamp` applies to the last action and is exclusive."""
     with FakeMatomo(small_world()) as matomo:
         every = visits(matomo, period="day", date=DAY, filter_limit=-1)
         at = whole(every[5]["lastActionTimestamp"])
@@ -47,7 +47,7 @@ def test_the_minimum_is_strictly_exceeded_by_the_last_action() -> None:
 
 
 def test_offsets_within_a_day_are_complete() -> None:
-    """Page by page a single day has all its visits."""
+    """All pages of a day together have all of its visits."""
     with FakeMatomo(small_world()) as matomo:
         every = ids(visits(matomo, period="day", date=DAY, filter_limit=-1))
         pages = [visits(matomo, period="day", date=DAY, filter_limit=5, filter_offset=at) for at in range(0, 40, 5)]
@@ -55,7 +55,7 @@ def test_offsets_within_a_day_are_complete() -> None:
 
 
 def test_offsets_over_a_month_lose_visits() -> None:
-    """The first pages are right; then a window with more visits than a page is skipped, and visits are lost."""
+    """The first pages are correct; then a window with more visits than a page is skipped, and visits are lost."""
     with FakeMatomo(small_world(visits_per_day=50)) as matomo:
         every = ids(visits(matomo, period="range", date=MONTH, filter_limit=-1, showColumns="idVisit"))
         found: list[int] = []
@@ -77,7 +77,7 @@ def test_offsets_over_a_month_lose_visits() -> None:
 
 @pytest.mark.parametrize("limit", [7, 100])
 def test_keyset_paging_is_complete(limit: int) -> None:
-    """Oldest first from the last moment seen, dropping the visits already known, nothing is lost."""
+    """Oldest first, from the last timestamp seen, without visits already seen, nothing is lost."""
     with FakeMatomo(small_world()) as matomo:
         start = int(datetime(2026, 10, 20, tzinfo=UTC).timestamp())
         every = {
@@ -114,8 +114,8 @@ def test_a_day_of_25_hours_is_split_too() -> None:
         assert set(found) < set(every)
 
 
-def test_today_by_day_brings_yesterday_too() -> None:
-    """`period=day` with today's date begins a day earlier, a range does not."""
+def test_today_by_day_includes_yesterday() -> None:
+    """`period=day` with today's date starts a day earlier, a range does not."""
     with FakeMatomo(small_world()) as matomo:
         today, yesterday = NOW.date(), NOW.date() - timedelta(days=1)
         both = {visit.id for day in (yesterday, today) for visit in matomo.visits(1, day)}
@@ -125,8 +125,8 @@ def test_today_by_day_brings_yesterday_too() -> None:
         assert set(ids(visits(matomo, period="range", date=f"{today},{today}", filter_limit=-1))) == alone
 
 
-def test_visits_arrive_while_one_reads() -> None:
-    """Newest first, a new visit pushes the last one of a page onto the next."""
+def test_visits_arrive_between_pages() -> None:
+    """Newest first, a new visit moves the last one of a page to the next page."""
     with FakeMatomo(small_world()) as matomo:
         today = f"{NOW.date()},{NOW.date()}"
         first = visits(matomo, period="range", date=today, filter_limit=5)
@@ -138,7 +138,7 @@ def test_visits_arrive_while_one_reads() -> None:
 
 
 def test_an_extended_visit_moves_to_the_end() -> None:
-    """Oldest first, a visit that does one thing more makes the next page skip one."""
+    """Oldest first, a visit with another action makes the next page skip one."""
     with FakeMatomo(small_world()) as matomo:
         today = f"{NOW.date()},{NOW.date()}"
         asc = {"period": "range", "date": today, "filter_sort_order": "asc"}
@@ -150,7 +150,7 @@ def test_an_extended_visit_moves_to_the_end() -> None:
 
 
 def test_an_extended_visit_may_move_to_another_day() -> None:
-    """A visit of yesterday that goes on today leaves yesterday, in the log and in the reports."""
+    """A visit of yesterday that continues today leaves yesterday, in the log and in the reports."""
     with FakeMatomo(small_world()) as matomo:
         today, yesterday = NOW.date(), NOW.date() - timedelta(days=1)
         visit = matomo.visits(1, yesterday)[-1]
@@ -164,16 +164,16 @@ def test_an_extended_visit_may_move_to_another_day() -> None:
         assert len(matomo.extend(1, visit.id).actions) == len(visit.actions) + 2
 
 
-def test_columns_can_be_chosen_and_left_out() -> None:
-    """`showColumns` and `hideColumns` act on the visit's fields."""
+def test_columns_can_be_shown_and_hidden() -> None:
+    """`showColumns` and `hideColumns` apply to the fields of visits."""
     with FakeMatomo(small_world()) as matomo:
         assert visits(matomo, period="day", date=DAY, filter_limit=1, showColumns="idVisit")[0].keys() == {"idVisit"}
         assert "actionDetails" not in visits(matomo, period="day", date=DAY, hideColumns="actionDetails")[0]
         assert visits(matomo, period="day", date=DAY, doNotFetchActions=1)[0]["actionDetails"] == []
 
 
-def test_a_segment_lets_through_what_it_names() -> None:
-    """The same expression cuts reports and the log."""
+def test_a_segment_selects_visits() -> None:
+    """The same expression applies to reports and to the log."""
     with FakeMatomo(small_world()) as matomo:
         expression = "countryCode==fr,countryCode==de;actions>1"
         found = visits(matomo, period="day", date=DAY, segment=expression, filter_limit=-1)
@@ -184,7 +184,7 @@ def test_a_segment_lets_through_what_it_names() -> None:
 
 
 def test_a_long_visit_is_cut_at_500_actions() -> None:
-    """The surplus is counted in `truncatedActionsCount`."""
+    """`truncatedActionsCount` counts the rest."""
     with FakeMatomo(small_world(visits_per_day=1, pages=700, every_page_daily=True)) as matomo:
         (visit,) = visits(matomo, period="day", date=DAY)
         (truth,) = matomo.visits(1, DAY)
@@ -194,8 +194,8 @@ def test_a_long_visit_is_cut_at_500_actions() -> None:
         assert visit["truncatedActionsCount"] == len(truth.actions) - 500
 
 
-def test_the_visits_log_can_be_switched_off() -> None:
-    """For all sites or for one; reports go on."""
+def test_the_visits_log_can_be_disabled() -> None:
+    """It can be disabled for all sites or for one; reports still work."""
     with FakeMatomo(small_world()) as matomo:
         matomo.disable_visitor_log(1)
         answer = ask(matomo, "Live.getLastVisitsDetails", idSite=1)

@@ -1,4 +1,4 @@
-"""The reports that have a model, and the visits log, answer the same bytes from version to version."""
+"""The answers of modelled reports and the visits log are the same, byte for byte, from version to version."""
 
 from collections.abc import Iterator
 from datetime import UTC, datetime
@@ -8,10 +8,10 @@ from typing import Any
 import pytest
 
 from fake_matomo import FakeMatomo, default_world
-from tests.fake_matomo.asking import ask_raw
+from tests.fake_matomo.client import ask_raw
 
-# Of the answers at the time when other reports came to be answered from their metadata; a digest changes only where
-# the demo's tables are meant to change.
+# Of the answers before other reports were answered from their metadata. A digest changes only with a deliberate
+# change of the demo's tables.
 DIGESTS = {
     "Actions.get": "27751da5a37754e7",
     "Actions.getPageTitles": "cc90badc3c63791d",
@@ -41,14 +41,14 @@ REQUESTS: tuple[dict[str, Any], ...] = (
 
 @pytest.fixture(scope="module")
 def demo() -> Iterator[FakeMatomo]:
-    """The instance of the demo."""
+    """Run the instance of the demo."""
     with FakeMatomo(default_world(datetime(2026, 11, 20, 12, tzinfo=UTC))) as matomo:
         yield matomo
 
 
 @pytest.mark.parametrize("method", DIGESTS)
 def test_modelled_answers_stay_as_they_are(method: str, demo: FakeMatomo) -> None:
-    """The demo's tables are made of these bytes."""
+    """The demo's tables depend on them."""
     digest = sha256()
     for request in REQUESTS:
         digest.update(ask_raw(demo, method, **request).body.encode())

@@ -13,7 +13,7 @@ from tests.fake_matomo.recorded import (
     Recording,
     all_recordings,
     inner_params,
-    needs_an_instance_of_its_own,
+    needs_own_instance,
     prepare,
     reason_not_served,
     recorded_instance,
@@ -22,7 +22,7 @@ from tests.fake_matomo.recorded import (
 )
 from tests.fake_matomo.shapes import Comparison
 
-# Methods that tell of the instance, which is configured like the recorded one: the same answer, to the byte.
+# Methods about the instance, which is configured like the recorded one: the answers must be equal.
 EXACT = ("SitesManager.", "API.getMatomoVersion", "API.getPiwikVersion")
 
 
@@ -32,7 +32,7 @@ def names(recordings: tuple[Recording, ...]) -> list[str]:
 
 @pytest.fixture(scope="module")
 def shared() -> Iterator[FakeMatomo]:
-    """One instance for all the exchanges that leave it as it is: most of the time goes into inventing visits."""
+    """Run one instance for all exchanges that do not change it: generating visits takes most of the time."""
     with recorded_instance() as matomo:
         yield matomo
 
@@ -46,8 +46,8 @@ def test_the_fake_answers_like_the_recording(recording: Recording, shared: FakeM
 
 
 def replayed(recording: Recording, shared: FakeMatomo) -> Exchanged:
-    """The fake's answer to the recorded request, from an instance in the state that the recorded one was in."""
-    if not needs_an_instance_of_its_own(recording):
+    """Replay a request on an instance in the state that the recorded one was in."""
+    if not needs_own_instance(recording):
         return replay(shared, recording)
     with recorded_instance() as matomo:
         prepare(matomo, recording.name)
@@ -67,12 +67,12 @@ def differences(recording: Recording, got: Exchanged) -> list[str]:
 
 
 def same_place(recorded: str, got: str | None) -> bool:
-    """The same path below whatever host; the token is another one."""
+    """Whether two URLs have the same path and query, apart from host and token."""
     return got is not None and got.split("index.php")[1][:20] == recorded.split("index.php")[1][:20]
 
 
 def html_differences(recording: Recording, got: Exchanged) -> list[str]:
-    """Error pages have the recorded words; of other pages only the title counts."""
+    """Compare an error page by its message, any other page by its title."""
     marker = "<h2>" if "<h2>" in recording.body else "<title>"
     if marker not in recording.body:
         return [] if got.body == recording.body else [f"{got.body!r} is not {recording.body!r}"]
@@ -81,7 +81,7 @@ def html_differences(recording: Recording, got: Exchanged) -> list[str]:
 
 
 def bulk_differences(recording: Recording, got: Exchanged) -> list[str]:
-    """Each entry is compared with the recorded entry, as the answer of its own call."""
+    """Compare each entry with the recorded one, as the answer to its own call."""
     recorded, answer = recording.answer, got.answer
     assert isinstance(recorded, list)
     if not isinstance(answer, list) or len(answer) != len(recorded):
@@ -99,7 +99,7 @@ def bulk_differences(recording: Recording, got: Exchanged) -> list[str]:
 
 
 def test_what_is_not_served_is_listed_with_a_reason() -> None:
-    """Each recording is either served or named in the one list, and each name in the list is a recording's."""
+    """Each recording is either served or listed, and each pattern in the list matches a recording."""
     left = {recording.name for recording in all_recordings()} - {recording.name for recording in served()}
     assert all(reason_not_served(name) for name in left)
     assert all(any(fnmatch(name, pattern) for name in left) for pattern in NOT_SERVED)
@@ -132,7 +132,7 @@ def test_json_is_written_as_php_writes_it(shared: FakeMatomo) -> None:
     ],
 )
 def test_labels_are_those_of_the_recordings(name: str, shared: FakeMatomo) -> None:
-    """What has the same code has the same label, in every language."""
+    """Rows with the same code have the same label, in every language."""
     recording = next(one for one in served() if one.name == name)
     got = replay(shared, recording)
     recorded, ours = labels(recording.answer), labels(got.answer)
@@ -142,7 +142,7 @@ def test_labels_are_those_of_the_recordings(name: str, shared: FakeMatomo) -> No
 
 
 def labels(answer: object) -> dict[str, str]:
-    """Labels by what stays the same in all languages."""
+    """Return labels by what does not depend on the language."""
     assert isinstance(answer, list)
     return {str(row.get("code") or row.get("segment") or row["logo"]): row["label"] for row in answer}
 
@@ -168,7 +168,7 @@ def labels(answer: object) -> dict[str, str]:
     ],
 )
 def test_limits_give_as_many_rows_as_recorded(name: str, rows: int, shared: FakeMatomo) -> None:
-    """Limits, offsets and "Others" cut as the real one cuts."""
+    """Limits, offsets and "Others" give the recorded number of rows."""
     recording = next(one for one in served() if one.name == name)
     got = replayed(recording, shared)
     assert isinstance(recording.answer, list)

@@ -1,4 +1,4 @@
-"""The comparison with the recordings notices what a sample could get wrong."""
+"""The comparison with the recordings notices every kind of difference."""
 
 import json
 from collections.abc import Callable
@@ -9,14 +9,14 @@ from tests.fake_matomo.recorded import read
 from tests.fake_matomo.shapes import Comparison
 
 Row = dict[str, object]
-Spoil = Callable[[list[Row]], object]
+Tamper = Callable[[list[Row]], object]
 
 
-def spoilt(name: str, spoil: Callable[[object], object]) -> list[str]:
-    """What the comparison says of a recording that was tampered with."""
+def tampered(name: str, tamper: Callable[[object], object]) -> list[str]:
+    """Return the differences of a tampered recording from itself."""
     recording = read(name)
     answer = json.loads(recording.body)
-    changed = spoil(answer)
+    changed = tamper(answer)
     return Comparison(recording).compare(recording.answer, answer if changed is None else changed)
 
 
@@ -33,16 +33,16 @@ def spoilt(name: str, spoil: Callable[[object], object]) -> list[str]:
     ],
 )
 def test_a_recording_does_not_differ_from_itself(name: str) -> None:
-    """The comparison finds nothing where there is nothing."""
-    assert spoilt(name, lambda _: None) == []
+    """There are no differences without changes."""
+    assert tampered(name, lambda _: None) == []
 
 
 def _first(change: Callable[[Row], object]) -> Callable[[object], object]:
-    def spoil(answer: object) -> None:
+    def tamper(answer: object) -> None:
         assert isinstance(answer, list)
         change(answer[0])
 
-    return spoil
+    return tamper
 
 
 def _set(**fields: object) -> Callable[[object], object]:
@@ -62,7 +62,7 @@ LIVE, CATEGORY = "live_one_rich_visit.json", "day_Events.getCategory.json"
 
 
 @pytest.mark.parametrize(
-    ("name", "spoil", "said"),
+    ("name", "tamper", "said"),
     [
         (COUNTRY, _drop("nb_visits"), "lacks nb_visits"),
         (COUNTRY, _drop("code"), "lacks code"),
@@ -89,9 +89,9 @@ LIVE, CATEGORY = "live_one_rich_visit.json", "day_Events.getCategory.json"
         (LIVE, _set(lastActionDateTime="11.11.2026"), "lastActionDateTime='11.11.2026'"),
     ],
 )
-def test_a_difference_is_noticed(name: str, spoil: Callable[[object], object], said: str) -> None:
+def test_a_difference_is_noticed(name: str, tamper: Callable[[object], object], said: str) -> None:
     """A field that is missing, new, or of another type is named."""
-    assert any(said in difference for difference in spoilt(name, spoil)), spoilt(name, spoil)
+    assert any(said in difference for difference in tampered(name, tamper)), tampered(name, tamper)
 
 
 @pytest.mark.parametrize(
@@ -105,33 +105,33 @@ def test_a_difference_is_noticed(name: str, spoil: Callable[[object], object], s
 def test_a_difference_in_an_action_is_noticed(change: Callable[[Row], object], said: str) -> None:
     """Actions are compared by their type."""
 
-    def spoil(answer: object) -> None:
+    def tamper(answer: object) -> None:
         assert isinstance(answer, list)
         change(answer[0]["actionDetails"][0])
 
-    assert any(said in difference for difference in spoilt(LIVE, spoil))
+    assert any(said in difference for difference in tampered(LIVE, tamper))
 
 
 def test_a_missing_day_is_noticed() -> None:
-    """Answers by day must have the same days."""
+    """Answers by day have the same days."""
 
-    def spoil(answer: object) -> None:
+    def tamper(answer: object) -> None:
         assert isinstance(answer, dict)
         del answer["2026-11-02"]
 
-    assert "answer lacks 2026-11-02" in spoilt("days_UserCountry.getCountry.json", spoil)
+    assert "answer lacks 2026-11-02" in tampered("days_UserCountry.getCountry.json", tamper)
 
 
 def test_an_empty_day_in_the_wrong_form_is_noticed() -> None:
-    """Zeros in place of the empty list are another answer."""
+    """Zeros instead of an empty list are a difference."""
 
-    def spoil(answer: object) -> None:
+    def tamper(answer: object) -> None:
         assert isinstance(answer, dict)
         answer["2026-11-03"] = {"nb_visits": 0}
 
-    assert any("answer[2026-11-03] is" in one for one in spoilt("days_VisitsSummary.get.json", spoil))
+    assert any("answer[2026-11-03] is" in one for one in tampered("days_VisitsSummary.get.json", tamper))
 
 
 def test_a_limit_that_was_not_kept_is_noticed() -> None:
-    """As many rows as were recorded with a limit must come."""
-    assert any("filter_limit=50" in one for one in spoilt("limit_50_offset_0.json", lambda rows: rows[:49]))  # type: ignore[index]
+    """A limit gives as many rows as recorded."""
+    assert any("filter_limit=50" in one for one in tampered("limit_50_offset_0.json", lambda rows: rows[:49]))  # type: ignore[index]

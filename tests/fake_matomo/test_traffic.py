@@ -8,7 +8,7 @@ import pytest
 
 from fake_matomo import FakeMatomo, World, default_world
 from fake_matomo.sites import day_bounds
-from tests.fake_matomo.asking import DAY, NOW, ask, ask_raw, ids, row, rows, small_world, visits, whole
+from tests.fake_matomo.client import DAY, NOW, ask, ask_raw, ids, row, rows, small_world, visits, whole
 
 REPORTS = (
     "UserCountry.getCountry",
@@ -28,7 +28,7 @@ METHODS = (
 
 
 def test_the_same_world_gives_the_same_bytes() -> None:
-    """Nothing is random but by the world's seed."""
+    """Everything is determined by the seed."""
     answers = []
     for _ in range(2):
         with FakeMatomo(small_world()) as matomo:
@@ -40,14 +40,14 @@ def test_the_same_world_gives_the_same_bytes() -> None:
 
 
 def test_another_seed_gives_other_traffic() -> None:
-    """The seed makes the difference."""
+    """Another seed gives other rows."""
     with FakeMatomo(small_world()) as one, FakeMatomo(replace(small_world(), seed=1)) as other:
         assert rows(one, "UserCountry.getCountry") != rows(other, "UserCountry.getCountry")
 
 
 @pytest.mark.parametrize("day", [date(2026, 11, 12) - timedelta(days=at) for at in range(0, 30, 5)])
-def test_reports_and_the_visits_log_tell_of_the_same_visits(day: date) -> None:
-    """Every report adds up to the visits that the log gives for the site's day."""
+def test_reports_and_the_visits_log_have_the_same_visits(day: date) -> None:
+    """Every report sums up to the visits of the site's day in the log."""
     with FakeMatomo(small_world()) as matomo:
         found = visits(matomo, period="day", date=day, filter_limit=-1)
         summary = row(matomo, "VisitsSummary.get", date=day)
@@ -63,7 +63,7 @@ def test_reports_and_the_visits_log_tell_of_the_same_visits(day: date) -> None:
 
 
 def test_page_views_and_events_add_up_to_the_log() -> None:
-    """Pages and events of the reports are the actions of the log."""
+    """The page views and events of reports are the actions of the log."""
     with FakeMatomo(small_world()) as matomo:
         kinds = Counter(
             action["type"]
@@ -86,8 +86,8 @@ def test_page_views_and_events_add_up_to_the_log() -> None:
         ("America/New_York", date(2026, 3, 8), 23),
     ],
 )
-def test_the_days_of_the_clock_change_have_their_hours(timezone: str, day: date, hours: int) -> None:
-    """A visit belongs to the site's day of its last action, also on days of 23 and 25 hours."""
+def test_days_of_clock_changes_have_23_or_25_hours(timezone: str, day: date, hours: int) -> None:
+    """A visit belongs to the site's day of its last action, also on these days."""
     with FakeMatomo(small_world(timezone=timezone)) as matomo:
         start, end = day_bounds(timezone, day)
         assert end - start == hours * 3600
@@ -98,7 +98,7 @@ def test_the_days_of_the_clock_change_have_their_hours(timezone: str, day: date,
 
 
 def test_the_repeated_hour_has_visits() -> None:
-    """Two visits of one wall clock hour are an hour apart where the clock is turned back."""
+    """Two visits of the same local hour are an hour apart when clocks are turned back."""
     with FakeMatomo(small_world()) as matomo:
         start, _ = day_bounds("Europe/Paris", date(2026, 10, 25))
         begun = {(visit.first_at - start) // 3600 for visit in matomo.visits(1, date(2026, 10, 25))}
@@ -106,7 +106,7 @@ def test_the_repeated_hour_has_visits() -> None:
 
 
 def test_some_visits_begin_on_the_day_before() -> None:
-    """Visits over midnight are counted on the later day."""
+    """Visits over midnight belong to the later day."""
     with FakeMatomo(small_world()) as matomo:
         days = [DAY - timedelta(days=at) for at in range(10)]
         assert any(
@@ -117,7 +117,7 @@ def test_some_visits_begin_on_the_day_before() -> None:
 
 
 def test_an_unprocessed_day_is_empty_in_reports_but_not_in_the_log() -> None:
-    """A day without archive looks like one without visits, to reports alone."""
+    """In reports, a day without an archive looks like one without visits."""
     with FakeMatomo(small_world()) as matomo:
         before = row(matomo, "VisitsSummary.get")
         matomo.unprocess(1, DAY)
@@ -133,7 +133,7 @@ def test_an_unprocessed_day_is_empty_in_reports_but_not_in_the_log() -> None:
     "method", [*REPORTS[:3], "Actions.getPageUrls", "Referrers.getCampaigns", "Events.getCategory"]
 )
 def test_a_changed_day_has_other_rows(method: str) -> None:
-    """Some rows appear, numbers change; every further change is another one."""
+    """Rows are added, numbers change, and every change is a different one."""
     with FakeMatomo(small_world()) as matomo:
         seen = [rows(matomo, method, flat=1)]
         for _ in range(3):
@@ -146,7 +146,7 @@ def test_a_changed_day_has_other_rows(method: str) -> None:
 
 
 def test_rows_of_a_changed_day_vanish() -> None:
-    """At least one country is gone."""
+    """At least one country is missing."""
     with FakeMatomo(small_world()) as matomo:
         before = {one["label"] for one in rows(matomo, "UserCountry.getCountry")}
         matomo.change(1, DAY)
@@ -154,7 +154,7 @@ def test_rows_of_a_changed_day_vanish() -> None:
 
 
 def test_a_change_leaves_other_days_alone() -> None:
-    """Only the day that was named changes, in the log too."""
+    """Only the given day changes, also in the log."""
     with FakeMatomo(small_world()) as matomo:
         neighbour = DAY + timedelta(days=1)
         before = [visits(matomo, period="day", date=day) for day in (DAY, neighbour)]
@@ -166,7 +166,7 @@ def test_a_change_leaves_other_days_alone() -> None:
 
 
 def test_a_day_can_become_empty() -> None:
-    """Emptied, it has nothing anywhere."""
+    """It has no visits in the reports and in the log."""
     with FakeMatomo(small_world()) as matomo:
         matomo.change(1, DAY, to_empty=True)
         assert row(matomo, "VisitsSummary.get")["nb_visits"] == 0
@@ -174,7 +174,7 @@ def test_a_day_can_become_empty() -> None:
 
 
 def test_the_future_and_the_time_before_the_site_are_empty() -> None:
-    """No error, just nothing."""
+    """The answers are empty, without an error."""
     with FakeMatomo(small_world(created=date(2026, 11, 1))) as matomo:
         for day in (date(2026, 10, 31), date(2026, 11, 21), date(2027, 1, 1)):
             assert rows(matomo, "UserCountry.getCountry", date=day) == []
@@ -183,7 +183,7 @@ def test_the_future_and_the_time_before_the_site_are_empty() -> None:
 
 
 def test_today_grows() -> None:
-    """Today has the visits until now; later it has more."""
+    """Today has the visits so far, and later more."""
     with FakeMatomo(small_world(visits_per_day=100)) as matomo:
         today = NOW.date()
         early = row(matomo, "VisitsSummary.get", date=today)["nb_visits"]
@@ -193,7 +193,7 @@ def test_today_grows() -> None:
 
 
 def test_a_busy_day_has_others() -> None:
-    """Past 500 rows the archive keeps 499 and a row "Others", which has no segment."""
+    """Of more than 500 rows the archive keeps 499, and a row "Others" without a segment."""
     with FakeMatomo(default_world(NOW)) as matomo:
         day = date(2026, 11, 13)
         titles = rows(matomo, "Actions.getPageTitles", date=day)
@@ -207,8 +207,8 @@ def test_a_busy_day_has_others() -> None:
         assert len(rows(matomo, "Actions.getPageUrls", date=day, flat=1)) > 500
 
 
-def test_every_page_is_seen_on_every_day_of_a_wide_site() -> None:
-    """A wide site has all its pages in each report."""
+def test_every_page_has_views_on_every_day_of_a_large_site() -> None:
+    """A large site has all its pages in each report."""
     with FakeMatomo(small_world(pages=500, every_page_daily=True)) as matomo:
         for day in (DAY, DAY - timedelta(days=1)):
             assert len(rows(matomo, "Actions.getPageUrls", date=day, flat=1)) == 500
@@ -225,6 +225,6 @@ def test_the_default_world_has_sites_of_every_kind() -> None:
 
 
 def test_the_world_without_a_moment_has_the_real_clock() -> None:
-    """`now=None` is the real time."""
+    """`now=None` means the real clock."""
     with FakeMatomo(World(sites=small_world().sites)) as matomo:
         assert abs(matomo.now() - datetime.now(UTC)) < timedelta(minutes=1)

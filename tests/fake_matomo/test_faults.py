@@ -1,4 +1,4 @@
-"""Everything that can go wrong, on demand: faults, tokens, refused calls."""
+"""Faults on demand, tokens, refused calls, and HTTP."""
 
 import gzip
 import json
@@ -22,7 +22,7 @@ from fake_matomo import (
     too_many_failed_logins,
     upgrade_required,
 )
-from tests.fake_matomo.asking import DAY, ask, ask_raw, row, small_world, visits
+from tests.fake_matomo.client import DAY, ask, ask_raw, row, small_world, visits
 from tests.fake_matomo.recorded import exchange, read
 
 SUMMARY: dict[str, Any] = {"idSite": 1, "period": "day", "date": DAY}
@@ -38,8 +38,8 @@ SUMMARY: dict[str, Any] = {"idSite": 1, "period": "day", "date": DAY}
         (too_many_failed_logins(), "bruteforce_blocked_good_token.json"),
     ],
 )
-def test_known_troubles_have_the_recorded_bodies(fault: Fault, recording: str) -> None:
-    """The very bytes of the recording."""
+def test_known_faults_have_the_recorded_bodies(fault: Fault, recording: str) -> None:
+    """Status and body are the recorded ones."""
     recorded = read(recording)
     with FakeMatomo(small_world()) as matomo:
         matomo.faults.add(fault)
@@ -47,8 +47,8 @@ def test_known_troubles_have_the_recorded_bodies(fault: Fault, recording: str) -
     assert (got.status, got.body) == (recorded.status, recorded.body)
 
 
-def test_a_fault_hits_the_calls_that_it_names() -> None:
-    """Method, site and day must fit; the others go well."""
+def test_a_fault_applies_to_the_calls_that_it_names() -> None:
+    """Method, site and day must match; other calls succeed."""
     with FakeMatomo(small_world()) as matomo:
         matomo.faults.add(out_of_memory(Fault(method=r"UserCountry\..*", site=1, day=DAY)))
         assert ask_raw(matomo, "UserCountry.getCountry", **SUMMARY).status == 500
@@ -60,15 +60,15 @@ def test_a_fault_hits_the_calls_that_it_names() -> None:
         assert ask_raw(matomo, "UserCountry.getCountry", **SUMMARY).status == 200
 
 
-def test_a_fault_can_come_late_and_go_again() -> None:
-    """`after` calls go well, `times` go wrong, the rest goes well."""
+def test_a_fault_can_start_late_and_end() -> None:
+    """`after` calls succeed, the next `times` fail, the rest succeed."""
     with FakeMatomo(small_world()) as matomo:
         matomo.faults.add(rate_limited(Fault(after=1, times=2), retry_after="7"))
         assert [ask_raw(matomo, "VisitsSummary.get", **SUMMARY).status for _ in range(5)] == [200, 429, 429, 200, 200]
 
 
 def test_an_answer_can_be_cut_off() -> None:
-    """Fewer bytes come than were announced."""
+    """Fewer bytes are sent than announced."""
     with FakeMatomo(small_world()) as matomo:
         matomo.faults.add(Fault(cut=10))
         with pytest.raises(IncompleteRead):
@@ -83,8 +83,8 @@ def test_a_connection_can_be_reset() -> None:
             ask_raw(matomo, "VisitsSummary.get", **SUMMARY)
 
 
-def test_a_notice_can_stand_before_the_json() -> None:
-    """PHP's text, then the answer."""
+def test_a_notice_can_precede_the_json() -> None:
+    """The body is a PHP notice, then the answer."""
     with FakeMatomo(small_world()) as matomo:
         right = ask_raw(matomo, "VisitsSummary.get", **SUMMARY).body
         matomo.faults.add(Fault(notice=True))
@@ -93,8 +93,8 @@ def test_a_notice_can_stand_before_the_json() -> None:
         assert got.body.endswith(right)
 
 
-def test_a_page_can_come_in_place_of_json() -> None:
-    """HTML with status 200."""
+def test_a_page_can_replace_the_json() -> None:
+    """The body is HTML, with status 200."""
     with FakeMatomo(small_world()) as matomo:
         matomo.faults.add(html_page())
         got = ask_raw(matomo, "VisitsSummary.get", **SUMMARY)
@@ -102,15 +102,15 @@ def test_a_page_can_come_in_place_of_json() -> None:
 
 
 def test_an_answer_can_be_mutated() -> None:
-    """Any function of the decoded answer."""
+    """A function changes the decoded answer."""
     with FakeMatomo(small_world()) as matomo:
         matomo.faults.add(Fault(method="UserCountry.getCountry", mutate=lambda rows: [rows, rows]))
         answer = ask(matomo, "UserCountry.getCountry", **SUMMARY)
         assert answer[0] == answer[1]
 
 
-def test_a_late_answer_does_not_hold_up_the_others_nor_the_end() -> None:
-    """A delay is slept by one connection alone, and ends with the server."""
+def test_a_late_answer_delays_neither_others_nor_the_stop() -> None:
+    """A delay concerns one connection only, and ends when the server stops."""
     started = monotonic()
     with ThreadPoolExecutor(1) as pool:
         with FakeMatomo(small_world()) as matomo:
@@ -131,8 +131,8 @@ def _bulk(matomo: FakeMatomo) -> Any:
     return ask(matomo, "API.getBulkRequest", **urls)
 
 
-def test_a_fault_inside_a_bulk_request_spoils_one_entry() -> None:
-    """The other entries are right."""
+def test_a_fault_inside_a_bulk_request_affects_one_entry() -> None:
+    """The other entries are correct."""
     with FakeMatomo(small_world()) as matomo:
         right = _bulk(matomo)
         matomo.faults.add(out_of_memory(Fault(method="UserCountry.getCountry", in_bulk=True)))
@@ -142,8 +142,8 @@ def test_a_fault_inside_a_bulk_request_spoils_one_entry() -> None:
         assert ask_raw(matomo, "UserCountry.getCountry", **SUMMARY).status == 200
 
 
-def test_a_page_inside_a_bulk_request_spoils_the_whole() -> None:
-    """A fault of the whole HTTP answer takes the place of all entries."""
+def test_a_page_inside_a_bulk_request_replaces_the_response() -> None:
+    """A fault of the whole HTTP response replaces all entries."""
     with FakeMatomo(small_world()) as matomo:
         matomo.faults.add(maintenance(Fault(method="UserCountry.getCountry", in_bulk=True)))
         urls: dict[str, Any] = {"urls[0]": f"method=UserCountry.getCountry&idSite=1&period=day&date={DAY}"}
@@ -151,7 +151,7 @@ def test_a_page_inside_a_bulk_request_spoils_the_whole() -> None:
 
 
 def test_21_bad_tokens_block_the_address_for_an_hour() -> None:
-    """After that a good token is refused as well, until the hour is over."""
+    """A valid token is refused as well, until the hour is over."""
     with FakeMatomo(small_world()) as matomo:
         query = {"module": "API", "format": "json", "method": "API.getMatomoVersion"}
         bad = [exchange(matomo, "POST", query, {"token_auth": "bad"}).status for _ in range(22)]
@@ -161,8 +161,8 @@ def test_21_bad_tokens_block_the_address_for_an_hour() -> None:
         assert ask_raw(matomo, "API.getMatomoVersion").status == 200
 
 
-def test_calls_are_noted_without_the_token() -> None:
-    """Method, parameters, whether in a bulk, and the number of the HTTP request; the token nowhere."""
+def test_calls_are_recorded_without_the_token() -> None:
+    """Method, parameters, whether in a bulk request, and the number of the HTTP request, without the token."""
     with FakeMatomo(small_world()) as matomo:
         _bulk(matomo)
         ask_raw(matomo, "VisitsSummary.get", **SUMMARY, headers={"User-Agent": "me/1", "Accept-Language": "fr"})
@@ -182,7 +182,7 @@ def test_calls_are_noted_without_the_token() -> None:
 
 
 def test_other_reports_can_refuse_ranges() -> None:
-    """With HTTP 200 and an error, as Referrers.getAll."""
+    """They answer HTTP 200 and an error, as Referrers.getAll does."""
     with FakeMatomo(small_world()) as matomo:
         matomo.refuse_ranges("Events.getCategory")
         answer = ask(matomo, "Events.getCategory", idSite=1, period="day", date=f"{DAY},{DAY}")
@@ -193,16 +193,16 @@ def test_other_reports_can_refuse_ranges() -> None:
         assert isinstance(ask(matomo, "Events.getCategory", **SUMMARY), list)
 
 
-def test_a_plugin_can_be_switched_off() -> None:
-    """Its methods are answered as those of a plugin that does not exist."""
+def test_a_plugin_can_be_deactivated() -> None:
+    """Its methods answer as those of a plugin that does not exist."""
     with FakeMatomo(small_world()) as matomo:
         matomo.deactivate_plugin("Events")
         answer = ask(matomo, "Events.getCategory", **SUMMARY)
         assert "The plugin Events is not enabled." in json.dumps(answer)
 
 
-def test_matomo_can_live_below_a_path() -> None:
-    """As in WordPress; everything else is not found."""
+def test_matomo_can_be_mounted_below_a_path() -> None:
+    """Any other path is not found, as in WordPress."""
     with FakeMatomo(small_world(), mount="/wp-content/plugins/matomo/app") as matomo:
         assert matomo.url.endswith("/wp-content/plugins/matomo/app/")
         assert whole_visits(matomo) > 0
@@ -214,8 +214,8 @@ def whole_visits(matomo: FakeMatomo) -> int:
     return int(str(row(matomo, "VisitsSummary.get")["nb_visits"]))
 
 
-def test_a_user_sees_only_his_sites() -> None:
-    """One site that the token may not see fails the whole call."""
+def test_a_user_sees_only_their_sites() -> None:
+    """One site without access fails the whole call."""
     with FakeMatomo(small_world()) as matomo:
         token = matomo.add_token("f" * 32, sites=())
         query = {"module": "API", "format": "json", "method": "VisitsSummary.get"}
@@ -224,7 +224,7 @@ def test_a_user_sees_only_his_sites() -> None:
 
 
 def test_connections_are_kept_open() -> None:
-    """HTTP/1.1: several requests on one connection."""
+    """HTTP/1.1 allows several requests on one connection."""
     with FakeMatomo(small_world()) as matomo:
         host, port = matomo.url.removeprefix("http://").rstrip("/").split(":")
         connection = HTTPConnection(host, int(port), timeout=10)
@@ -236,8 +236,8 @@ def test_connections_are_kept_open() -> None:
         connection.close()
 
 
-def test_it_can_be_asked_by_many_at_once() -> None:
-    """The same answers, whatever the number of clients."""
+def test_concurrent_clients_get_the_same_answers() -> None:
+    """Answers do not depend on the number of clients."""
     with FakeMatomo(small_world()) as matomo, ThreadPoolExecutor(8) as pool:
         days = [DAY - timedelta(days=at) for at in range(8)] * 2
         answers = list(pool.map(lambda day: ask(matomo, "UserCountry.getCountry", **{**SUMMARY, "date": day}), days))
@@ -245,8 +245,8 @@ def test_it_can_be_asked_by_many_at_once() -> None:
         assert len(visits(matomo, period="day", date=DAY)) == whole_visits(matomo)
 
 
-def test_php_drops_what_comes_after_a_thousand_fields() -> None:
-    """Also the token, where it stands last: the call is anonymous then."""
+def test_php_drops_fields_past_a_thousand() -> None:
+    """If the token comes last, the call is anonymous."""
     with FakeMatomo(small_world()) as matomo:
         query = {"module": "API", "format": "json", "method": "API.getMatomoVersion"}
         many = {f"urls[{at}]": "" for at in range(1000)}
@@ -255,15 +255,15 @@ def test_php_drops_what_comes_after_a_thousand_fields() -> None:
 
 
 def test_urls_of_a_bulk_request_need_no_numbers() -> None:
-    """`urls[]` counts by itself, as PHP has it."""
+    """`urls[]` is numbered automatically, as in PHP."""
     with FakeMatomo(small_world()) as matomo:
         query = {"module": "API", "format": "json", "method": "API.getBulkRequest"}
         form = f"token_auth={matomo.token}&urls[]=method%3DAPI.getMatomoVersion&urls[]=method%3DAPI.getPiwikVersion"
         assert exchange(matomo, "POST", query, form).answer == [{"value": "5.2.0"}] * 2
 
 
-def test_answers_are_compressed_for_clients_that_can() -> None:
-    """Where asked for, with gzip."""
+def test_answers_are_compressed_for_clients_that_accept_it() -> None:
+    """The encoding is gzip."""
     with FakeMatomo(small_world(), compress=True) as matomo:
         request = urllib.request.Request(
             f"{matomo.url}index.php?module=API&format=json&method=UserCountry.getCountry"

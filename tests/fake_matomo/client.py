@@ -1,6 +1,6 @@
-"""Asks the sample in the recommended form: method in the URL, token in the body alone.
+"""Requests in the recommended form: method in the URL, token in the body only.
 
-Decoded JSON is `Any` here: what is in it is what the tests are about.
+Decoded JSON is `Any`: its contents are what the tests check.
 """
 
 import json
@@ -16,7 +16,7 @@ DAY = date(2026, 11, 12)
 
 
 def small_world(**site: Any) -> World:
-    """One shop in Paris, twenty visits a day."""
+    """Return a world of one shop in Paris with twenty visits a day."""
     shop: dict[str, Any] = {
         "id": 1,
         "name": "Shop",
@@ -31,7 +31,7 @@ def small_world(**site: Any) -> World:
 
 
 def ask_raw(matomo: FakeMatomo, method: str, *, headers: Mapping[str, str] | None = None, **params: Any) -> Exchanged:
-    """The answer as it came."""
+    """Return the raw answer."""
     query = {"module": "API", "format": "json", "method": method}
     form = {"token_auth": matomo.token, **{name: str(value) for name, value in params.items()}}
     path = f"{matomo.mount}/index.php"
@@ -39,36 +39,36 @@ def ask_raw(matomo: FakeMatomo, method: str, *, headers: Mapping[str, str] | Non
 
 
 def ask(matomo: FakeMatomo, method: str, **params: Any) -> Any:
-    """The decoded answer."""
+    """Return the decoded answer."""
     return json.loads(ask_raw(matomo, method, **params).body)
 
 
 def rows(matomo: FakeMatomo, method: str, **params: Any) -> list[dict[str, Any]]:
-    """The rows of a report of one day of site 1, all of them."""
+    """Return all rows of a report, by default of one day of site 1."""
     answer = ask(matomo, method, **{"idSite": 1, "period": "day", "date": DAY, "filter_limit": -1, **params})
     assert isinstance(answer, list)
     return answer
 
 
 def row(matomo: FakeMatomo, method: str, **params: Any) -> dict[str, Any]:
-    """The answer of a report of one row, of one day of site 1."""
+    """Return the answer of a one-row report, by default of one day of site 1."""
     answer = ask(matomo, method, **{"idSite": 1, "period": "day", "date": DAY, **params})
     assert isinstance(answer, dict)
     return answer
 
 
 def visits(matomo: FakeMatomo, **params: Any) -> list[dict[str, Any]]:
-    """Visits of the log of site 1."""
+    """Return visits from the log of site 1."""
     answer = ask(matomo, "Live.getLastVisitsDetails", **{"idSite": 1, **params})
     assert isinstance(answer, list)
     return answer
 
 
 def whole(value: object) -> int:
-    """A counter, whether it came as a number or as text."""
+    """Return a counter as an int, whether it is a number or a string."""
     return int(str(value))
 
 
 def ids(found: list[dict[str, Any]]) -> list[int]:
-    """The numbers of visits."""
+    """Return the ids of visits."""
     return [whole(visit["idVisit"]) for visit in found]
