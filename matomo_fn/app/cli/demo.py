@@ -118,7 +118,7 @@ def _sample_matomo(files: DemoFiles, days: int) -> Iterator[tuple[str, str]]:
     """Run the sample Matomo; give its address and its token.
 
     It is a program of its own, so that it is reached as any Matomo is, and this package imports nothing of it. It
-    ends when its standard input does: also with a demo that is killed.
+    ends when its standard input does, which the end of the block closes, and the end of a demo that is killed.
     """
     command = [sys.executable, "-m", "fake_matomo", "--port", "0", "--days", str(days), "--until-eof"]
     with (
@@ -135,14 +135,11 @@ def _sample_matomo(files: DemoFiles, days: int) -> Iterator[tuple[str, str]]:
             start_new_session=True,
         ) as process,
     ):
-        try:
-            first_line = process.stdout.readline() if process.stdout else ""
-            listening = _LISTENING.match(first_line)
-            if listening is None:
-                raise MatomoFnError(f"the sample Matomo did not start; {files.log} says why")
-            yield listening["url"], listening["token"]
-        finally:
-            process.terminate()
+        first_line = process.stdout.readline() if process.stdout else ""
+        listening = _LISTENING.match(first_line)
+        if listening is None:
+            raise MatomoFnError(f"the sample Matomo did not start; {files.log} says why")
+        yield listening["url"], listening["token"]
 
 
 def _sync_twice(files: DemoFiles, days: int) -> bool:
