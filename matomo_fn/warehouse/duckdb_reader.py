@@ -49,8 +49,8 @@ class DuckDBReader:
             self._connection.execute(f"attach {_literal(str(path))} as {_CATALOG} (read_only)")
             self.dataset = self._choose(dataset)
             self._connection.execute(f'use {_CATALOG}."{self.dataset}"' if self.dataset else f"use {_CATALOG}")
+            # From here on no other file can be read or written; DuckDB does not let a statement take this back.
             self._connection.execute("set enable_external_access = false")
-            self._connection.execute("set lock_configuration = true")
         except duckdb.Error as error:
             self.close()
             if "could not set lock" in str(error).lower():

@@ -16,8 +16,10 @@ from matomo_fn.app.cli.options import (
     connector_argument,
     json_option,
     request_options,
+    secrets_options,
     settings_options,
     take_request,
+    take_secrets,
     take_settings,
 )
 from matomo_fn.app.cli.output import (
@@ -156,14 +158,14 @@ def status(connector: str, *, as_json: bool, **options: Any) -> None:
 
 @cli.command("connectors")
 @json_option
-@settings_options
+@secrets_options
 def connectors_command(*, as_json: bool, **options: Any) -> None:
     """List the connectors that have secrets.
 
     Each with its Matomo and its dataset. Tokens are not read.
     """
     with exit_codes(as_json=as_json):
-        settings = take_settings(options)
+        settings = take_secrets(options)
         found = list_connectors(open_secret_store(settings))
         if as_json:
             print_json({"connectors": [item.as_dict() for item in found]})
@@ -187,7 +189,7 @@ def connectors_command(*, as_json: bool, **options: Any) -> None:
     help="Dataset of the tables; without it that of the connector, or none, and dbt looks in matomo.",
 )
 @json_option
-@settings_options
+@secrets_options
 def dbt_sources_command(
     connector: str | None, database: str | None, schema: str | None, *, as_json: bool, **options: Any
 ) -> None:
@@ -200,7 +202,7 @@ def dbt_sources_command(
         tables: Iterable[str] = BUILT_IN
         if connector is not None:
             read_request({"connector": connector})
-            secrets = open_secret_store(take_settings(options))
+            secrets = open_secret_store(take_secrets(options))
             found = read_connector(connector, secrets.read(config_secret(connector)))
             tables, schema = found.tables, schema or found.dataset_name
         elif any(value is not None for value in options.values()):

@@ -1,6 +1,6 @@
 """The options that commands share: every setting of the process, and every field of a request."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from pathlib import Path
 from typing import Any, TypeVar
 
@@ -14,15 +14,26 @@ from matomo_fn.errors import InputError
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 connector_argument = click.argument("connector")
+_OF_SECRETS = ("secrets", "secret_versions", "project")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 
 
 def settings_options(command: Command) -> Command:
     """Add an option for each setting; it wins over the environment variable."""
-    for field, variable in reversed(VARIABLES.items()):
+    return _options_of(command, VARIABLES)
+
+
+def secrets_options(command: Command) -> Command:
+    """Add the settings of a command that reads secrets and opens no warehouse."""
+    return _options_of(command, _OF_SECRETS)
+
+
+def _options_of(command: Command, fields: Collection[str]) -> Command:
+    for field in reversed(list(fields)):
         description = Settings.model_fields[field].description
         name = f"--{field.replace('_', '-')}"
-        command = click.option(name, field, metavar="VALUE", help=f"{description} [{variable}]")(command)
+        help_text = f"{description} [{VARIABLES[field]}]"
+        command = click.option(name, field, metavar="VALUE", help=help_text)(command)
     return command
 
 
@@ -65,6 +76,15 @@ def take_settings(options: dict[str, Any]) -> Settings:
     """Return the settings that environment and options make; their options are taken out."""
     given = {field: options.pop(field) for field in VARIABLES}
     return settings_from_environment({field: value for field, value in given.items() if value is not None})
+
+
+def take_secrets(options: dict[str, Any]) -> Settings:
+    """Return the settings for reading secrets; one need not say where the tables are."""
+    given = {field: options[field] for field in _OF_SECRETS}
+    no_warehouse = {"warehouse": "duckdb:none"}
+    return settings_from_environment(
+        {field: value for field, value in given.items() if value is not None} | no_warehouse
+    )
 
 
 def take_file(warehouse: str | None) -> Path:

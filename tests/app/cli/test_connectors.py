@@ -35,6 +35,14 @@ def test_each_connector_has_its_matomo_and_its_dataset(shop: Shop) -> None:
     }
 
 
+def test_a_folder_is_all_that_it_takes(shop: Shop) -> None:
+    """No warehouse is opened, so none has to be named."""
+    for arguments in (("connectors",), ("dbt-sources", "shop")):
+        called = call({}, *arguments, "--secrets", str(shop.secrets))
+        assert (called.code, called.err) == (0, "")
+        assert "matomo_shop" in called.out
+
+
 def test_one_that_cannot_work_does_not_hide_the_others(shop: Shop) -> None:
     """Each problem is a sentence, and the code is that of bad input."""
     (shop.secrets / "matomo-Broken-config").write_text("{}")

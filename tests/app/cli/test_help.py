@@ -12,7 +12,7 @@ from matomo_fn.config.settings import VARIABLES
 from tests.app.cli.calling import call
 
 COMMANDS = sorted(cli.commands)
-WITH_SETTINGS = ["check", "connectors", "dbt-sources", "plan", "status", "sync"]
+WITH_SETTINGS = ["check", "plan", "status", "sync"]
 
 
 def help_of(*arguments: str) -> str:
