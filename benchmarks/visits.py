@@ -292,7 +292,7 @@ def serve(count: int) -> None:
         print(f"http://127.0.0.1:{server.server_address[1]}/ {matomo.token}", flush=True)
         sys.stdin.read()
         server.shutdown()
-        server.hang_up()
+        server.close_connections()
         server.server_close()
         thread.join()
 

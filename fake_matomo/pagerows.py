@@ -19,7 +19,7 @@ _SUM = tuple(f"sum_time_{name}" for name in TIMINGS)
 _AVG = tuple(f"avg_time_{name}" for name in TIMINGS)
 
 
-def page_rows(
+def page_rows(  # noqa: PLR0913 - each is a parameter of the request that changes the rows
     visits: Iterable[Visit],
     language: Language,
     *,

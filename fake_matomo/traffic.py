@@ -236,7 +236,7 @@ class VisitBuilder:
         elif chance < 0.10:
             self.add("ecommerceAbandonedCart", _order(rng, None))
 
-    def visit(
+    def visit(  # noqa: PLR0913 - each is a field of the visit that follows from none of the others
         self,
         number: int,
         visitor: Visitor,
@@ -275,7 +275,7 @@ def with_time_spent(
     )
 
 
-def assemble(
+def assemble(  # noqa: PLR0913 - each is a field of the visit that follows from none of the others
     *,
     number: int,
     site_id: int,

@@ -48,7 +48,7 @@ def test_it_ends_with_whoever_started_it() -> None:
         assert process.stdout is not None
         assert process.stdin is not None
         assert process.stderr is not None
-        assert process.stdout.readline().startswith("sample Matomo at ")
+        assert process.stdout.readline().startswith("fake Matomo at ")
         process.stdin.close()
         assert process.wait(timeout=20) == 0
         assert process.stderr.read() == ""

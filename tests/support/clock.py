@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 from unittest import mock
 
 from matomo_fn.app import wiring
+from matomo_fn.deadline import Deadline
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -37,5 +38,5 @@ class Clock:
 @contextlib.contextmanager
 def budget_by(clock: Clock) -> Iterator[None]:
     """Measure the time budget of runs by a clock."""
-    with mock.patch.object(wiring, "Deadline", functools.partial(wiring.Deadline, clock=clock)):
+    with mock.patch.object(wiring, "Deadline", functools.partial(Deadline, clock=clock)):
         yield

@@ -31,7 +31,7 @@ INTERRUPTED = 130  # what a shell has for a program that Ctrl-C ended
 # The file that says that a folder is the demo's, and keeps it out of git.
 _MARK = ".gitignore"
 _MARK_TEXT = "# Made by `matomo-fn demo`, which makes its files here anew each time.\n*\n"
-_LISTENING = re.compile(r"sample Matomo at (?P<url>\S+) token (?P<token>\S+)")
+_LISTENING = re.compile(r"fake Matomo at (?P<url>\S+) token (?P<token>\S+)")
 _LOOKS = {
     "Visits of the last seven days, by site": """
         select date, website_id, nb_visits as visits, nb_uniq_visitors as visitors, nb_actions as actions
