@@ -41,6 +41,13 @@ VISITOR_DEVICE_TYPE = Table(
         ),
     ),
 )
+VISITOR_BROWSER = Table(
+    "visitor_browser",
+    "Visits by browser; one row a day, site and browser.",
+    (Source("DevicesDetection.getBrowsers"),),
+    ENGAGEMENT,
+    (text("browser", "label", "The browser's name, without its version.", required=True),),
+)
 VISITOR_LANGUAGE = Table(
     "visitor_language",
     "Visits by the language of the browser; one row a day, site and language.",
@@ -155,6 +162,7 @@ ACQUISITION_REFERRER = Table(
 MARKETING = (
     VISITOR_COUNTRY,
     VISITOR_DEVICE_TYPE,
+    VISITOR_BROWSER,
     VISITOR_LANGUAGE,
     BEHAVIOUR_PAGE,
     BEHAVIOUR_EVENT,
