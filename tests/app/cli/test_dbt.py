@@ -56,7 +56,7 @@ def test_database_and_schema_are_named_where_they_are_given() -> None:
 def test_a_connector_has_its_tables_and_its_dataset(shop: Shop) -> None:
     """Without visits there is neither their table nor the view of it; what is given as an option wins."""
     own = [SYNC_LOG.name, SYNC_STATE]
-    for visits, more in ((False, []), (True, ["visits", VISIT_ACTIONS])):
+    for visits, more in ((False, []), (True, ["visits", VISIT_ACTIONS.name])):
         shop.configure(reports=["visitor_country"], visits=visits)
         (source,) = yaml.safe_load(call(shop.env, "dbt-sources", "shop").out)["sources"]
         assert [table["name"] for table in source["tables"]] == ["visitor_country", *more, *own]
