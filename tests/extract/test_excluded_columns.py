@@ -12,8 +12,7 @@ from fake_matomo import FakeMatomo, Fault
 from matomo_fn.catalogue import ACTION_FIELDS, EXCLUDABLE, VISITS, Column, ColumnType
 from matomo_fn.config.connector import read_connector
 from matomo_fn.errors import InputError
-from tests.support.visits import METHOD, LocalVisits, read_day, server_of
-from tests.sync.test_run_visits import WORLD
+from tests.support.visits import METHOD, WORLD, LocalVisits, read_day, server_of
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
+import fake_matomo
+from fake_matomo import World
 from matomo_fn.catalogue import VISITS
 from matomo_fn.extract.visit_rows import VisitParser
 from matomo_fn.extract.visits import VisitsOfDay
@@ -32,6 +34,15 @@ NEW_YORK = ZoneInfo("America/New_York")
 ZONES = {1: PARIS, 2: UTC, 3: NEW_YORK}
 DAY = date(2026, 11, 12)
 LATER = datetime(2026, 11, 20, 12, tzinfo=UTC)
+# Two sites with two days of visits, as the sample Matomo has them.
+DAYS = [LATER.date() - timedelta(days=back) for back in range(1, 3)]
+WORLD = World(
+    (
+        fake_matomo.Site(1, "Shop", "Europe/Paris", created=DAYS[-1], visits_per_day=14, pages=5, ecommerce=True),
+        fake_matomo.Site(2, "Docs", "UTC", created=DAYS[-1], visits_per_day=9, pages=5),
+    ),
+    now=LATER,
+)
 
 
 def server_of(visits: Sequence[Mapping[str, Any]]) -> Scripted:

@@ -7,8 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 from fake_matomo import FakeMatomo, Fault
 from matomo_fn.warehouse import sql
-from tests.support.visits import METHOD, LocalVisits
-from tests.sync.test_run_visits import DAYS, WORLD
+from tests.support.visits import DAYS, METHOD, WORLD, LocalVisits
 
 if TYPE_CHECKING:
     from datetime import date

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import tempfile
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, timedelta
 from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,7 +13,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from fake_matomo import FakeMatomo, Fault, Site, World, out_of_memory
+from fake_matomo import FakeMatomo, Fault, out_of_memory
 from matomo_fn.app.status import read_status
 from matomo_fn.catalogue import BUILT_IN, VISITS
 from matomo_fn.config.settings import Settings
@@ -22,23 +22,13 @@ from matomo_fn.errors import MatomoUnavailable, WarehouseError
 from matomo_fn.sites import Site as PlannedSite
 from matomo_fn.sync.plan import jobs_for
 from tests.support.shop import running
-from tests.support.visits import METHOD, LocalVisits, truth
+from tests.support.visits import DAYS, METHOD, WORLD, LocalVisits, truth
 from tests.support.warehouses import Death, Killed, death_before, rows_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
-TODAY = NOW.date()
-DAYS = [TODAY - timedelta(days=back) for back in range(1, 3)]
 SLICES = 2 * len(DAYS)
-WORLD = World(
-    (
-        Site(1, "Shop", "Europe/Paris", created=DAYS[-1], visits_per_day=14, pages=5, ecommerce=True),
-        Site(2, "Docs", "UTC", created=DAYS[-1], visits_per_day=9, pages=5),
-    ),
-    now=NOW,
-)
 PAGES = "behaviour_page"
 REPORTS = ["visits_summary", PAGES]
 

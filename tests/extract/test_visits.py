@@ -1,0 +1,80 @@
+"""A day of visits that does not hold still: it stands whole, or not at all, and no file is left."""
+
+from __future__ import annotations
+
+import gzip
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from matomo_fn.errors import InvalidResponse
+from matomo_fn.slices import Slice, Stream
+from tests.support.recordings import Scripted
+from tests.support.visits import DAY, LATER, a_visit, read_day, reader_of, server_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+
+def moving(times: int) -> Scripted:
+    """A server whose first visit gains an action, and moves to the end, after the first page of some readings."""
+    readings = [0]
+
+    def answer(method: str, form: Mapping[str, str]) -> object:
+        is_first = "minTimestamp" not in form
+        readings[0] += is_first
+        moved = 5_000 if not is_first and readings[0] <= times else 0
+        visits = [a_visit(1, 1_000 + moved), *(a_visit(number, 1_000 + number) for number in range(2, 9))]
+        return server_of(visits).answer(method, form)
+
+    return Scripted(answer)
+
+
+def test_a_visit_that_moves_while_the_day_is_read_stands_once(tmp_path: Path) -> None:
+    """The day is read anew, into another buffer; the first one is gone."""
+    read = read_day(moving(2), tmp_path)
+    lines = gzip.decompress(read.buffer.path.read_bytes()).splitlines()
+    assert read.row_count == len(lines) == 8
+    assert list(tmp_path.iterdir()) == [read.buffer.path]
+
+
+def test_a_visit_that_keeps_moving_is_left_to_the_next_run(tmp_path: Path) -> None:
+    """After three readings the slice fails with a sentence, and nothing is left on the disk."""
+    with pytest.raises(InvalidResponse, match="gained actions in each of 3 readings: the next run tries again"):
+        read_day(moving(99), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_reading_that_is_stopped_leaves_nothing(tmp_path: Path) -> None:
+    """Out of time in the middle of a day: no slice, no file."""
+    answers = iter([True] * 5)
+    reader = reader_of(
+        server_of([a_visit(number, 1_000 + number) for number in range(20)]),
+        tmp_path,
+        may_continue=lambda: next(answers, False),
+    )
+    assert reader.read(Slice(Stream("visits", "1"), DAY), LATER) is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_visit_that_cannot_be_read_fails_the_day_and_leaves_nothing(tmp_path: Path) -> None:
+    """The sentence names the visit and the field."""
+    visits = [a_visit(1, 1_000), a_visit(2, 1_001, visitDuration="long")]
+    with pytest.raises(InvalidResponse, match='visit 2: visitDuration is "long", not a whole number'):
+        read_day(server_of(visits), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_hash_of_a_day_depends_on_its_visits_and_on_nothing_else(tmp_path: Path) -> None:
+    """Neither on the order of visits of the same second, nor on the pages; but on every value of every visit."""
+    visits = [a_visit(number, 1_000, actions=number) for number in range(5)]
+    hashes = [read_day(Scripted(_answering(order)), tmp_path).content_hash for order in (visits, visits[::-1])]
+    assert hashes[0] == hashes[1]
+    other = read_day(server_of([*visits[:-1], visits[-1] | {"actions": 9}]), tmp_path)
+    fewer = read_day(server_of(visits[:-1]), tmp_path)
+    assert len({hashes[0], other.content_hash, fewer.content_hash}) == 3
+
+
+def _answering(visits: list[dict[str, Any]]) -> Any:
+    return lambda _method, form: [] if int(form.get("minTimestamp", 0)) >= 1_000 else visits
