@@ -130,6 +130,9 @@ EXPECTED: dict[str, tuple[type[MatomoError], str] | None] = {
     "bulk_segment_single_encoded.json": OK,
     "bulk_segment_unencoded.json": OK,
     "bulk_token_outer_only.json": OK,
+    "days_VisitTime.getByDayOfWeek.json": says(
+        "VisitTime.getByDayOfWeek does not support multiple dates.", "VisitTime.getByDayOfWeek"
+    ),
     "down_database_unreachable_params_in_url.json": (
         MatomoUnavailable,
         "VisitsSummary.get: Matomo says: SQLSTATE[HY000] [2002] Connection refused (HTTP 500)",
