@@ -75,6 +75,11 @@ def test_the_summary_says_what_was_done_with_each_table(place: Shop) -> None:
         "sites": ["1"],
         "first_day": "2024-03-05",
         "last_day": "2024-03-06",
+        # How far the tables reach is asked of no run about days that its request named.
+        "newest_day": None,
+        "days_late": None,
+        "oldest_pending_day": None,
+        "days_pending": None,
         "errors": [],
         "notes": [],
         "matomo_calls": 4,
