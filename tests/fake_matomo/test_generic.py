@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from fake_matomo import FakeMatomo
+from fake_matomo.dimensions import Context, values_of
+from fake_matomo.language import Language
 from fake_matomo.make_reports import TARGET, made
 from fake_matomo.metadata import recorded_reports
 from tests.fake_matomo.client import DAY, NOW, ask, ask_raw, row, rows, small_world, visits, whole
@@ -265,6 +267,17 @@ def test_a_report_of_a_plugin_is_answered_from_its_metadata() -> None:
         entry = ask(matomo, "API.getMetadata", idSite=1, apiModule="AdPlugin", apiAction="getAdGroups")[0]
         assert matomo.token in entry["imageGraphUrl"]
         assert "of-somebody-else" not in json.dumps(entry)
+
+
+def test_a_recorded_report_without_a_reader_has_the_recorded_values(shop: FakeMatomo) -> None:
+    """Each visit gets one of them, the frequent ones more often."""
+    (browsers,) = (report for report in recorded_reports() if report.method == "DevicesDetection.getBrowsers")
+    report = replace(browsers, method="DevicesDetection.getSomethingNew")
+    context = Context(report, shop.world.sites[0], Language("en"), None, 0, flat=False)
+    found = Counter(value.label for visit in shop.visits(1, DAY) for value, _, _ in values_of(visit, context))
+    assert found.total() == len(shop.visits(1, DAY))
+    assert set(found) <= {row["label"] for row in report.values}
+    assert found["Chrome"] > found["Microsoft Edge"]
 
 
 def _metadata(matomo: FakeMatomo, **params: Any) -> list[dict[str, Any]]:
