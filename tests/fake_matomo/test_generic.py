@@ -203,6 +203,14 @@ def test_paging_order_and_columns_are_those_of_every_report(shop: FakeMatomo) ->
     assert sum(whole(one["nb_visits"]) for one in cut) == sum(whole(one["nb_visits"]) for one in every)
 
 
+def test_a_column_can_be_shown_and_hidden_at_once(shop: FakeMatomo) -> None:
+    """Hiding wins, also where one column alone would be a bare value."""
+    both = {"showColumns": "nb_visits", "hideColumns": "nb_visits"}
+    assert row(shop, "VisitFrequency.get", showColumns="nb_visits_new").keys() == {"value"}
+    assert row(shop, "VisitsSummary.get", **both) == {}
+    assert all("nb_visits" not in one for one in rows(shop, "DevicesDetection.getBrand", **both))
+
+
 def test_items_are_those_of_the_orders(shop: FakeMatomo) -> None:
     """Quantities by SKU and name are those of the orders in the log; categories may count a product twice."""
     days = f"{DAY - timedelta(days=5)},{DAY}"
