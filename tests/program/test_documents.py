@@ -19,7 +19,7 @@ import pytest
 import matomo_fn
 from fake_matomo import FakeMatomo, Site, World
 from matomo_fn.app.cli.commands import cli
-from matomo_fn.catalogue import BUILT_IN, PREBUILT, SYNC_LOG, SYNC_STATE, VISIT_ACTIONS
+from matomo_fn.catalogue import BUILT_IN, PREBUILT, SYNC_LOG, SYNC_RUNS, SYNC_STATE, VISIT_ACTIONS
 from matomo_fn.config.connector import ConnectorConfig, VisitsConfig
 from matomo_fn.config.request import SyncRequest, read_request
 from matomo_fn.config.settings import PREFIX, VARIABLES, Settings
@@ -169,6 +169,7 @@ def test_readme_has_every_table_and_no_other() -> None:
         *BUILT_IN,
         VISIT_ACTIONS.name,
         SYNC_LOG.name,
+        SYNC_RUNS.name,
         SYNC_STATE,
     ]
 
