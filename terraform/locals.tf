@@ -34,9 +34,11 @@ locals {
   }
   datasets = {
     for dataset in distinct([for connector in values(local.connectors) : connector.dataset]) :
-    dataset => [for connector in values(local.connectors) : {
-      exists   = connector.exists
-      kms_key  = connector.kms_key
+    dataset => [for name, connector in local.connectors : {
+      exists  = connector.exists
+      kms_key = connector.kms_key
+      # Whose costs they are, where it is one connector's.
+      labels   = length([for other in values(local.connectors) : other if other.dataset == dataset]) == 1 ? { connector = name } : {}
       location = connector.location
     } if connector.dataset == dataset][0]
   }
