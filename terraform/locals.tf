@@ -24,11 +24,12 @@ locals {
       location   = coalesce(connector.location, var.dataset_location)
       matomo_url = connector.matomo_url
       # By the schedule that runs most often: every day, some days of the week, or some of the month; and six hours to spare.
+      # Only of those that are about everything: a run about some tables or sites does not say how late the others are.
       late_after_hours = coalesce(connector.late_after_hours, min(concat([local.no_schedule], [
         for schedule in values(connector.schedules) :
         can(regex(" \\* \\* \\*$", coalesce(schedule.cron, local.daily))) ? 30 :
         can(regex(" \\* \\* [^ ]+$", coalesce(schedule.cron, local.daily))) ? 174 : 750
-        if !schedule.paused
+        if !schedule.paused && schedule.sites == null && schedule.tables == null
       ])...) % local.no_schedule)
     }
   }

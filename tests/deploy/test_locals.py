@@ -40,7 +40,7 @@ def worked_out(terraform: str, tmp_path: Path) -> Callable[..., Any]:
 
 def test_names_of_jobs_do_not_collide(worked_out: Callable[..., Any]) -> None:
     """No part of a job's name has an underscore, and neither has var.name: not across deployments either."""
-    connectors = {
+    connectors: dict[str, Any] = {
         "shop": {"schedules": {"eu-daily": {}}},
         "shop-eu": {"schedules": {"daily": {}}},
         "eu": {"schedules": {"daily": {}}},
@@ -54,7 +54,7 @@ def test_names_of_jobs_do_not_collide(worked_out: Callable[..., Any]) -> None:
 def test_connectors_are_spread_over_the_hour_and_none_moves(worked_out: Callable[..., Any]) -> None:
     """By default past four; a connector that is added moves no other one."""
     expression = "{ for schedule in local.schedules : schedule.connector => schedule.cron }"
-    sixty = {f"client-{number}": {} for number in range(60)}
+    sixty: dict[str, Any] = {f"client-{number}": {} for number in range(60)}
     crons = worked_out(expression, sixty)
     minutes = [int(cron.removesuffix(" 4 * * *")) for cron in crons.values()]
     assert len(set(minutes)) >= 30
@@ -75,6 +75,8 @@ def test_connectors_are_spread_over_the_hour_and_none_moves(worked_out: Callable
         ({"schedules": {"daily": {"paused": True}, "sunday": {"cron": "0 1 * * 0"}}}, 7 * 24 + 6),
         ({"schedules": {"daily": {"paused": True}}}, 0),
         ({"schedules": {}}, 0),
+        ({"schedules": {"part": {"sites": ["1"]}}}, 0),
+        ({"schedules": {"part": {"tables": ["visits_summary"]}, "sunday": {"cron": "0 1 * * 0"}}}, 7 * 24 + 6),
         ({"late_after_hours": 14}, 14),
         ({"late_after_hours": 0}, 0),
     ],

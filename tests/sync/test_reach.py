@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -87,6 +87,14 @@ def test_the_present_day_of_a_site_is_neither_newest_nor_missing(matomo: FakeMat
 def test_a_request_about_named_days_says_nothing(shop: Local) -> None:
     """A backfill of old years is complete without a newest day, so it must not silence the alert."""
     assert shop.sync(mode="backfill", start_date=ago(6), end_date=YESTERDAY).reach == Reach()
+
+
+@pytest.mark.parametrize("part", [{"tables": ["visits_summary"]}, {"sites": ["1"]}])
+def test_a_request_about_a_part_says_nothing(matomo: FakeMatomo, shop: Local, part: dict[str, Any]) -> None:
+    """It cannot speak for the rest, which may be late."""
+    assert shop.sync(**part).reach == Reach()
+    matomo.faults.add(Fault(method=COUNTRY, message="Something broke"))
+    assert shop.sync().reach.days_late == 6
 
 
 def test_a_visits_log_that_is_switched_off_is_not_late(matomo: FakeMatomo, tmp_path: Path) -> None:
