@@ -45,7 +45,8 @@ variable "connectors" {
     dataset_exists: the dataset is there already and stays its owner's: it gets the right to be written, and nothing else.
     kms_key: key that encrypts the dataset's tables (CMEK), in the dataset's location; Google's own by default.
     late_after_hours: alert where the newest day was missing for so long; 0 for no such alert. By default what the schedule
-    promises: 30 where one runs every day, 174 where some days of the week, 750 otherwise.
+    promises: 30 where one runs every day, 174 where some days of the week, 750 otherwise. Only schedules count that name neither
+    sites nor tables; give sites that have a schedule of their own a connector of their own.
     location: of the dataset, by default dataset_location.
     matomo_url: address of Matomo, for the command that sets the configuration (output set_config).
     schedules: by name, when to ask for what. cron in five fields and in time_zone, by default at the connector's own minute

@@ -157,7 +157,7 @@ class _Execution:
     def execute(self, plan: Plan, progress: Progress) -> None:
         """Extract what is due and write it."""
         self._tally.expect(plan)
-        if self._request.start_date is None:
+        if not (self._request.start_date or self._request.tables or self._request.sites):
             self._reach = ReachTracker(self._scope, plan)
         stop = threading.Event()
         pool = WorkerPool(self._session.connector.concurrency, stop)
