@@ -260,11 +260,17 @@ def test_no_document_names_a_path_of_this_machine() -> None:
 def test_every_target_of_make_that_a_document_names_exists() -> None:
     """`make x` in a document is a target of the Makefile."""
     targets = set(re.findall(r"^([a-z]+):", text_of("Makefile"), re.MULTILINE))
-    for name in ("README.md", "docs/tables.md", "docs/decisions.md", "CHANGELOG.md"):
-        text = text_of(name)
+    for path in DOCUMENTS:
+        text = path.read_text(encoding="utf-8")
         commands = [*codes(text), *"\n".join(fences("sh", text)).splitlines()]
         named = {command.split()[1] for command in commands if command.startswith("make ")}
-        assert named <= targets, name
+        assert named <= targets, path.name
+
+
+def test_the_worked_example_is_the_table_of_the_catalogue() -> None:
+    """The table that the document shows is the one in the code, line for line."""
+    (example,) = fences("python", text_of("docs/contributing.md"))
+    assert example in text_of("matomo_fn/catalogue/marketing.py")
 
 
 def test_the_changelog_has_this_version_and_one_sentence_an_entry() -> None:
