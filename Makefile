@@ -12,7 +12,7 @@ WORKERS ?= auto
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench docs emulator bundle terraform lock clean
+.PHONY: help setup demo test lint format bench docs pictures emulator bundle terraform lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -50,6 +50,9 @@ bench: setup ## measure, and print a table
 
 docs: setup ## write docs/tables.md anew from the catalogue
 	$(BIN)/python -m tools.tables_doc
+
+pictures: setup ## draw the README's pictures, from a run of the demo
+	$(BIN)/python -m tools.pictures
 
 emulator: setup ## build the BigQuery emulator, once
 	@$(BIN)/python tools/build_emulator.py

@@ -121,7 +121,7 @@ class Settings(BaseModel):
         return None if self.warehouse == "bigquery" else Path(self.warehouse.removeprefix("duckdb:"))
 
 
-# Field of Settings -> environment variable. The README's table and Terraform name the same ones (tested).
+# Field of Settings -> environment variable. docs/settings.md and Terraform name the same ones (tested).
 VARIABLES = {name: str(field.validation_alias) for name, field in Settings.model_fields.items()}
 
 
