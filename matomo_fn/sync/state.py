@@ -60,6 +60,7 @@ class SyncState:
     def prepare(self) -> bool:
         """Make log and view ready; return whether the log had to be created."""
         created = ensure_table(self._warehouse, SYNC_LOG, "day")
+
         query = sql.state_view(self._warehouse.dataset)
         ensure_view(self._warehouse, SYNC_STATE, SYNC_LOG.column_names, query, SYNC_STATE_DESCRIPTION)
         return created
@@ -107,11 +108,15 @@ class SyncState:
         last = max(window.open_day or window.last for window in windows)
         recheck_from = min(window.recheck_from for window in windows)
         settled: dict[Stream, Days] = {}
-        older: list[date] = []
+        open_days = Days()
         if incremental:
-            older = [row["date"] for row in self._warehouse.query(sql.older_open_days(dataset, connector, first))]
-            settled = _settled(tables, self._warehouse.query(sql.settled_runs(dataset, connector, first, last)))
-        span = sql.Span(first, last, recheck_from, Days.of(older))
+            older = self._warehouse.query(sql.older_open_days(dataset, connector, first))
+            runs = self._warehouse.query(sql.known_runs(dataset, connector, first, last))
+            settled = _settled(tables, runs)
+            unsettled = Days.joined((row["first_day"], row["last_day"]) for row in runs if not row["is_settled"])
+            open_days = Days.of(row["date"] for row in older) | unsettled.before(recheck_from)
+        # What is settled is known by its ranges. Only the rest is read with its hashes, from few partitions of the log.
+        span = sql.Span(recheck_from, last, open_days)
         rows = self._warehouse.query(sql.known_slices(dataset, connector, list(tables.values()), span))
         return Snapshot(settled, {_slice(tables, row): _known(row) for row in rows})
 
@@ -151,7 +156,7 @@ class SyncState:
 def _settled(tables: Catalogue, rows: Iterable[Mapping[str, Any]]) -> dict[Stream, Days]:
     ranges: dict[Stream, list[Range]] = {}
     for row in rows:
-        if row["table_name"] in tables:
+        if row["is_settled"] and row["table_name"] in tables:
             stream = tables[row["table_name"]].stream(row["website_id"], row["segment"])
             ranges.setdefault(stream, []).append((row["first_day"], row["last_day"]))
     return {stream: Days.joined(found) for stream, found in ranges.items()}
@@ -169,4 +174,8 @@ def _known(row: Mapping[str, Any]) -> KnownSlice:
         row["written_run_id"],
         row["request_id"],
         row["is_intact"],
+        row["is_final"],
+        row["has_others"],
+        row["visits_difference"],
+        row["error"],
     )

@@ -169,6 +169,7 @@ def test_readme_has_every_table_and_no_other() -> None:
         *BUILT_IN,
         VISIT_ACTIONS.name,
         SYNC_LOG.name,
+        SYNC_RUNS.name,
         SYNC_STATE,
     ]
 
