@@ -485,7 +485,25 @@ def site_of(key: object, zone: str = "UTC") -> dict[str, object]:
 
 @pytest.mark.parametrize(
     "key",
-    ['2","zz":"', "4\\", "", " 1", "01", "0", "-1", "1.0", "٣", "2 or 1=1", 10**12, 0, 1.5, True, None, ["1"], {"1": 1}],
+    [
+        '2","zz":"',
+        "4\\",
+        "",
+        " 1",
+        "01",
+        "0",
+        "-1",
+        "1.0",
+        "٣",
+        "2 or 1=1",
+        10**12,
+        0,
+        1.5,
+        True,
+        None,
+        ["1"],
+        {"1": 1},
+    ],
 )
 def test_an_id_that_no_configuration_may_have_is_that_sites_problem(key: object) -> None:
     """It would go into calls, rows and statements; the other sites go on."""
