@@ -1,8 +1,5 @@
 """One HTTP exchange with a Matomo: the only place that knows the token's text and imports requests."""
 
-import html
-import json
-import re
 import ssl
 import threading
 from collections.abc import Mapping
@@ -17,6 +14,7 @@ from matomo_fn.config.token import Token
 from matomo_fn.deadline import Deadline
 from matomo_fn.errors import MatomoError, MatomoFatal, MatomoUnavailable, ReportRefused
 from matomo_fn.matomo.connection import AddressRefusedError, Exchange, WatchedAdapter, refuse_name
+from matomo_fn.redaction import protect
 
 USER_AGENT = f"matomo-fn/{__version__} (Matomo to BigQuery)"
 # Seconds until a connection stands; how long an answer may take is the connector's timeout_seconds.
@@ -69,7 +67,7 @@ class HttpTransport:
         self._url = f"{url}index.php"
         self._shown = url
         self._token = token
-        self._spelled = re.compile("".join(_spellings(sign) for sign in token.reveal()), re.IGNORECASE)
+        self._secret = protect(token.reveal())  # what is sent can be echoed
         self._timeout = timeout
         self._deadline = deadline
         self._allow_private = allow_private
@@ -149,8 +147,8 @@ class HttpTransport:
         return MatomoUnavailable(f"{self._shown}: the TLS handshake failed ({str(reason).replace('_', ' ').lower()})")
 
     def redact(self, text: str) -> str:
-        """Return a text without the token, in whichever spelling a URL, a form, HTML or JSON gives it."""
-        return self._spelled.sub("***", text)
+        """Return a text without the token, whole or in pieces."""
+        return self._secret.redact(text)
 
     def _read(self, response: requests.Response, method: str) -> bytes:
         parts, size = [], 0
@@ -178,15 +176,6 @@ class HttpTransport:
 def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
     """Keep requests from taking a password out of ~/.netrc: the token is all there is."""
     return request
-
-
-def _spellings(sign: str) -> str:
-    """Return a pattern of the ways in which one sign of the token may be written."""
-    code = ord(sign)
-    percent = "".join(f"%(?:25)*{byte:02x}" for byte in sign.encode(errors="surrogatepass"))
-    ways = {re.escape(sign), percent, re.escape(json.dumps(sign)[1:-1]), re.escape(html.escape(sign))}
-    ways |= {f"&#0*{code};", f"&#x0*{code:x};", *({" ": (r"\+", "%(?:25)*2b"), "/": (r"\\/",)}.get(sign, ()))}
-    return f"(?:{'|'.join(sorted(ways))})"
 
 
 def _seconds(header: str) -> float | None:

@@ -13,6 +13,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
+from matomo_fn.redaction import redact_rows
 from matomo_fn.slices import Slice
 from matomo_fn.values import encode, utf8
 
@@ -40,7 +41,7 @@ class Buffer:
             columns["segment"] = slice_.segment
         prefix = f"{encode(columns)[:-1]},"
         whole = [f"{prefix}{line[1:]}\n" for line in lines]
-        self.size += self._gzip.write(utf8("".join(whole)))
+        self.size += self._gzip.write(utf8(redact_rows("".join(whole))))
         self.rows += len(whole)
 
     def close(self) -> None:
