@@ -6,6 +6,7 @@ import base64
 import html
 import json
 from datetime import date
+from typing import TYPE_CHECKING
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -16,9 +17,12 @@ from matomo_fn import redaction
 from matomo_fn.redaction import Secret, redact, redact_rows, redact_value
 from tests.support.canary import CANARY, find
 
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
 # Matomo for WordPress takes a user's name and an application password; the signs are those that encodings touch.
 WORDPRESS = "jörg@shop & co:aB3d EFgh/1jkL+mn=P"
-SPELLINGS = {
+SPELLINGS: dict[str, Callable[[str], str]] = {
     "as it is": str,
     "percent": lambda text: quote(text, safe=""),
     "percent twice": lambda text: quote(quote(text, safe=""), safe=""),
@@ -27,7 +31,7 @@ SPELLINGS = {
     "json": lambda text: json.dumps(text)[1:-1],
     "json of php": lambda text: json.dumps(text)[1:-1].replace("/", "\\/"),
 }
-ENCODINGS = {
+ENCODINGS: dict[str, Callable[[str], str]] = {
     "upper case": str.upper,
     "reversed": lambda text: text[::-1],
     "hexadecimal": lambda text: text.encode().hex(),

@@ -22,8 +22,8 @@ FAILED, BAD_INPUT = 1, 2
 
 
 def say(text: str, *, is_error: bool = False) -> None:
-    """Print what may have a text of Matomo's in it: without the token, and without what a terminal would obey."""
-    click.echo("\n".join(printable(redact(line)) for line in text.split("\n")), err=is_error)
+    """Print a line that may have a text of Matomo's in it: without the token and what a terminal would obey."""
+    click.echo(printable(redact(text)), err=is_error)
 
 
 def print_json(value: object) -> None:
