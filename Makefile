@@ -67,8 +67,8 @@ terraform: ## check the deployment with Terraform and its providers; no account,
 	terraform -chdir=terraform test
 
 lock: setup ## pin anew what requirements*.in ask for
-	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 requirements-function.in -o requirements.txt
-	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 requirements-dev.in -o requirements-dev.txt
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes requirements-function.in -o requirements.txt
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes requirements-dev.in -o requirements-dev.txt
 
 clean: ## remove what was made here (the emulator stays in the cache)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

@@ -72,11 +72,12 @@ locals {
   # Every setting of the program (matomo_fn/config/settings.py), and MATOMO_FN_TIME_BUDGET beside each function.
   # BIGQUERY_EMULATOR_HOST is the one that never stands here: it would send the rows elsewhere.
   environment = { for name, value in {
-    GOOGLE_CLOUD_PROJECT       = var.project
-    MATOMO_FN_LOG_FORMAT       = "json"
-    MATOMO_FN_SECRETS          = "secret-manager"
-    MATOMO_FN_SECRET_VERSIONS  = join(",", [for secret, version in var.secret_versions : "${secret}=${version}"])
-    MATOMO_FN_BUFFER_MEGABYTES = tostring(var.buffer_megabytes)
-    MATOMO_FN_WAREHOUSE        = "bigquery"
+    GOOGLE_CLOUD_PROJECT              = var.project
+    MATOMO_FN_LOG_FORMAT              = "json"
+    MATOMO_FN_SECRETS                 = "secret-manager"
+    MATOMO_FN_SECRET_VERSIONS         = join(",", [for secret, version in var.secret_versions : "${secret}=${version}"])
+    MATOMO_FN_ALLOW_PRIVATE_ADDRESSES = var.allow_private_addresses ? "" : "false"
+    MATOMO_FN_BUFFER_MEGABYTES        = tostring(var.buffer_megabytes)
+    MATOMO_FN_WAREHOUSE               = "bigquery"
   } : name => value if value != "" }
 }

@@ -13,6 +13,13 @@ variable "alert_emails" {
   }
 }
 
+variable "allow_private_addresses" {
+  description = "Whether a Matomo may be at an address that is not public. Set it to false where people who are not trusted with the functions' network write configurations (MATOMO_FN_ALLOW_PRIVATE_ADDRESSES). Metadata servers are refused in any case."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
 variable "buffer_megabytes" {
   description = "Megabytes of rows that a run gathers before it writes them (MATOMO_FN_BUFFER_MEGABYTES)."
   type        = number

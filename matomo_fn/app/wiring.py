@@ -28,10 +28,11 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A connector with its token."""
+    """A connector with its token; ``allow_private``: its Matomo may be at an address that is not public."""
 
     connector: Connector
     token: Token
+    allow_private: bool = True
 
 
 def read_credentials(settings: Settings, name: str) -> Credentials:
@@ -49,14 +50,18 @@ def read_credentials(settings: Settings, name: str) -> Credentials:
         problems += error.problems
     if connector is None or token is None:
         raise InputError(problems)
-    return Credentials(connector, token)
+    return Credentials(connector, token, settings.allow_private_addresses)
 
 
 def make_client(credentials: Credentials, deadline: Deadline) -> MatomoClient:
     """Return a client of the connector's Matomo, within the bounds that the connector sets."""
     connector = credentials.connector
     transport = HttpTransport(
-        connector.matomo_url, credentials.token, timeout=connector.timeout_seconds, deadline=deadline
+        connector.matomo_url,
+        credentials.token,
+        timeout=connector.timeout_seconds,
+        deadline=deadline,
+        allow_private=credentials.allow_private,
     )
     return MatomoClient(transport, RateLimit(connector.requests_per_minute), deadline, page_rows=connector.page_rows)
 

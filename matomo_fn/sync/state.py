@@ -11,6 +11,7 @@ from matomo_fn.catalogue import SYNC_LOG, SYNC_STATE, SYNC_STATE_DESCRIPTION, Ca
 from matomo_fn.config.connector import Connector
 from matomo_fn.days import Days, Range
 from matomo_fn.errors import InputError
+from matomo_fn.redaction import redact
 from matomo_fn.slices import Slice, Stream
 from matomo_fn.sync.outcome import KnownSlice, LogEntry, Run, Status
 from matomo_fn.sync.scope import Window
@@ -18,6 +19,9 @@ from matomo_fn.values import utf8
 from matomo_fn.warehouse import sql
 from matomo_fn.warehouse.protocol import Warehouse
 from matomo_fn.warehouse.tables import Stamp, append_rows, ensure_table, ensure_view
+
+# Characters of an error that a row keeps.
+_LONGEST_ERROR = 2_000
 
 
 class Snapshot:
@@ -148,7 +152,7 @@ class SyncState:
             "request_id": run.request_id,
             "started_at": run.started_at.isoformat(),
             "logged_at": logged_at.isoformat(),
-            "error": entry.error,
+            "error": entry.error and redact(entry.error)[:_LONGEST_ERROR],
         }
         return json.dumps(row, ensure_ascii=False) + "\n"
 
