@@ -4,6 +4,7 @@ import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, time
+from functools import lru_cache
 from html import escape
 from urllib.parse import quote, quote_plus, unquote
 from zlib import crc32
@@ -52,9 +53,7 @@ def constant_values(context: Context, day: date) -> tuple[Value, ...]:
     if not context.report.constant_rows:
         return ()
     if context.report.method == _SERVER_TIME:
-        noon = datetime.combine(day, time(12), zone(context.site.timezone)).utcoffset()
-        hours = int(noon.total_seconds() // 3600) if noon else 0
-        return tuple(_server_hour(hour, (hour - hours) % 24) for hour in range(24))
+        return _server_hours(context.site.timezone, day)
     return tuple(_recorded(row) for row in context.report.values)
 
 
@@ -246,14 +245,19 @@ def _local_hour(visit: Visit, _asking: Context) -> Value:
 _SERVER_TIME = "VisitTime.getVisitInformationPerServerTime"
 
 
-def _server_hour(hour: int, hour_utc: int) -> Value:
-    return Value(f"{hour:02}", (("segment", f"visitStartServerHour=={hour_utc}"),))
+@lru_cache(maxsize=512)
+def _server_hours(timezone: str, day: date) -> tuple[Value, ...]:
+    """Return the hours of the site's day; their segments are in UTC, by the offset at noon."""
+    noon = datetime.combine(day, time(12), zone(timezone)).utcoffset()
+    offset = int(noon.total_seconds() // 3600) if noon else 0
+    return tuple(
+        Value(f"{hour:02}", (("segment", f"visitStartServerHour=={(hour - offset) % 24}"),)) for hour in range(24)
+    )
 
 
 def _site_hour(visit: Visit, context: Context) -> Value:
     hour = datetime.fromtimestamp(visit.first_at, zone(context.site.timezone)).hour
-    # With the segment of the constant row: when clocks change, an hour spans two hours of UTC.
-    return next(value for value in constant_values(context, visit.day) if value.label == f"{hour:02}")
+    return _server_hours(context.site.timezone, visit.day)[hour]
 
 
 def _weekday(visit: Visit, context: Context) -> Value:

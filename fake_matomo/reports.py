@@ -211,7 +211,7 @@ class _ReportRequest:
         part = self._is_part(periods)
         single = one_column(self.filters, row)
         row = formatted(columns(row, self.filters, style), self.filters, self.language, style)
-        if single:
+        if single in row:
             return row[single] if part else {"value": row[single]}
         return [] if part and not visits else row
 

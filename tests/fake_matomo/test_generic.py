@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 
 from fake_matomo import FakeMatomo
+from fake_matomo.dimensions import Context, values_of
+from fake_matomo.language import Language
 from fake_matomo.make_reports import TARGET, made
 from fake_matomo.metadata import recorded_reports
 from tests.fake_matomo.client import DAY, NOW, ask, ask_raw, row, rows, small_world, visits, whole
@@ -201,6 +203,14 @@ def test_paging_order_and_columns_are_those_of_every_report(shop: FakeMatomo) ->
     assert sum(whole(one["nb_visits"]) for one in cut) == sum(whole(one["nb_visits"]) for one in every)
 
 
+def test_a_column_can_be_shown_and_hidden_at_once(shop: FakeMatomo) -> None:
+    """Hiding wins, also where one column alone would be a bare value."""
+    both = {"showColumns": "nb_visits", "hideColumns": "nb_visits"}
+    assert row(shop, "VisitFrequency.get", showColumns="nb_visits_new").keys() == {"value"}
+    assert row(shop, "VisitsSummary.get", **both) == {}
+    assert all("nb_visits" not in one for one in rows(shop, "DevicesDetection.getBrand", **both))
+
+
 def test_items_are_those_of_the_orders(shop: FakeMatomo) -> None:
     """Quantities by SKU and name are those of the orders in the log; categories may count a product twice."""
     days = f"{DAY - timedelta(days=5)},{DAY}"
@@ -265,6 +275,17 @@ def test_a_report_of_a_plugin_is_answered_from_its_metadata() -> None:
         entry = ask(matomo, "API.getMetadata", idSite=1, apiModule="AdPlugin", apiAction="getAdGroups")[0]
         assert matomo.token in entry["imageGraphUrl"]
         assert "of-somebody-else" not in json.dumps(entry)
+
+
+def test_a_recorded_report_without_a_reader_has_the_recorded_values(shop: FakeMatomo) -> None:
+    """Each visit gets one of them, the frequent ones more often."""
+    (browsers,) = (report for report in recorded_reports() if report.method == "DevicesDetection.getBrowsers")
+    report = replace(browsers, method="DevicesDetection.getSomethingNew")
+    context = Context(report, shop.world.sites[0], Language("en"), None, 0, flat=False)
+    found = Counter(value.label for visit in shop.visits(1, DAY) for value, _, _ in values_of(visit, context))
+    assert found.total() == len(shop.visits(1, DAY))
+    assert set(found) <= {row["label"] for row in report.values}
+    assert found["Chrome"] > found["Microsoft Edge"]
 
 
 def _metadata(matomo: FakeMatomo, **params: Any) -> list[dict[str, Any]]:
