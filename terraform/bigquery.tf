@@ -1,7 +1,6 @@
 # No default expiration: it would be that of the reports too. Staging tables live in the same datasets, and the program gives
 # each its own, one day (warehouse/tables.py), beside dropping it at once.
 resource "google_bigquery_dataset" "connector" {
-  # checkov:skip=CKV_GCP_81: a key of one's own is an option (a connector's kms_key); without one Google's keys encrypt
   for_each                   = { for name, dataset in local.datasets : name => dataset if !dataset.exists }
   project                    = var.project
   dataset_id                 = each.key

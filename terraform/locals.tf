@@ -24,11 +24,12 @@ locals {
       location   = coalesce(connector.location, var.dataset_location)
       matomo_url = connector.matomo_url
       # By the schedule that runs most often: every day, some days of the week, or some of the month; and six hours to spare.
-      late_after_hours = coalesce(connector.late_after_hours, min([
+      late_after_hours = coalesce(connector.late_after_hours, min(concat([local.no_schedule], [
         for schedule in values(connector.schedules) :
         can(regex(" \\* \\* \\*$", coalesce(schedule.cron, local.daily))) ? 30 :
         can(regex(" \\* \\* [^ ]+$", coalesce(schedule.cron, local.daily))) ? 174 : 750
-      ]...))
+        if !schedule.paused
+      ])...) % local.no_schedule)
     }
   }
   datasets = {
@@ -60,7 +61,8 @@ locals {
       }
     }
   ]...)
-  daily = "MINUTE 4 * * *"
+  daily       = "MINUTE 4 * * *"
+  no_schedule = 100000 # hours; what is never due is never late
   # Each with its connector.
   secrets = merge([for name in keys(var.connectors) : { "matomo-${name}-config" = name, "matomo-${name}-token" = name }]...)
 

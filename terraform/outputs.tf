@@ -92,6 +92,6 @@ output "topic" {
 }
 
 output "url" {
-  description = "Address of the function sync; null without http_callers. It takes a POST with an identity token of one of them, from where var.ingress allows."
+  description = "Address of the function sync; null without http_callers. It takes a POST with an identity token of one of them, from where ingress allows."
   value       = one(google_cloudfunctions2_function.sync[*].url)
 }

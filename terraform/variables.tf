@@ -393,9 +393,9 @@ variable "secret_versions" {
 
 variable "time_zone" {
   description = <<-EOT
-    Time zone of schedules that name none: that of your sites, a few hours after their midnight. A day is synced once it has
-    ended at the site. At 04:30 UTC it is 20:30 of the day before in Los Angeles, so the last day that has ended there is 20
-    hours old, and the next one waits for the next run: 28 hours after its end.
+    Time zone of schedules that name none: that of your sites. A day is synced once it has ended at the site. At 04:30 UTC it is
+    20:30 of the day before in Los Angeles: the last day that has ended there ended 20 hours ago, so its tables are always 20
+    hours late. At 04:30 in America/Los_Angeles they are 4 hours late.
   EOT
   type        = string
   default     = "Etc/UTC"

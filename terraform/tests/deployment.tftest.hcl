@@ -1,9 +1,11 @@
 # What one apply makes, on a Google that is played by Terraform's mocks; the archive is really made.
 # Cron strings, roles, runtimes, memory and places are checked by no provider, so each is asserted here.
 
+mock_provider "time" {}
+
 mock_provider "google" {
   mock_resource "google_cloudfunctions2_function" {
-    defaults = { service_config = { uri = "https://function.example.run.app" } }
+    defaults = { service_config = { uri = "https://function.example.run.app" }, url = "https://function.example.run.app" }
   }
 }
 
@@ -39,21 +41,6 @@ override_resource {
 }
 
 override_resource {
-  target = google_service_account.schedule
-  values = {
-    email  = "matomo-fn-schedule@test-project.iam.gserviceaccount.com"
-    id     = "projects/test-project/serviceAccounts/matomo-fn-schedule@test-project.iam.gserviceaccount.com"
-    member = "serviceAccount:matomo-fn-schedule@test-project.iam.gserviceaccount.com"
-    name   = "projects/test-project/serviceAccounts/matomo-fn-schedule@test-project.iam.gserviceaccount.com"
-  }
-}
-
-override_resource {
-  target = google_cloudfunctions2_function.sync
-  values = { service_config = { uri = "https://matomo-fn-sync.example.run.app" } }
-}
-
-override_resource {
   target = google_cloudfunctions2_function.sync_event
   values = { service_config = { uri = "https://matomo-fn-sync-event.example.run.app" } }
 }
@@ -64,21 +51,23 @@ override_data {
 }
 
 variables {
-  project    = "test-project"
-  connectors = { shop = {} }
+  alert_emails = ["data@example.com"]
+  connectors   = { shop = {} }
+  http_callers = ["user:me@example.com"]
+  project      = "test-project"
 }
 
 run "functions" {
   assert {
-    condition     = google_cloudfunctions2_function.sync.name == "matomo-fn-sync" && google_cloudfunctions2_function.sync_event.name == "matomo-fn-sync-event"
+    condition     = google_cloudfunctions2_function.sync[0].name == "matomo-fn-sync" && google_cloudfunctions2_function.sync_event.name == "matomo-fn-sync-event"
     error_message = "The functions are named after var.name."
   }
   assert {
-    condition     = google_cloudfunctions2_function.sync.build_config[0].entry_point == "sync" && google_cloudfunctions2_function.sync_event.build_config[0].entry_point == "sync_event"
+    condition     = google_cloudfunctions2_function.sync[0].build_config[0].entry_point == "sync" && google_cloudfunctions2_function.sync_event.build_config[0].entry_point == "sync_event"
     error_message = "The entry points are those of main.py."
   }
   assert {
-    condition = alltrue([for function in [google_cloudfunctions2_function.sync, google_cloudfunctions2_function.sync_event] :
+    condition = alltrue([for function in [google_cloudfunctions2_function.sync[0], google_cloudfunctions2_function.sync_event] :
       function.build_config[0].runtime == "python313" &&
       function.location == "europe-west1" &&
       function.service_config[0].available_memory == "1Gi" &&
@@ -93,11 +82,11 @@ run "functions" {
     error_message = "Runtime, region, memory, CPU, ingress, instances, concurrency and service accounts of both functions."
   }
   assert {
-    condition     = google_cloudfunctions2_function.sync.build_config[0].source[0].storage_source[0].object == google_cloudfunctions2_function.sync_event.build_config[0].source[0].storage_source[0].object
+    condition     = google_cloudfunctions2_function.sync[0].build_config[0].source[0].storage_source[0].object == google_cloudfunctions2_function.sync_event.build_config[0].source[0].storage_source[0].object
     error_message = "Both functions are of one source."
   }
   assert {
-    condition = google_cloudfunctions2_function.sync.service_config[0].environment_variables == tomap({
+    condition = google_cloudfunctions2_function.sync[0].service_config[0].environment_variables == tomap({
       GOOGLE_CLOUD_PROJECT       = "test-project"
       MATOMO_FN_LOG_FORMAT       = "json"
       MATOMO_FN_SECRETS          = "secret-manager"
@@ -111,22 +100,43 @@ run "functions" {
 
 run "times_are_in_harmony" {
   assert {
-    condition     = google_cloud_scheduler_job.sync["shop-daily"].attempt_deadline == "1800s" && google_cloudfunctions2_function.sync.service_config[0].timeout_seconds == 1770 && google_cloudfunctions2_function.sync.service_config[0].environment_variables["MATOMO_FN_TIME_BUDGET"] == "1710"
-    error_message = "Scheduler's deadline, the timeout of sync and its budget are 1800, 1770 and 1710 s."
-  }
-  assert {
     condition     = google_pubsub_subscription.requests.ack_deadline_seconds == 600 && google_cloudfunctions2_function.sync_event.service_config[0].timeout_seconds == 570 && google_cloudfunctions2_function.sync_event.service_config[0].environment_variables["MATOMO_FN_TIME_BUDGET"] == "510"
     error_message = "Pub/Sub's acknowledgement, the timeout of sync_event and its budget are 600, 570 and 510 s."
+  }
+  assert {
+    condition     = google_cloudfunctions2_function.sync[0].service_config[0].timeout_seconds == 1770 && google_cloudfunctions2_function.sync[0].service_config[0].environment_variables["MATOMO_FN_TIME_BUDGET"] == "1710"
+    error_message = "A caller's deadline of 1800 s gives sync 1770 and its budget 1710 s."
   }
 }
 
 run "a_shorter_deadline_shortens_what_follows" {
   variables {
-    attempt_deadline = 600
+    http_deadline = 600
   }
   assert {
-    condition     = google_cloud_scheduler_job.sync["shop-daily"].attempt_deadline == "600s" && google_cloudfunctions2_function.sync.service_config[0].timeout_seconds == 570 && google_cloudfunctions2_function.sync.service_config[0].environment_variables["MATOMO_FN_TIME_BUDGET"] == "510"
+    condition     = google_cloudfunctions2_function.sync[0].service_config[0].timeout_seconds == 570 && google_cloudfunctions2_function.sync[0].service_config[0].environment_variables["MATOMO_FN_TIME_BUDGET"] == "510"
     error_message = "Timeout and budget follow from the deadline."
+  }
+}
+
+run "without_callers_there_is_no_http_function" {
+  variables {
+    http_callers = []
+  }
+  assert {
+    condition     = length(google_cloudfunctions2_function.sync) == 0 && length(google_cloud_run_v2_service_iam_binding.sync) == 0 && output.url == null
+    error_message = "Schedules and backfills go through the topic; sync is for whom it is asked for."
+  }
+}
+
+run "the_first_apply_waits" {
+  assert {
+    condition     = time_sleep.services.create_duration == "60s" && time_sleep.iam.create_duration == "120s"
+    error_message = "APIs and rights are not known everywhere at once."
+  }
+  assert {
+    condition     = strcontains(time_sleep.services.triggers["services"], "pubsub.googleapis.com") && time_sleep.iam.triggers["build"] == google_service_account.build.email
+    error_message = "Another API, or another account, is waited for again."
   }
 }
 
@@ -136,11 +146,11 @@ run "the_archive_is_named_by_its_content" {
     error_message = "The object's name carries the archive's hash."
   }
   assert {
-    condition     = contains(local.files, "main.py") && contains(local.files, "requirements.txt") && contains(local.files, "matomo_fn/sync.py")
+    condition     = contains(local.files, "main.py") && contains(local.files, "requirements.txt") && contains(local.files, "matomo_fn/sync/run.py")
     error_message = "The entry points, the requirements and the program are shipped."
   }
   assert {
-    condition     = !anytrue([for file in local.files : startswith(file, "fake_matomo/") || startswith(file, "tests/") || endswith(file, "/cli.py") || endswith(file, "/duckdb.py")])
+    condition     = !anytrue([for file in local.files : startswith(file, "fake_matomo/") || startswith(file, "tests/") || startswith(file, "matomo_fn/app/cli/") || endswith(file, "/duckdb.py")])
     error_message = "Sample, tests and what is for local runs are not shipped."
   }
   assert {
@@ -186,38 +196,59 @@ run "schedules" {
     }
   }
   assert {
-    condition     = toset([for job in google_cloud_scheduler_job.sync : job.name]) == toset(["matomo-fn-shop-daily", "matomo-fn-two-sites-evening", "matomo-fn-two-sites-sweep"])
+    condition     = toset([for job in google_cloud_scheduler_job.sync : job.name]) == toset(["matomo-fn_shop_daily", "matomo-fn_two-sites_evening", "matomo-fn_two-sites_sweep"])
     error_message = "One job for each connector and schedule."
   }
   assert {
-    condition     = { for key, job in google_cloud_scheduler_job.sync : key => [job.schedule, job.time_zone, job.paused ? "paused" : "on"] } == { shop-daily = ["30 4 * * *", "Europe/Berlin", "on"], two-sites-evening = ["15 18 * * MON-FRI", "America/New_York", "paused"], two-sites-sweep = ["0 1 * * 0", "Europe/Berlin", "on"] }
-    error_message = "Cron, time zone and pause of each job."
+    condition     = { for job in google_cloud_scheduler_job.sync : job.name => [job.schedule, job.time_zone, job.paused ? "paused" : "on"] } == { matomo-fn_shop_daily = ["${parseint(substr(sha256("shop"), 0, 8), 16) % 60} 4 * * *", "Europe/Berlin", "on"], matomo-fn_two-sites_evening = ["15 18 * * MON-FRI", "America/New_York", "paused"], matomo-fn_two-sites_sweep = ["0 1 * * 0", "Europe/Berlin", "on"] }
+    error_message = "Cron, time zone and pause of each job; by default the connector's own minute past four."
   }
   assert {
-    condition     = { for key, job in google_cloud_scheduler_job.sync : key => base64decode(job.http_target[0].body) } == { shop-daily = "{\"connector\":\"shop\"}", two-sites-evening = "{\"connector\":\"two-sites\",\"sites\":[\"4\",\"7\"]}", two-sites-sweep = "{\"connector\":\"two-sites\",\"mode\":\"backfill\",\"tables\":[\"visits_summary\"]}" }
+    condition     = { for job in google_cloud_scheduler_job.sync : job.name => base64decode(job.pubsub_target[0].data) } == { matomo-fn_shop_daily = "{\"connector\":\"shop\"}", matomo-fn_two-sites_evening = "{\"connector\":\"two-sites\",\"sites\":[\"4\",\"7\"]}", matomo-fn_two-sites_sweep = "{\"connector\":\"two-sites\",\"mode\":\"backfill\",\"tables\":[\"visits_summary\"]}" }
     error_message = "The request of each job has what was given and nothing else."
   }
   assert {
-    condition = alltrue([for job in google_cloud_scheduler_job.sync :
-      job.region == "europe-west1" &&
-      job.http_target[0].http_method == "POST" &&
-      job.http_target[0].uri == "https://matomo-fn-sync.example.run.app" &&
-      job.http_target[0].headers["Content-Type"] == "application/json" &&
-      job.http_target[0].oidc_token[0].audience == "https://matomo-fn-sync.example.run.app" &&
-      job.http_target[0].oidc_token[0].service_account_email == "matomo-fn-schedule@test-project.iam.gserviceaccount.com"
-    ])
-    error_message = "Each job POSTs JSON to sync with a token of the schedule's account."
+    condition     = alltrue([for job in google_cloud_scheduler_job.sync : job.region == "europe-west1" && job.pubsub_target[0].topic_name == google_pubsub_topic.requests.id && length(job.http_target) == 0])
+    error_message = "Each job publishes: Scheduler repeats a 400 of a function, Pub/Sub does not."
   }
   assert {
-    condition     = alltrue([for job in google_cloud_scheduler_job.sync : job.retry_config[0].retry_count == 3 && job.retry_config[0].min_backoff_duration == "300s" && job.retry_config[0].max_backoff_duration == "3600s"])
-    error_message = "Retries, few and far between."
+    condition     = output.schedules["matomo-fn_two-sites_sweep"] == "0 1 * * 0 Europe/Berlin"
+    error_message = "The schedules as a table."
+  }
+}
+
+run "names_of_jobs_do_not_collide" {
+  variables {
+    connectors = {
+      shop    = { schedules = { eu-daily = {} } }
+      shop-eu = { schedules = { daily = {} } }
+    }
+  }
+  assert {
+    condition     = toset([for job in google_cloud_scheduler_job.sync : job.name]) == toset(["matomo-fn_shop_eu-daily", "matomo-fn_shop-eu_daily"])
+    error_message = "Connector and schedule are told apart."
+  }
+}
+
+run "many_connectors_are_spread_over_the_hour" {
+  command = plan
+  variables {
+    connectors = { for number in range(60) : "client-${number}" => {} }
+  }
+  assert {
+    condition     = length(distinct([for job in google_cloud_scheduler_job.sync : job.schedule])) >= 30
+    error_message = "60 connectors start at 30 different minutes at least."
+  }
+  assert {
+    condition     = alltrue([for job in google_cloud_scheduler_job.sync : can(regex("^([1-5]?[0-9]) 4 \\* \\* \\*$", job.schedule))])
+    error_message = "Each at a minute of the hour past four."
   }
 }
 
 run "roles" {
   assert {
     condition     = google_project_iam_member.run.role == "roles/bigquery.jobUser" && google_project_iam_member.run.member == google_service_account.run.member
-    error_message = "The one role on the project is bigquery.jobUser."
+    error_message = "The run account starts jobs in the project."
   }
   assert {
     condition     = [for binding in google_bigquery_dataset_iam_member.run : "${binding.dataset_id} ${binding.role} ${binding.member}"] == ["matomo_shop roles/bigquery.dataEditor ${google_service_account.run.member}"]
@@ -231,16 +262,24 @@ run "roles" {
     error_message = "The run account reads the connector's two secrets."
   }
   assert {
-    condition     = google_cloud_run_v2_service_iam_binding.sync.name == "matomo-fn-sync" && google_cloud_run_v2_service_iam_binding.sync.role == "roles/run.invoker" && google_cloud_run_v2_service_iam_binding.sync.members == toset([google_service_account.schedule.member])
-    error_message = "Nobody but the schedule's account calls sync."
+    condition     = google_cloud_run_v2_service_iam_binding.sync[0].name == "matomo-fn-sync" && google_cloud_run_v2_service_iam_binding.sync[0].role == "roles/run.invoker" && google_cloud_run_v2_service_iam_binding.sync[0].members == toset(["user:me@example.com"])
+    error_message = "Nobody but http_callers calls sync."
   }
   assert {
     condition     = google_cloud_run_v2_service_iam_binding.sync_event.name == "matomo-fn-sync-event" && google_cloud_run_v2_service_iam_binding.sync_event.role == "roles/run.invoker" && google_cloud_run_v2_service_iam_binding.sync_event.members == toset([google_service_account.push.member])
     error_message = "Nobody but the push account calls sync_event."
   }
   assert {
-    condition     = google_artifact_registry_repository_iam_member.build.role == "roles/artifactregistry.writer" && google_artifact_registry_repository_iam_member.build.member == google_service_account.build.member && google_storage_bucket_iam_member.build.role == "roles/storage.objectViewer" && google_storage_bucket_iam_member.build.bucket == "gcf-v2-sources-123456789012-europe-west1" && google_storage_bucket_iam_member.build.member == google_service_account.build.member
-    error_message = "The build account reads the source and writes the image."
+    condition     = google_artifact_registry_repository_iam_member.build.role == "roles/artifactregistry.writer" && google_artifact_registry_repository_iam_member.build.member == google_service_account.build.member
+    error_message = "The build account writes the image."
+  }
+  assert {
+    condition     = google_project_iam_member.build_logs.role == "roles/logging.logWriter" && google_project_iam_member.build_logs.member == google_service_account.build.member
+    error_message = "The build account writes its log."
+  }
+  assert {
+    condition     = google_project_iam_member.build_source.role == "roles/storage.objectViewer" && google_project_iam_member.build_source.member == google_service_account.build.member && google_project_iam_member.build_source.condition[0].expression == "resource.name.startsWith(\"projects/_/buckets/gcf-v2-sources-123456789012-europe-west1/\") || resource.name == \"projects/_/buckets/gcf-v2-sources-123456789012-europe-west1\""
+    error_message = "The build account reads the bucket that Cloud Functions builds from, which need not be there yet."
   }
   assert {
     condition     = google_service_account_iam_member.push.role == "roles/iam.serviceAccountOpenIdTokenCreator" && google_pubsub_topic_iam_member.dead_letters.role == "roles/pubsub.publisher" && google_pubsub_subscription_iam_member.dead_letters.role == "roles/pubsub.subscriber"
@@ -268,7 +307,7 @@ run "datasets_and_secrets" {
     error_message = "Datasets by their own or the default name, each once, where they belong."
   }
   assert {
-    condition     = alltrue([for dataset in google_bigquery_dataset.connector : !dataset.delete_contents_on_destroy && dataset.labels["app"] == "matomo-fn"])
+    condition     = alltrue([for dataset in google_bigquery_dataset.connector : !dataset.delete_contents_on_destroy && dataset.deletion_policy == "PREVENT" && dataset.labels["app"] == "matomo-fn"])
     error_message = "A destroy never takes tables along; datasets are labelled."
   }
   assert {
@@ -276,12 +315,119 @@ run "datasets_and_secrets" {
     error_message = "Two secrets for each connector, under the program's names."
   }
   assert {
-    condition     = alltrue([for secret in google_secret_manager_secret.connector : length(secret.replication[0].auto) == 0 && secret.replication[0].user_managed[0].replicas[0].location == "europe-west3"])
+    condition     = alltrue([for secret in google_secret_manager_secret.connector : length(secret.replication[0].auto) == 0 && secret.replication[0].user_managed[0].replicas[0].location == "europe-west3" && secret.deletion_protection])
     error_message = "Secrets are kept where they were told to be."
   }
   assert {
-    condition     = google_cloudfunctions2_function.sync.service_config[0].environment_variables["MATOMO_FN_SECRET_VERSIONS"] == "matomo-two-sites-token=3"
+    condition     = google_cloudfunctions2_function.sync[0].service_config[0].environment_variables["MATOMO_FN_SECRET_VERSIONS"] == "matomo-two-sites-token=3"
     error_message = "Pinned versions reach the program in the form that it reads."
+  }
+}
+
+run "secrets_say_whose_they_are" {
+  assert {
+    condition     = { for name, secret in google_secret_manager_secret.connector : name => secret.labels["connector"] } == { matomo-shop-config = "shop", matomo-shop-token = "shop" }
+    error_message = "Secrets are labelled by connector."
+  }
+}
+
+run "without_protection_datasets_and_secrets_can_go" {
+  variables {
+    deletion_protection = false
+  }
+  assert {
+    condition     = alltrue([for dataset in google_bigquery_dataset.connector : dataset.deletion_policy == "DELETE" && !dataset.delete_contents_on_destroy]) && alltrue([for secret in google_secret_manager_secret.connector : !secret.deletion_protection])
+    error_message = "Then only a dataset's tables stop a destroy."
+  }
+}
+
+run "a_dataset_that_exists" {
+  variables {
+    connectors = { shop = {}, theirs = { dataset = "warehouse", dataset_exists = true, location = "US" } }
+  }
+  assert {
+    condition     = keys(google_bigquery_dataset.connector) == ["matomo_shop"] && keys(google_bigquery_dataset_iam_member.run) == ["matomo_shop", "warehouse"]
+    error_message = "It is written and neither made nor changed."
+  }
+}
+
+run "keys_of_ones_own" {
+  variables {
+    connectors       = { shop = { kms_key = "projects/keys/locations/europe/keyRings/r/cryptoKeys/data" }, other = {} }
+    secret_locations = ["europe-west1"]
+    secret_kms_keys  = { europe-west1 = "projects/keys/locations/europe-west1/keyRings/r/cryptoKeys/secrets" }
+  }
+  assert {
+    condition     = google_bigquery_dataset.connector["matomo_shop"].default_encryption_configuration[0].kms_key_name == "projects/keys/locations/europe/keyRings/r/cryptoKeys/data" && length(google_bigquery_dataset.connector["matomo_other"].default_encryption_configuration) == 0
+    error_message = "A dataset has its connector's key, or none."
+  }
+  assert {
+    condition     = alltrue([for secret in google_secret_manager_secret.connector : secret.replication[0].user_managed[0].replicas[0].customer_managed_encryption[0].kms_key_name == "projects/keys/locations/europe-west1/keyRings/r/cryptoKeys/secrets"])
+    error_message = "Secrets have the key of their place."
+  }
+  assert {
+    condition     = toset(keys(google_kms_crypto_key_iam_member.bigquery)) == toset(["projects/keys/locations/europe/keyRings/r/cryptoKeys/data"]) && google_kms_crypto_key_iam_member.secrets["projects/keys/locations/europe-west1/keyRings/r/cryptoKeys/secrets"].member == "serviceAccount:service-123456789012@gcp-sa-secretmanager.iam.gserviceaccount.com"
+    error_message = "Google's own accounts may use the keys."
+  }
+  assert {
+    condition     = contains(local.services, "cloudkms.googleapis.com") && !contains(local.services, "compute.googleapis.com")
+    error_message = "APIs are enabled where they are used."
+  }
+}
+
+run "a_key_of_secrets_that_are_everywhere" {
+  variables {
+    secret_kms_keys = { global = "projects/keys/locations/global/keyRings/r/cryptoKeys/secrets" }
+  }
+  assert {
+    condition     = alltrue([for secret in google_secret_manager_secret.connector : secret.replication[0].auto[0].customer_managed_encryption[0].kms_key_name == "projects/keys/locations/global/keyRings/r/cryptoKeys/secrets"])
+    error_message = "Google's automatic choice of places takes a global key."
+  }
+}
+
+run "calls_from_one_address" {
+  variables {
+    egress_range = "10.8.0.0/26"
+  }
+  assert {
+    condition = alltrue([for function in [google_cloudfunctions2_function.sync[0], google_cloudfunctions2_function.sync_event] :
+      function.service_config[0].direct_vpc_egress == "VPC_EGRESS_ALL_TRAFFIC" &&
+      function.service_config[0].direct_vpc_network_interface[0].subnetwork == google_compute_subnetwork.egress[0].id
+    ])
+    error_message = "All that the functions send goes into the network."
+  }
+  assert {
+    condition     = google_compute_router_nat.egress[0].nat_ip_allocate_option == "MANUAL_ONLY" && google_compute_router_nat.egress[0].nat_ips == toset([google_compute_address.egress[0].self_link]) && output.egress_address == google_compute_address.egress[0].address
+    error_message = "It leaves the network from the one address."
+  }
+  assert {
+    condition     = google_compute_subnetwork.egress[0].private_ip_google_access && google_compute_subnetwork.egress[0].ip_cidr_range == "10.8.0.0/26" && contains(local.services, "compute.googleapis.com")
+    error_message = "Google's own APIs are reached from inside."
+  }
+}
+
+run "calls_from_googles_addresses" {
+  assert {
+    condition     = length(google_compute_network.egress) == 0 && length(google_cloudfunctions2_function.sync_event.service_config[0].direct_vpc_network_interface) == 0 && output.egress_address == null
+    error_message = "No network unless one is asked for."
+  }
+}
+
+run "late_is_what_the_schedule_promises" {
+  variables {
+    connectors = {
+      daily    = {}
+      hourly   = { schedules = { hourly = { cron = "5 * * * *" } } }
+      none     = { schedules = {} }
+      paused   = { schedules = { daily = { paused = true } } }
+      weekly   = { schedules = { sunday = { cron = "0 1 * * SUN" } } }
+      workdays = { schedules = { early = { cron = "0 5 * * MON-FRI" } } }
+      monthly  = { schedules = { first = { cron = "0 1 1 * *" } } }
+    }
+  }
+  assert {
+    condition     = { for name, connector in local.connectors : name => connector.late_after_hours } == { daily = 30, hourly = 30, monthly = 750, none = 0, paused = 0, weekly = 174, workdays = 174 }
+    error_message = "A day, a week or a month and six hours; what is never due is never late."
   }
 }
 
@@ -292,7 +438,7 @@ run "alerts" {
     connectors            = { shop = {}, slow = { late_after_hours = 50 }, unwatched = { late_after_hours = 0 } }
   }
   assert {
-    condition     = toset([for metric in google_logging_metric.event : metric.name]) == toset(["matomo_fn_refusals", "matomo_fn_runs", "matomo_fn_token_refusals"])
+    condition     = toset([for metric in google_logging_metric.event : metric.name]) == toset(["matomo_fn_fresh_runs", "matomo_fn_old_pending_runs", "matomo_fn_refusals", "matomo_fn_runs", "matomo_fn_token_refusals"])
     error_message = "The metrics counted from the log."
   }
   assert {
@@ -300,12 +446,12 @@ run "alerts" {
     error_message = "Only lines of these functions are counted."
   }
   assert {
-    condition     = toset(keys(google_monitoring_alert_policy.late)) == toset(["shop", "slow"]) && strcontains(google_monitoring_alert_policy.late["slow"].conditions[0].condition_prometheus_query_language[0].query, "connector=\"slow\",status=\"complete\"}[50h]")
+    condition     = toset(keys(google_monitoring_alert_policy.late)) == toset(["shop", "slow"]) && strcontains(google_monitoring_alert_policy.late["slow"].conditions[0].condition_prometheus_query_language[0].query, "user_matomo_fn_fresh_runs{monitored_resource=\"cloud_run_revision\",connector=\"slow\"}[50h]")
     error_message = "A connector is late after its own number of hours, or never."
   }
   assert {
     condition = alltrue([for policy in concat(
-      [google_monitoring_alert_policy.run_failed, google_monitoring_alert_policy.dead_letters, google_monitoring_alert_policy.token_refused],
+      [google_monitoring_alert_policy.run_failed, google_monitoring_alert_policy.dead_letters, google_monitoring_alert_policy.pending, google_monitoring_alert_policy.token_refused],
       values(google_monitoring_alert_policy.late),
     ) : length(policy.notification_channels) == 2 && policy.notification_channels[0] == "projects/test-project/notificationChannels/7"])
     error_message = "Every alert goes to all channels."
@@ -326,27 +472,17 @@ run "a_log_sink" {
   }
 }
 
-run "a_project_that_has_functions" {
-  variables {
-    create_function_sources_bucket = false
-  }
-  assert {
-    condition     = length(google_storage_bucket.function_sources) == 0 && google_storage_bucket_iam_member.build.bucket == "gcf-v2-sources-123456789012-europe-west1"
-    error_message = "The bucket of Cloud Functions is used and not made."
-  }
-}
-
 run "outputs_to_copy" {
   assert {
-    condition     = output.url == "https://matomo-fn-sync.example.run.app" && output.run_now["shop-daily"] == "gcloud scheduler jobs run matomo-fn-shop-daily --project=test-project --location=europe-west1"
-    error_message = "The address, and how to start the job."
+    condition     = output.url == "https://function.example.run.app" && output.pause == "gcloud scheduler jobs pause matomo-fn_shop_daily --project=test-project --location=europe-west1\n"
+    error_message = "The address, and how to pause the job."
   }
   assert {
-    condition     = strcontains(output.set_token["shop"], "gcloud secrets versions add matomo-shop-token --project=test-project --data-file=-") && strcontains(output.set_config["shop"], "\"dataset\":\"matomo_shop\",\"location\":\"EU\"")
-    error_message = "How to set token and configuration."
+    condition     = output.sync_now == "gcloud pubsub topics publish matomo-fn-requests --project=test-project --message='{\"connector\":\"shop\"}'\n"
+    error_message = "How to start a run."
   }
   assert {
-    condition     = output.backfill["shop"] == "gcloud pubsub topics publish matomo-fn-requests --project=test-project --message='{\"connector\":\"shop\",\"end_date\":\"2025-12-31\",\"mode\":\"backfill\",\"start_date\":\"2025-01-01\"}'"
-    error_message = "How to start a backfill."
+    condition     = alltrue([for text in [output.backfill, output.dead_letters, output.logs, output.pause, output.resume, output.set_config, output.set_token, output.sync_now] : endswith(text, "\n")])
+    error_message = "Texts end with a line break, so that Terraform shows them as they are."
   }
 }

@@ -1,5 +1,7 @@
 # The examples are plans that hold.
 
+mock_provider "time" {}
+
 mock_provider "google" {
   mock_resource "google_cloudfunctions2_function" {
     defaults = { service_config = { uri = "https://function.example.run.app" } }
@@ -15,16 +17,25 @@ mock_provider "google" {
 }
 
 variables {
-  project = "test-project"
+  alert_emails = ["data@example.com"]
+  project      = "test-project"
 }
 
 run "minimal" {
   module {
     source = "./examples/minimal"
   }
+  variables {
+    matomo_url = "https://data.example.com"
+    time_zone  = "Europe/Berlin"
+  }
   assert {
-    condition     = output.matomo_fn.datasets == { shop = "test-project.matomo_shop" } && keys(output.matomo_fn.run_now) == ["shop-daily"]
+    condition     = output.datasets == { shop = "test-project.matomo_shop" } && keys(output.schedules) == ["matomo-fn_shop_daily"] && endswith(output.schedules["matomo-fn_shop_daily"], " 4 * * * Europe/Berlin")
     error_message = "One connector, one dataset, one schedule."
+  }
+  assert {
+    condition     = output.set_config == "gcloud secrets versions add matomo-shop-config --project=test-project --data-file=- <<'JSON'\n{\"dataset\":\"matomo_shop\",\"location\":\"EU\",\"matomo_url\":\"https://data.example.com\",\"sites\":\"all\"}\nJSON\n"
+    error_message = "The configuration needs no editing."
   }
 }
 
@@ -33,11 +44,28 @@ run "agency" {
     source = "./examples/agency"
   }
   assert {
-    condition     = output.matomo_fn.datasets == { bakery = "test-project.matomo_bakery", florist = "test-project.clients_florist", hotels = "test-project.matomo_hotels" }
+    condition     = output.datasets == { bakery = "test-project.matomo_bakery", florist = "test-project.clients_florist", hotels = "test-project.matomo_hotels" }
     error_message = "A dataset for each client."
   }
   assert {
-    condition     = keys(output.matomo_fn.run_now) == ["bakery-daily", "florist-daily", "florist-sweep", "hotels-evening", "hotels-morning"]
+    condition     = keys(output.schedules) == ["matomo-fn_bakery_daily", "matomo-fn_florist_daily", "matomo-fn_florist_sweep", "matomo-fn_hotels_evening", "matomo-fn_hotels_morning"]
     error_message = "A job for each connector and schedule."
+  }
+  assert {
+    condition     = output.egress_address != null
+    error_message = "An address for the clients' firewalls."
+  }
+}
+
+run "a_project_for_each_connector" {
+  module {
+    source = "./tests/projects"
+  }
+  variables {
+    clients = { bakery = "bakery-data-1", florist = "florist-data-1" }
+  }
+  assert {
+    condition     = output.datasets == { bakery = "bakery-data-1.matomo_bakery", florist = "florist-data-1.matomo_florist" }
+    error_message = "The module once for each project, one state for all."
   }
 }

@@ -2,9 +2,12 @@
 
 mock_provider "google" {}
 
+mock_provider "time" {}
+
 variables {
-  project    = "test-project"
-  connectors = { shop = {} }
+  alert_emails = ["data@example.com"]
+  connectors   = { shop = {} }
+  project      = "test-project"
 }
 
 run "no_project" {
@@ -151,20 +154,20 @@ run "site_by_name" {
   expect_failures = [var.connectors]
 }
 
-run "deadline_past_half_an_hour" {
+run "deadline_past_an_hour" {
   command = plan
   variables {
-    attempt_deadline = 1801
+    http_deadline = 3601
   }
-  expect_failures = [var.attempt_deadline]
+  expect_failures = [var.http_deadline]
 }
 
 run "deadline_too_short" {
   command = plan
   variables {
-    attempt_deadline = 60
+    http_deadline = 60
   }
-  expect_failures = [var.attempt_deadline]
+  expect_failures = [var.http_deadline]
 }
 
 run "no_concurrency" {
@@ -279,14 +282,6 @@ run "region_of_many" {
   expect_failures = [var.region]
 }
 
-run "too_many_retries" {
-  command = plan
-  variables {
-    retry_count = 6
-  }
-  expect_failures = [var.retry_count]
-}
-
 run "old_runtime" {
   command = plan
   variables {
@@ -333,4 +328,108 @@ run "default_time_zone_in_words" {
     time_zone = "berlin time"
   }
   expect_failures = [var.time_zone]
+}
+
+run "alerts_that_reach_nobody" {
+  command = plan
+  variables {
+    alert_emails = []
+  }
+  expect_failures = [var.alert_emails]
+}
+
+run "range_of_eight_addresses" {
+  command = plan
+  variables {
+    egress_range = "10.8.0.0/29"
+  }
+  expect_failures = [var.egress_range]
+}
+
+run "range_of_public_addresses" {
+  command = plan
+  variables {
+    egress_range = "8.8.0.0/24"
+  }
+  expect_failures = [var.egress_range]
+}
+
+run "range_in_words" {
+  command = plan
+  variables {
+    egress_range = "default"
+  }
+  expect_failures = [var.egress_range]
+}
+
+run "everybody_may_call" {
+  command = plan
+  variables {
+    http_callers = ["allUsers"]
+  }
+  expect_failures = [var.http_callers]
+}
+
+run "caller_without_kind" {
+  command = plan
+  variables {
+    http_callers = ["me@example.com"]
+  }
+  expect_failures = [var.http_callers]
+}
+
+run "key_by_name" {
+  command = plan
+  variables {
+    connectors = { shop = { kms_key = "my-key" } }
+  }
+  expect_failures = [var.connectors]
+}
+
+run "key_of_a_dataset_that_exists" {
+  command = plan
+  variables {
+    connectors = { shop = { dataset_exists = true, kms_key = "projects/p/locations/eu/keyRings/r/cryptoKeys/k" } }
+  }
+  expect_failures = [var.connectors]
+}
+
+run "one_dataset_that_exists_and_does_not" {
+  command = plan
+  variables {
+    connectors = { a = { dataset = "d", dataset_exists = true }, b = { dataset = "d" } }
+  }
+  expect_failures = [var.connectors]
+}
+
+run "matomo_with_a_token_in_its_address" {
+  command = plan
+  variables {
+    connectors = { shop = { matomo_url = "https://matomo.example.com/?token_auth=x" } }
+  }
+  expect_failures = [var.connectors]
+}
+
+run "matomo_without_scheme" {
+  command = plan
+  variables {
+    connectors = { shop = { matomo_url = "matomo.example.com" } }
+  }
+  expect_failures = [var.connectors]
+}
+
+run "secret_key_by_name" {
+  command = plan
+  variables {
+    secret_kms_keys = { global = "my-key" }
+  }
+  expect_failures = [var.secret_kms_keys]
+}
+
+run "secret_key_of_another_place" {
+  command = plan
+  variables {
+    secret_kms_keys = { europe-west1 = "projects/p/locations/europe-west1/keyRings/r/cryptoKeys/k" }
+  }
+  expect_failures = [var.secret_kms_keys]
 }

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[2]
 TERRAFORM = ROOT / "terraform"
+COMMANDS = TERRAFORM / "modules" / "commands"
 EXAMPLES = sorted(path.parent for path in TERRAFORM.glob("examples/*/main.tf"))
 
 _COMMENT = re.compile(r"^\s*#.*$|\s#\s.*$", re.MULTILINE)
@@ -114,7 +115,7 @@ def _bare(value: str) -> str:
 
 # Dots between words, and an index such as [0] or ["runs"] on the way.
 _PATH = re.compile(
-    r"(?<![\w.\"-])((?:data\.)?(?:google|archive)_[a-z0-9_]+)\.([a-z_]+)((?:\[[^\]]*\])?(?:\.[a-z_0-9]+)*)"
+    r"(?<![\w.\"-])((?:data\.)?(?:google|archive|time)_[a-z0-9_]+)\.([a-z_]+)((?:\[[^\]]*\])?(?:\.[a-z_0-9]+)*)"
 )
 _NAMED = re.compile(r"(?<![\w.-])(var|local|output|module)\.([a-z_0-9]+)")
 

@@ -1,97 +1,107 @@
-"""What the Google provider takes, from the provider's own schema.
+"""What the providers take, from their own schemas.
 
-PyPI's ``cdktf-cdktf-provider-google`` carries it as a description of its classes (``.jsii``, 99 MB of JSON in an
-archive); nothing of the package is imported. It was made from hashicorp/google 6.50, the last one that there is, while
-the project asks for 7.x: what both know is used, and `make terraform` holds it to 7.x itself.
+``providers.json`` is what `terraform providers schema -json` says of the types that the deployment uses, without
+descriptions. After `make terraform` with newer providers, or for a type that is not in it, write it anew:
+
+    python -m tests.deploy.schema
 """
 
 from __future__ import annotations
 
 import functools
 import json
-import re
-import tarfile
+import subprocess
+import sys
 from dataclasses import dataclass
-from importlib.metadata import files
+from pathlib import Path
 from typing import Any
 
-_LINK = re.compile(
-    r"registry\.terraform\.io/providers/hashicorp/google/(?P<version>[\d.]+)/docs/(?P<part>data-sources|resources)/\w+(?:#(?P<field>\w+))?"
-)
-_TITLE = re.compile(r"\b(?P<name>google_\w+)\}")
-# What cdktf's classes have beside the provider's own attributes.
-_META = {"id"}
+from tests.deploy.configuration import TERRAFORM, read
+
+RECORDED = Path(__file__).with_name("providers.json")
 
 
 @dataclass(frozen=True, slots=True)
-class Argument:
-    """An argument: whether it has to be given, and the type of the block that it is, or None for an attribute."""
+class Block:
+    """A type, or a block in one: what can be set, what has to be, what can be asked for, and the blocks in it."""
 
-    required: bool
-    block: str | None
+    settable: frozenset[str]
+    required: frozenset[str]
+    attributes: frozenset[str]
+    blocks: dict[str, Block]
 
 
+@dataclass(frozen=True, slots=True)
 class Schema:
-    """Resources and data sources, their arguments and what they can be asked for."""
+    """Resources (google_…) and data sources (data.google_…) by name, and the providers' versions."""
 
-    def __init__(self, types: dict[str, dict[str, Any]]) -> None:
-        self._types = types
-        self._classes: dict[str, str] = {}
-        self.version = ""
-        for name, each in types.items():
-            summary = each.get("docs", {}).get("summary", "")
-            if each["kind"] != "class" or not (title := _TITLE.search(summary)):
-                continue
-            link = _LINK.search(summary)
-            if link and link["version"]:
-                self.version = link["version"]
-                prefix = "data." if link["part"] == "data-sources" else ""
-                self._classes[f"{prefix}{title['name']}"] = name
-
-    def knows(self, kind: str) -> bool:
-        """Whether there is such a resource (google_…) or data source (data.google_…)."""
-        return kind in self._classes
-
-    def arguments(self, kind: str) -> dict[str, Argument]:
-        """The arguments of a resource or data source, by name."""
-        return self.arguments_of(f"{self._classes[kind]}Config")
-
-    @functools.cache  # noqa: B019 - one schema a run
-    def arguments_of(self, type_name: str) -> dict[str, Argument]:
-        """The arguments of a block, by name."""
-        found = {}
-        for item in self._types[type_name].get("properties", []):
-            docs = item.get("docs", {})
-            link = _LINK.search(f"{docs.get('summary', '')} {docs.get('remarks', '')}")
-            if link and link["field"]:
-                found[link["field"]] = Argument(not item.get("optional", False), self._block(item["type"]))
-        return found
-
-    def attributes(self, kind: str) -> set[str]:
-        """What can be asked of a resource or data source: its arguments and what Google computes."""
-        members = self._types[self._classes[kind]].get("properties", [])
-        return {_snake(item["name"]) for item in members if not item.get("static")} | set(self.arguments(kind)) | _META
-
-    def _block(self, of: dict[str, Any]) -> str | None:
-        if "fqn" in of:
-            name = str(of["fqn"])
-            return name if name.startswith("@cdktf/provider-google.") and name in self._types else None
-        if "collection" in of:
-            inner = of["collection"]
-            return self._block(inner["elementtype"]) if inner["kind"] == "array" else None
-        blocks = (self._block(each) for each in of.get("union", {}).get("types", []))
-        return next((block for block in blocks if block), None)
-
-
-def _snake(name: str) -> str:
-    return re.sub(r"(?<!^)([A-Z])", r"_\1", name).lower()
+    versions: dict[str, str]
+    types: dict[str, Block]
 
 
 @functools.cache
-def google() -> Schema:
-    """The schema of the Google provider; four seconds, once a run."""
-    (archive,) = (path for path in files("cdktf-cdktf-provider-google") or [] if path.name.endswith(".jsii.tgz"))
-    with tarfile.open(str(archive.locate())) as package:
-        member = package.extractfile("package/.jsii")
-        assert member is not None
-        return Schema(json.load(member)["types"])
+def recorded() -> Schema:
+    """The schema of what the deployment uses."""
+    document = json.loads(RECORDED.read_text(encoding="utf-8"))
+    return Schema(document["versions"], {name: _block(each) for name, each in document["types"].items()})
+
+
+def _block(recorded: dict[str, Any]) -> Block:
+    attributes, blocks = recorded.get("attributes", {}), recorded.get("blocks", {})
+    return Block(
+        frozenset(name for name, kind in attributes.items() if kind != "computed"),
+        frozenset(
+            [name for name, kind in attributes.items() if kind == "required"]
+            + [name for name, each in blocks.items() if each.get("required")]
+        ),
+        frozenset([*attributes, *blocks]),
+        {name: _block(each) for name, each in blocks.items()},
+    )
+
+
+def _shortened(block: dict[str, Any]) -> dict[str, Any]:
+    attributes = {
+        name: next(kind for kind in ("required", "optional", "computed") if each.get(kind))
+        for name, each in sorted(block.get("attributes", {}).items())
+    }
+    blocks = {
+        name: _shortened(each["block"]) | ({"required": True} if each.get("min_items") else {})
+        for name, each in sorted(block.get("block_types", {}).items())
+        if name != "timeouts"
+    }
+    return ({"attributes": attributes} if attributes else {}) | ({"blocks": blocks} if blocks else {})
+
+
+def _terraform(*arguments: str) -> dict[str, Any]:
+    answer = subprocess.run(
+        ["terraform", f"-chdir={TERRAFORM}", *arguments, "-json"],
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    document: dict[str, Any] = json.loads(answer.stdout)
+    return document
+
+
+def main() -> None:
+    """Write providers.json for the types that Terraform's files name."""
+    schemas = _terraform("providers", "schema")["provider_schemas"].values()
+    there = {name: each for schema in schemas for name, each in schema["resource_schemas"].items()}
+    there |= {
+        f"data.{name}": each for schema in schemas for name, each in schema.get("data_source_schemas", {}).items()
+    }
+    configuration = read(TERRAFORM)
+    used = {block.labels[0] for block in configuration.of("resource")}
+    used |= {f"data.{block.labels[0]}" for block in configuration.of("data")}
+    if unknown := used - there.keys():
+        sys.exit(f"no provider has {', '.join(sorted(unknown))}")
+    versions = _terraform("version")["provider_selections"]
+    document = {
+        "versions": {name.rpartition("/")[2]: version for name, version in sorted(versions.items())},
+        "types": {name: _shortened(there[name]["block"]) for name in sorted(used)},
+    }
+    RECORDED.write_text(json.dumps(document, indent=1) + "\n", encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()

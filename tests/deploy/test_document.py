@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import re
 import subprocess
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 from matomo_fn.config.connector import read_connector
 from matomo_fn.config.request import read_request
-from matomo_fn.config.secret_store import FolderSecretStore, read_token
 from matomo_fn.config.validation import read_object
 from matomo_fn.deadline import Deadline
-from tests.deploy.configuration import ROOT, TERRAFORM
-from tests.support.canary import CANARY, assert_absent
+from tests.deploy import configuration
+from tests.deploy.configuration import EXAMPLES, ROOT, TERRAFORM
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -20,9 +21,9 @@ if TYPE_CHECKING:
 TEXT = (ROOT / "docs" / "deploy.md").read_text(encoding="utf-8")
 
 
-def commands() -> list[str]:
+def commands(text: str = TEXT) -> list[str]:
     """The shell blocks, without the indent of the list that they stand in."""
-    blocks = re.findall(r"^( *)```sh\n(.*?)^ *```$", TEXT, re.MULTILINE | re.DOTALL)
+    blocks = re.findall(r"^( *)```sh\n(.*?)^ *```$", text, re.MULTILINE | re.DOTALL)
     return [re.sub(rf"^{indent}", "", body, flags=re.MULTILINE) for indent, body in blocks]
 
 
@@ -39,29 +40,85 @@ def test_requests_and_configurations_are_such() -> None:
     assert [read_connector("shop", each).dataset_name for each in configurations] == ["matomo_shop"]
 
 
-def test_the_command_that_sets_a_token_shows_it_to_nobody(tmp_path: Path) -> None:
-    """It goes from the person's fingers into gcloud's standard input: no argument, no file, nothing shown."""
-    (command,) = (line for body in commands() for line in body.splitlines() if "read -rs" in line)
-    outputs = (TERRAFORM / "outputs.tf").read_text(encoding="utf-8").replace('\\"', '"')
-    assert "read -rs -p 'Token: ' TOKEN && printf %s \"$TOKEN\" | gcloud secrets versions add" in outputs
-    program = tmp_path / "gcloud"
-    program.write_text(
-        '#!/bin/sh\necho "$@" > "$0.arguments"\nmkdir "$0.secrets"; cat > "$0.secrets/matomo-shop-token"\n'
-    )
-    program.chmod(0o755)
-    shell = subprocess.run(
-        ["bash", "-euc", f'{command}\necho "left: ${{TOKEN-nothing}}"'],
-        input=f"{CANARY}\n",
-        env={"PATH": f"{tmp_path}:/usr/bin:/bin"},
+def test_the_steps_follow_from_each_other(tmp_path: Path) -> None:
+    """From an empty folder to the first backfill, in one shell: paths are there, names are those made before."""
+    calls = tmp_path / "calls"
+    programs = {
+        "gcloud": 'case "$*" in *" describe "*) exit 1 ;; esac\n',  # nothing is there yet
+        "git": f'cp -r "{TERRAFORM}" terraform && mkdir -p "$3" && mv terraform "$3"/\n',
+        "terraform": f'[ "$1 $2" = "output -raw" ] && echo "gcloud $3" && exit\ncp terraform.tfvars "{tmp_path}/"\n',
+    }
+    (tmp_path / "bin").mkdir()
+    for name, body in programs.items():
+        program = tmp_path / "bin" / name
+        program.write_text(f'#!/bin/sh\necho "{name} $*" >> "{calls}"\n{body}')
+        program.chmod(0o755)
+    steps = TEXT.partition("## From nothing to tables")[2].partition("\n## ")[0]
+    done = subprocess.run(
+        ["bash", "-euo", "pipefail"],
+        input="".join(commands(steps)),
+        cwd=tmp_path,
+        env={"PATH": f"{tmp_path / 'bin'}:/usr/bin:/bin"},
         capture_output=True,
         text=True,
-        check=True,
+        check=False,
     )
-    assert shell.stdout == "left: nothing\n"
-    arguments = (tmp_path / "gcloud.arguments").read_text()
-    assert_absent(arguments=arguments, shown=shell.stdout + shell.stderr)
-    assert arguments.startswith("secrets versions add matomo-shop-token")
-    assert read_token(FolderSecretStore(tmp_path / "gcloud.secrets"), "shop").reveal() == CANARY
+    assert done.returncode == 0, done.stderr
+    said = calls.read_text().splitlines()
+    assert said[:3] == ["gcloud auth login", "gcloud auth application-default login", "git clone REPOSITORY matomo-fn"]
+    (created,) = (call for call in said if "buckets create" in call)
+    bucket = created.split()[4].removeprefix("gs://")
+    init = f"terraform init -backend-config=bucket={bucket}"
+    assert said.index(created) < said.index(init) < said.index("terraform apply")
+    assert said[-4:] == [
+        "terraform output -raw sync_now",
+        "gcloud sync_now",
+        "terraform output -raw logs",
+        "gcloud logs",
+    ]
+    given = set(re.findall(r"^(\w+) +=", (tmp_path / "terraform.tfvars").read_text(), re.MULTILINE))
+    variables = configuration.read(TERRAFORM / "examples" / "minimal").of("variable")
+    asked = {block.address for block in variables if "default" not in block.attributes}
+    assert asked <= given <= {block.address for block in variables}
+
+
+def test_outputs_that_it_names_are_outputs_of_the_examples() -> None:
+    named = set(re.findall(r"terraform output (?:-raw )?(\w+)", TEXT.replace("\n", " ")))
+    for example in EXAMPLES:
+        assert named <= {block.address for block in configuration.read(example).of("output")}
+    assert {"set_config", "set_token", "sync_now", "logs", "pause", "resume", "backfill"} <= named
+
+
+def test_variables_and_alerts_that_it_names_are_terraforms() -> None:
+    module = configuration.read(TERRAFORM)
+    variables = {block.address for block in module.of("variable")}
+    for name in ("alert_emails", "deletion_protection", "egress_range", "http_callers", "http_deadline", "ingress"):
+        assert f"`{name}" in TEXT
+        assert name in variables
+    table = TEXT.partition("| Alert | Raised when |")[2].partition("\n\n")[0]
+    alerts = [block.text("display_name") for block in module.of("resource") if "alert_policy" in block.labels[0]]
+    told = re.findall(r"^\| (?!---)([^|]+) \|", table, re.MULTILINE)
+    assert sorted(told) == sorted(re.sub(r"\$\{var.name\}: | of \$\{each.key\}", "", name) for name in alerts)
+
+
+def test_a_project_for_each_connector_is_what_terraforms_own_test_applies() -> None:
+    (snippet,) = re.findall(r"```hcl\n(.*?)```", TEXT, re.DOTALL)
+    shown = configuration.read_texts([snippet]).of("module")
+    tried = configuration.read(TERRAFORM / "tests" / "projects").of("module")
+    for block in (*shown, *tried):
+        block.attributes.pop("for_each")
+    assert shown == tried
+
+
+def test_los_angeles_is_as_late_as_it_says() -> None:
+    """04:30 UTC in winter: how long ago the last day ended there, and how late the one under way will come."""
+    run = datetime(2026, 1, 15, 4, 30, tzinfo=UTC)
+    there = run.astimezone(ZoneInfo("America/Los_Angeles"))
+    assert (there.hour, there.minute, there.day) == (20, 30, 14)
+    midnight = there.replace(hour=0, minute=0)
+    assert (there - midnight).total_seconds() / 3600 == 20.5
+    next_end = midnight + timedelta(days=1)
+    assert (run + timedelta(days=1) - next_end).total_seconds() / 3600 == 20.5
 
 
 def test_the_times_are_those_of_terraform_and_of_the_program() -> None:
@@ -84,14 +141,16 @@ def test_the_times_are_those_of_terraform_and_of_the_program() -> None:
 def test_names_are_those_that_terraform_makes() -> None:
     """Jobs, topics and accounts in commands are the default ones."""
     made = {
-        "matomo-fn-shop-daily",
-        "matomo-fn-requests",
+        "matomo-fn-apply",  # a trigger
+        "matomo-fn-check",
         "matomo-fn-dead-letters",
-        "matomo-fn-build",
         "matomo-fn-deploy",
+        "matomo-fn-plan",
+        "matomo-fn-requests",
+        "matomo-fn-terraform",  # the end of the bucket's name
     }
     named = set(re.findall(r"matomo-fn-[a-z-]+[a-z]", TEXT))
     assert named == made
     text = "\n".join(path.read_text(encoding="utf-8") for path in TERRAFORM.glob("*.tf"))
-    for suffix in ("-requests", "-dead-letters", "-build"):
+    for suffix in ("-requests", "-dead-letters"):
         assert f'"${{var.name}}{suffix}"' in text

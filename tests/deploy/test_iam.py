@@ -9,18 +9,20 @@ import pytest
 from tests.deploy import configuration
 from tests.deploy.configuration import ROOT, TERRAFORM, Block
 
-ACCOUNTS = {"build", "push", "run", "schedule"}
+ACCOUNTS = {"build", "push", "run"}
+GOOGLES = {"${local.pubsub_agent}": "Pub/Sub's own", "${local.secrets_agent}": "Secret Manager's own"}
+BIGQUERY = "data.google_bigquery_default_service_account"
 # Which argument of a binding names what the role is given on.
 TARGETS = {
     "google_artifact_registry_repository_iam_member": "repository",
     "google_bigquery_dataset_iam_member": "dataset_id",
     "google_cloud_run_v2_service_iam_binding": "name",
+    "google_kms_crypto_key_iam_member": "crypto_key_id",
     "google_project_iam_member": "project",
     "google_pubsub_subscription_iam_member": "subscription",
     "google_pubsub_topic_iam_member": "topic",
     "google_secret_manager_secret_iam_member": "secret_id",
     "google_service_account_iam_member": "service_account_id",
-    "google_storage_bucket_iam_member": "bucket",
 }
 
 
@@ -29,11 +31,15 @@ def bindings() -> list[Block]:
 
 
 def who(binding: Block) -> str:
-    """The account that a binding speaks of: one of ours by its name, or Pub/Sub's own."""
+    """The account that a binding speaks of: one of ours by its name, one of Google's, or who calls over HTTP."""
     member = binding.attributes.get("member") or binding.attributes["members"]
+    if member == "${var.http_callers}":
+        return "http_callers"
     (member,) = member if isinstance(member, list) else [member]
-    if member == "${local.pubsub_agent}":
-        return "Pub/Sub's own"
+    if member in GOOGLES:
+        return GOOGLES[member]
+    if BIGQUERY in member:
+        return "BigQuery's own"
     match = re.fullmatch(r"\$\{google_service_account\.(\w+)\.member\}", member)
     assert match, member
     return match[1]
@@ -55,9 +61,23 @@ def test_every_role_stands_in_the_document_and_every_documented_role_is_given() 
     assert len(given) == len(bindings())
 
 
-def test_the_project_gives_one_role_and_that_is_job_user() -> None:
+def test_the_project_gives_three_roles_that_exist_nowhere_smaller() -> None:
+    """Jobs and logs belong to a project; the bucket of the sources is not there yet, so a condition names it."""
     on_the_project = [each for each in bindings() if each.labels[0].startswith("google_project_iam")]
-    assert [each.text("role") for each in on_the_project] == ["roles/bigquery.jobUser"]
+    assert {each.labels[1]: each.text("role") for each in on_the_project} == {
+        "build_logs": "roles/logging.logWriter",
+        "build_source": "roles/storage.objectViewer",
+        "run": "roles/bigquery.jobUser",
+    }
+    conditions = {
+        each.labels[1]: [inner for inner in each.blocks if inner.kind == "condition"] for each in on_the_project
+    }
+    assert {name: len(found) for name, found in conditions.items()} == {"build_logs": 0, "build_source": 1, "run": 0}
+    expression = conditions["build_source"][0].text("expression")
+    assert re.findall(r'\\"(.*?)\\"', expression) == [
+        "projects/_/buckets/${local.function_sources_bucket}/",
+        "projects/_/buckets/${local.function_sources_bucket}",
+    ]
     assert not [each for each in bindings() if re.search("organization|folder|policy", each.labels[0])]
 
 
@@ -72,11 +92,11 @@ def test_every_role_is_a_predefined_narrow_one_on_one_thing() -> None:
 
 def test_nobody_calls_without_being_known() -> None:
     """No allUsers, no allAuthenticatedUsers; who may call a function is the whole list, so that others lose it."""
-    for path in [*TERRAFORM.rglob("*.tf"), ROOT / "cloudbuild.yaml"]:
+    for path in [*TERRAFORM.rglob("*.tf"), *TERRAFORM.rglob("*.sh"), *ROOT.glob("cloudbuild/*.yaml")]:
         assert not re.search(r"allUsers|allAuthenticatedUsers", path.read_text(encoding="utf-8")), path
     invokers = [each for each in bindings() if each.text("role") == "roles/run.invoker"]
     assert {each.labels[0] for each in invokers} == {"google_cloud_run_v2_service_iam_binding"}
-    assert {each.labels[1]: who(each) for each in invokers} == {"sync": "schedule", "sync_event": "push"}
+    assert {each.labels[1]: who(each) for each in invokers} == {"sync": "http_callers", "sync_event": "push"}
 
 
 def test_every_account_that_is_made_is_used_and_every_used_one_is_made() -> None:
@@ -84,7 +104,8 @@ def test_every_account_that_is_made_is_used_and_every_used_one_is_made() -> None
         block for block in configuration.read(TERRAFORM).of("resource") if block.labels[0] == "google_service_account"
     ]
     assert {block.labels[1] for block in made} == ACCOUNTS
-    assert {who(each) for each in bindings()} == {*ACCOUNTS, "Pub/Sub's own"}
+    others = {"BigQuery's own", "Pub/Sub's own", "Secret Manager's own", "http_callers"}
+    assert {who(each) for each in bindings()} == ACCOUNTS | others
 
 
 @pytest.mark.parametrize("function", ["sync", "sync_event"])

@@ -13,6 +13,7 @@ import pytest
 from matomo_fn.config.request import read_request
 from matomo_fn.config.settings import PREFIX, VARIABLES, read_settings
 from matomo_fn.sync import result
+from matomo_fn.sync.reach import Reach
 from tests.deploy import configuration
 from tests.deploy.configuration import EXAMPLES, ROOT, TERRAFORM
 
@@ -71,14 +72,14 @@ def test_the_program_takes_what_terraform_sets() -> None:
 def test_whoever_waits_waits_longer_than_whom_he_waits_for() -> None:
     """Caller's deadline, function's timeout, program's budget: with the margins that locals.tf explains."""
     text = terraform_text("locals.tf")
-    assert "sync_timeout       = local.scheduler_deadline - 30" in text
+    assert "sync_timeout       = var.http_deadline - 30" in text
     assert "sync_event_timeout = local.ack_deadline - 30" in text
     assert "sync_budget        = local.sync_timeout - 60" in text
     assert "sync_event_budget  = local.sync_event_timeout - 60" in text
     assert "ack_deadline       = 600" in text  # Pub/Sub's most
-    limits = re.search(r"attempt_deadline >= (\d+) && var.attempt_deadline <= (\d+)", terraform_text("variables.tf"))
+    limits = re.search(r"http_deadline >= (\d+) && var.http_deadline <= (\d+)", terraform_text("variables.tf"))
     assert limits
-    assert (int(limits[1]), int(limits[2])) == (300, 1800)  # Scheduler's most is 30 minutes
+    assert (int(limits[1]), int(limits[2])) == (300, 3600)  # an HTTP function's most is an hour
 
 
 def logged_events() -> set[str]:
@@ -95,11 +96,50 @@ def logged_events() -> set[str]:
 
 def test_alerts_count_events_that_the_program_logs() -> None:
     text = terraform_text("monitoring.tf")
-    filters = re.findall(r'filter      = "(jsonPayload\..*)"$', text, re.MULTILINE)
+    filters = re.findall(r'^ +filter +=  ?"(jsonPayload\..*)"$', text, re.MULTILINE)
     events = {name for each in filters for name in re.findall(r'\\"([a-z_]+)\\"', each)}
     assert events == {"run_finished", "request_refused", "message_refused"}
     assert events <= logged_events()
-    assert set(re.findall(r'status=\\"(\w+)\\"', text)) == {str(result.Verdict.FAILED), str(result.Verdict.COMPLETE)}
+    assert set(re.findall(r'status=\\"(\w+)\\"', text)) == {str(result.Verdict.FAILED)}
+
+
+def test_alerts_look_at_fields_that_a_run_logs() -> None:
+    """And at numbers as numbers: 0 days late is what the alert about late data waits for."""
+    asked = set(re.findall(r"jsonPayload\.(\w+)", terraform_text("monitoring.tf"))) - {"message"}
+    run = result.RunResult(
+        connector="shop",
+        run_id="run1",
+        mode="incremental",
+        sites=["1"],
+        first_day=None,
+        last_day=None,
+        tables={},
+        matomo_errors=[],
+        warehouse_errors=[],
+        warehouse_unavailable=False,
+        token_refused=False,
+        seconds=1.0,
+        calls=1,
+        reach=Reach(None, 0, None, 1),
+    )
+    assert asked == {"connector", "days_late", "days_pending", "errors", "status"}
+    assert asked <= run.as_dict().keys()
+    assert (run.as_dict()["days_late"], run.as_dict()["days_pending"]) == (0, 1)
+    fields = re.search(
+        r"jsonPayload\.message,(jsonPayload[^)]*)\)", (TERRAFORM / "modules/commands/main.tf").read_text()
+    )
+    assert fields
+    assert {name.removeprefix("jsonPayload.") for name in fields[1].split(",")} <= run.as_dict().keys()
+    text = terraform_text("monitoring.tf")
+    assert "jsonPayload.days_late=0" in text
+    assert "jsonPayload.days_pending>0" in text
+
+
+def test_windows_of_alerts_outlast_the_delay_of_metrics() -> None:
+    """A count from the log may be known ten minutes late."""
+    windows = re.findall(r"\}\[(\d+)m\]", terraform_text("monitoring.tf"))
+    assert len(windows) == 4
+    assert {int(window) for window in windows} == {30}
 
 
 def test_queries_ask_for_metrics_that_are_made() -> None:
@@ -147,11 +187,11 @@ def test_time_zones_and_schedules_are_real(path: Path) -> None:
 
 
 def test_the_requests_that_terraform_sends_are_understood() -> None:
-    """The bodies of the schedules in Terraform's own tests, and the message of the output `backfill`."""
+    """The messages of the schedules in Terraform's own tests; test_commands runs those of the outputs."""
     text = (TERRAFORM / "tests" / "deployment.tftest.hcl").read_text(encoding="utf-8")
     bodies = re.findall(r'"(\{\\"connector\\".*?\})"', text) + re.findall(r"--message='(\{.*?\})'", text)
     requests = [read_request(json.loads(body.replace('\\"', '"'))) for body in bodies]
-    assert len(requests) == 4
+    assert len(requests) == 4  # three of schedules, one of the output sync_now
     assert {request.connector for request in requests} == {"shop", "two-sites"}
     assert {request.mode for request in requests} == {"incremental", "backfill"}
 

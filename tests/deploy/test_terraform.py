@@ -12,7 +12,7 @@ import pytest
 
 from matomo_fn.config.connector import read_connector
 from tests.deploy import configuration, schema
-from tests.deploy.configuration import EXAMPLES, ROOT, TERRAFORM, Block, Configuration
+from tests.deploy.configuration import COMMANDS, EXAMPLES, ROOT, TERRAFORM, Block, Configuration
 from tools import bundle
 
 if TYPE_CHECKING:
@@ -20,56 +20,45 @@ if TYPE_CHECKING:
 
 META = {"count", "for_each", "depends_on", "provider"}
 META_BLOCKS = {"lifecycle"}
-# hashicorp/archive has no package with its schema: what is used of it, as its documentation has it.
-ARCHIVE = {
-    "attributes": {"type", "output_path", "output_file_mode", "output_sha256"},
-    "source": {"content", "filename"},
-}
 
 
 @pytest.fixture(scope="module")
-def google() -> schema.Schema:
-    return schema.google()
+def providers() -> schema.Schema:
+    return schema.recorded()
 
 
-def problems_of(terraform: Configuration, google: schema.Schema) -> list[str]:
-    """Every argument, block and attribute that the provider does not know, and each that it misses."""
+def kind_of(block: Block) -> str:
+    """The name that the schema has for a resource or data source."""
+    return ("data." if block.kind == "data" else "") + block.labels[0]
+
+
+def problems_of(terraform: Configuration, providers: schema.Schema) -> list[str]:
+    """Every argument, block and attribute that the providers do not know, and each that they miss."""
     found = []
-    for block in [*terraform.of("resource"), *terraform.of("data")]:
-        kind = ("data." if block.kind == "data" else "") + block.labels[0]
-        if kind == "data.archive_file":
-            unknown = set(block.attributes) - ARCHIVE["attributes"]
-            unknown |= {name for inner in block.blocks for name in set(inner.attributes) - ARCHIVE[inner.kind]}
-            found += [f"{block.address}: no argument {name}" for name in sorted(unknown)]
-        elif not google.knows(kind):
+    for block in _things(terraform):
+        if kind_of(block) not in providers.types:
             found.append(f"{block.address}: no such type")
         else:
-            found += _arguments(block.address, block, google.arguments(kind), google)
+            found += _arguments(block.address, block, providers.types[kind_of(block)])
     return found
 
 
-def _arguments(where: str, block: Block, known: dict[str, schema.Argument], google: schema.Schema) -> list[str]:
-    found = []
+def _arguments(where: str, block: Block, known: schema.Block) -> list[str]:
     given = set(block.attributes) - META
-    for name in sorted(given):
-        if name not in known:
-            found.append(f"{where}: no argument {name}")
-        elif known[name].block:
-            found.append(f"{where}: {name} is a block")
+    found = [f"{where}: {name} is a block" for name in sorted(given & known.blocks.keys())]
+    found += [f"{where}: no argument {name}" for name in sorted(given - known.settable - known.blocks.keys())]
     for inner in block.blocks:
         if inner.kind in META_BLOCKS:
             continue
-        argument = known.get(inner.kind)
-        if argument is None or argument.block is None:
+        if inner.kind not in known.blocks:
             found.append(f"{where}: no block {inner.kind}")
         else:
-            found += _arguments(f"{where}.{inner.kind}", inner, google.arguments_of(argument.block), google)
+            found += _arguments(f"{where}.{inner.kind}", inner, known.blocks[inner.kind])
     there = given | {inner.kind for inner in block.blocks}
-    found += [f"{where}: {name} is missing" for name, each in known.items() if each.required and name not in there]
-    return found
+    return found + [f"{where}: {name} is missing" for name in sorted(known.required - there)]
 
 
-def unresolved(terraform: Configuration, google: schema.Schema) -> list[str]:
+def unresolved(terraform: Configuration, providers: schema.Schema) -> list[str]:
     """Every reference to what is not there, and every variable and local that nobody uses."""
     declared = {
         "var": {block.address for block in terraform.of("variable")},
@@ -85,7 +74,7 @@ def unresolved(terraform: Configuration, google: schema.Schema) -> list[str]:
     for each in configuration.resources_named(terraform.text):
         if f"{each.kind}.{each.name}" not in there:
             found.append(f"{each.kind}.{each.name} is not declared")
-        elif each.attribute and each.attribute not in _attributes(each.kind, google):
+        elif each.attribute and each.attribute not in providers.types[each.kind].attributes:
             found.append(f"{each.kind}.{each.name} has no {each.attribute}")
     return found
 
@@ -94,17 +83,13 @@ def _things(terraform: Configuration) -> list[Block]:
     return [*terraform.of("resource"), *terraform.of("data")]
 
 
-def _attributes(kind: str, google: schema.Schema) -> set[str]:
-    return ARCHIVE["attributes"] if kind == "data.archive_file" else google.attributes(kind)
+def test_every_type_argument_and_block_is_known_to_the_provider(providers: schema.Schema) -> None:
+    assert problems_of(configuration.read(TERRAFORM), providers) == []
+    assert {kind_of(block) for block in _things(configuration.read(TERRAFORM))} == providers.types.keys()
 
 
-def test_every_type_argument_and_block_is_known_to_the_provider(google: schema.Schema) -> None:
-    assert problems_of(configuration.read(TERRAFORM), google) == []
-    assert google.version == "6.50.0"  # another one has to be looked at, and said in schema.py
-
-
-def test_every_reference_leads_somewhere_and_nothing_is_left_over(google: schema.Schema) -> None:
-    assert unresolved(configuration.read(TERRAFORM), google) == []
+def test_every_reference_leads_somewhere_and_nothing_is_left_over(providers: schema.Schema) -> None:
+    assert unresolved(configuration.read(TERRAFORM), providers) == []
 
 
 @pytest.mark.parametrize(
@@ -113,7 +98,7 @@ def test_every_reference_leads_somewhere_and_nothing_is_left_over(google: schema
         (
             "timeout_seconds  ",
             "timeout_second  ",
-            "google_cloudfunctions2_function.sync.service_config: no argument timeout_second",
+            "google_cloudfunctions2_function.sync_event.service_config: no argument timeout_second",
         ),
         ("retry_config {", "retry_configs {", "google_cloud_scheduler_job.sync: no block retry_configs"),
         (
@@ -127,12 +112,12 @@ def test_every_reference_leads_somewhere_and_nothing_is_left_over(google: schema
             "google_pubsub_subscription.requests: no block dead_letter_policies",
         ),
         (
-            "topic                = google_pubsub_topic.requests.id",
+            "  topic                = google_pubsub_topic.requests.id",
             "",
             "google_pubsub_subscription.requests: topic is missing",
         ),
         ("output_file_mode =", "output_mode =", "archive_file.source: no argument output_mode"),
-        ("content  = file", "contents = file", "archive_file.source: no argument contents"),
+        ("content  = file", "contents = file", "archive_file.source.source: no argument contents"),
         (
             "labels       = { email",
             "sensitive_labels = { email",
@@ -141,10 +126,10 @@ def test_every_reference_leads_somewhere_and_nothing_is_left_over(google: schema
     ],
 )
 def test_a_misspelt_argument_block_or_type_is_found(
-    right: str, wrong: str, problem: str, google: schema.Schema
+    right: str, wrong: str, problem: str, providers: schema.Schema
 ) -> None:
     texts = changed(right, wrong)
-    assert problem in problems_of(configuration.read_texts(texts), google)
+    assert problem in problems_of(configuration.read_texts(texts), providers)
 
 
 @pytest.mark.parametrize(
@@ -167,8 +152,8 @@ def test_a_misspelt_argument_block_or_type_is_found(
         ("archive_file.source.output_sha256", "archive_file.source.sha256", "data.archive_file.source has no sha256"),
     ],
 )
-def test_an_unknown_name_is_found(right: str, wrong: str, problem: str, google: schema.Schema) -> None:
-    assert problem in unresolved(configuration.read_texts(changed(right, wrong)), google)
+def test_an_unknown_name_is_found(right: str, wrong: str, problem: str, providers: schema.Schema) -> None:
+    assert problem in unresolved(configuration.read_texts(changed(right, wrong)), providers)
 
 
 def changed(right: str, wrong: str) -> list[str]:
@@ -195,26 +180,63 @@ def test_variables_are_documented_typed_and_in_order() -> None:
 
 
 @pytest.mark.parametrize("folder", EXAMPLES, ids=lambda folder: folder.name)
-def test_examples_use_what_the_module_takes(folder: Path, google: schema.Schema) -> None:
+def test_examples_use_what_the_module_takes_and_print_what_it_gives(folder: Path, providers: schema.Schema) -> None:
     example = configuration.read(folder)
-    assert unresolved(example, google) == []
-    known = {block.address for block in configuration.read(TERRAFORM).of("variable")}
-    (module,) = example.of("module")
-    assert set(module.attributes) - {"source"} <= known
-    assert {"project", "connectors"} <= set(module.attributes)
+    assert unresolved(example, providers) == []
+    module = configuration.read(TERRAFORM)
+    (call,) = example.of("module")
+    assert set(call.attributes) - {"source"} <= {block.address for block in module.of("variable")}
+    assert {"alert_emails", "project", "connectors"} <= set(call.attributes)
+    given = {block.address: block for block in module.of("output")}
+    for output in example.of("output"):
+        assert output.attributes["value"] == f"${{module.matomo_fn.{output.address}}}"
+        assert output.text("description") == given[output.address].text("description")
+    texts = {block.address for block in configuration.read(COMMANDS).of("output")}
+    assert texts <= {block.address for block in example.of("output")}, "each text to paste is an output of its own"
 
 
-def test_terraforms_own_tests_speak_of_what_is_there(google: schema.Schema) -> None:
+@pytest.mark.parametrize("folder", EXAMPLES, ids=lambda folder: folder.name)
+def test_examples_keep_their_state_in_a_bucket_and_ask_who_is_told(folder: Path) -> None:
+    """Nothing is copied before it is applied, so what differs from one user to another is a variable."""
+    example = configuration.read(folder)
+    (settings,) = example.of("terraform")
+    (backend,) = settings.attributes["backend"]
+    assert backend['"gcs"']["prefix"] == '"matomo-fn"'
+    required = {block.address for block in example.of("variable") if "default" not in block.attributes}
+    assert {"alert_emails", "project"} <= required <= {"alert_emails", "matomo_url", "project"}
+
+
+def test_no_state_is_ever_committed(tmp_path: Path) -> None:
+    """Git itself is asked, in whichever folder somebody applies; lock files and values are kept."""
+    shutil.copy(ROOT / ".gitignore", tmp_path)
+    subprocess.run(["git", "init", "--quiet", tmp_path], check=True)
+    ignored = [
+        f"{folder}/{name}"
+        for folder in ("deployment", "terraform/examples/minimal", "terraform")
+        for name in ("terraform.tfstate", "terraform.tfstate.backup", ".terraform/terraform.tfstate", "x.tfplan")
+    ]
+    kept = ["deployment/main.tf", "terraform/examples/minimal/.terraform.lock.hcl", "deployment/terraform.tfvars"]
+    answer = subprocess.run(
+        ["git", "-C", tmp_path, "check-ignore", "--no-index", *ignored, *kept],
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert answer.stdout.splitlines() == ignored
+
+
+def test_terraforms_own_tests_speak_of_what_is_there(providers: schema.Schema) -> None:
     terraform = configuration.read(TERRAFORM)
     there = {("data." if block.kind == "data" else "") + block.address for block in _things(terraform)}
-    outputs = {block.address for block in terraform.of("output")} | {"matomo_fn"}
+    outputs = {block.address for block in terraform.of("output")}
     variables = {block.address for block in terraform.of("variable")}
     refused = set()
     for path in sorted(TERRAFORM.glob("tests/*.tftest.hcl")):
         text = re.sub(r"^\s*#.*$", "", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
         for each in configuration.resources_named(text):
             assert f"{each.kind}.{each.name}" in there, (path.name, each)
-            assert each.attribute is None or each.attribute in _attributes(each.kind, google), (path.name, each)
+            known = providers.types[each.kind].attributes
+            assert each.attribute is None or each.attribute in known, (path.name, each)
         assert configuration.names_used(text, "output") <= outputs, path.name
         refused |= set(re.findall(r"expect_failures = \[var\.(\w+)\]", text))
     validated = {
@@ -224,23 +246,23 @@ def test_terraforms_own_tests_speak_of_what_is_there(google: schema.Schema) -> N
     assert refused == validated, "each variable that refuses something is seen to do so"
 
 
-def test_providers_are_google_and_archive_and_nothing_else() -> None:
-    versions = (TERRAFORM / "versions.tf").read_text(encoding="utf-8")
-    assert re.findall(r'source\s+= "(.+)"', versions) == ["hashicorp/archive", "hashicorp/google"]
-    assert re.search(r'source  = "hashicorp/google"\s+version = "~> 7\.\d+"', versions)
+def test_providers_are_three_and_the_recorded_schema_is_of_versions_that_are_asked_for() -> None:
+    text = (TERRAFORM / "versions.tf").read_text(encoding="utf-8")
+    asked = dict(re.findall(r'source  = "hashicorp/(\w+)"\s+version = "~> (\d+\.\d+)"', text))
+    assert asked.keys() == {"archive", "google", "time"} == schema.recorded().versions.keys()
+    for name, version in schema.recorded().versions.items():
+        major, minor = (int(part) for part in asked[name].split("."))
+        given = [int(part) for part in version.split(".")]
+        assert given[0] == major, name
+        assert given[1] >= minor, name
     kinds = {block.labels[0].split("_")[0] for block in _things(configuration.read(TERRAFORM))}
-    assert kinds == {"archive", "google"}
+    assert kinds == asked.keys()
 
 
-def test_files_are_formatted_and_terraform_packs_what_the_bundle_packs(tmp_path: Path) -> None:
-    """Where the program terraform is there: `fmt`, and the list of files as Terraform's own functions make it.
-
-    Without the program the list is still compared with what Python makes of bundle.json in test_bundle.
-    """
-    if (program := shutil.which("terraform")) is None:
-        return
+def test_files_are_formatted_and_terraform_packs_what_the_bundle_packs(tmp_path: Path, terraform: str) -> None:
+    """`fmt`, and the list of files as Terraform's own functions make it."""
     checked = subprocess.run(
-        [program, "fmt", "-check", "-recursive", "-diff", TERRAFORM], capture_output=True, text=True, check=False
+        [terraform, "fmt", "-check", "-recursive", "-diff", TERRAFORM], capture_output=True, text=True, check=False
     )
     assert checked.returncode == 0, checked.stdout + checked.stderr
     source = (TERRAFORM / "source.tf").read_text(encoding="utf-8")
@@ -250,7 +272,7 @@ def test_files_are_formatted_and_terraform_packs_what_the_bundle_packs(tmp_path:
         locals_only[0].replace('"${path.module}/.."', json.dumps(str(ROOT))).replace("${path.module}", str(TERRAFORM))
     )
     evaluated = subprocess.run(
-        [program, f"-chdir={tmp_path}", "console"],
+        [terraform, f"-chdir={tmp_path}", "console"],
         input="jsonencode(local.files)",
         capture_output=True,
         text=True,
@@ -273,7 +295,7 @@ def test_the_default_dataset_and_the_config_command_are_the_programs_own() -> No
     assert '"matomo_${replace(name, "-", "_")}"' in locals_text
     connector = read_connector("two-sites", '{"matomo_url": "https://matomo.example.com", "sites": "all"}')
     assert connector.dataset_name == "matomo_two_sites"
-    outputs = (TERRAFORM / "outputs.tf").read_text(encoding="utf-8")
+    outputs = (COMMANDS / "main.tf").read_text(encoding="utf-8")
     keys = re.search(r"set_config.*?jsonencode\(\{(.*?)\}\)", outputs, re.DOTALL)
     assert keys
     assert set(re.findall(r"(\w+) = ", keys[1])) == {"dataset", "location", "matomo_url", "sites"}

@@ -3,18 +3,22 @@
 terraform {
   required_version = ">= 1.9"
 
+  # In the bucket that bootstrap.sh makes: terraform init -backend-config=bucket=PROJECT-matomo-fn-terraform
+  backend "gcs" {
+    prefix = "matomo-fn"
+  }
+
   required_providers {
     google = {
       source  = "hashicorp/google"
-      version = "~> 7.12"
+      version = "~> 7.33"
     }
   }
 }
 
 variable "alert_emails" {
-  description = "Who is told when data is late."
+  description = "Addresses that are mailed when data is late or a run fails, such as [\"data@example.com\"]."
   type        = set(string)
-  default     = ["data@example.com"]
 }
 
 variable "project" {
@@ -35,15 +39,21 @@ module "matomo_fn" {
   secret_locations = ["europe-west3"]
   time_zone        = "Europe/Berlin"
 
+  # Calls from one address, which the clients' firewalls let in.
+  egress_range = "10.8.0.0/26"
+
   alert_emails  = var.alert_emails
   labels        = { team = "data" }
   max_instances = 3
 
   connectors = {
-    bakery = {} # every night at half past four
+    bakery = { matomo_url = "https://matomo.bakery.example.com" } # every night past four, at a minute of its own
 
+    # A dataset that is there already: it gets the right to be written, and nothing else.
     florist = {
-      dataset = "clients_florist"
+      dataset        = "clients_florist"
+      dataset_exists = true
+      matomo_url     = "https://matomo.florist.example.com"
       schedules = {
         daily = { cron = "0 5 * * *" }
         # Once a week the last 365 days again: what was corrected late in Matomo gets corrected here.
@@ -54,15 +64,11 @@ module "matomo_fn" {
     # Two sites of the same Matomo by themselves, twice a day and in their own time.
     hotels = {
       late_after_hours = 14
+      matomo_url       = "https://matomo.hotels.example.com"
       schedules = {
         evening = { cron = "15 18 * * *", time_zone = "America/New_York", sites = ["4", "7"] }
         morning = { cron = "15 6 * * *", time_zone = "America/New_York", sites = ["4", "7"] }
       }
     }
   }
-}
-
-output "matomo_fn" {
-  description = "What to copy and paste."
-  value       = module.matomo_fn
 }

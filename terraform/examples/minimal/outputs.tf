@@ -1,0 +1,61 @@
+# What Terraform prints after an apply. `terraform output -raw NAME` prints a text to paste and nothing else.
+
+output "backfill" {
+  description = "Commands that request a year of each connector; change the dates."
+  value       = module.matomo_fn.backfill
+}
+
+output "datasets" {
+  description = "Datasets of the connectors, as BigQuery writes them."
+  value       = module.matomo_fn.datasets
+}
+
+output "dead_letters" {
+  description = "Command that shows messages that came to nothing; they stay there."
+  value       = module.matomo_fn.dead_letters
+}
+
+output "egress_address" {
+  description = "Address that Matomo is called from, for its firewall; null without egress_range."
+  value       = module.matomo_fn.egress_address
+}
+
+output "logs" {
+  description = "Command that reads the program's log lines of the last day."
+  value       = module.matomo_fn.logs
+}
+
+output "pause" {
+  description = "Commands that pause the schedules, for instance while Matomo refuses the token."
+  value       = module.matomo_fn.pause
+}
+
+output "resume" {
+  description = "Commands that resume the schedules."
+  value       = module.matomo_fn.resume
+}
+
+output "schedules" {
+  description = "When each Scheduler job runs, by the job's name: cron and time zone."
+  value       = module.matomo_fn.schedules
+}
+
+output "set_config" {
+  description = "Commands that set each connector's configuration."
+  value       = module.matomo_fn.set_config
+}
+
+output "set_token" {
+  description = "Command that asks for each connector's token and sets it: it stands in no file, no history, no state."
+  value       = module.matomo_fn.set_token
+}
+
+output "sync_now" {
+  description = "Commands that sync each connector through the topic: what is due, over as many deliveries as it takes."
+  value       = module.matomo_fn.sync_now
+}
+
+output "url" {
+  description = "Address of the function sync; null without http_callers. It takes a POST with an identity token of one of them, from where ingress allows."
+  value       = module.matomo_fn.url
+}

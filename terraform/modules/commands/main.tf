@@ -1,0 +1,120 @@
+# The commands that a person pastes after an apply. A module without a provider, so that a test prints them by Terraform alone
+# and runs what it printed in a shell.
+#
+# Each output is one text that ends with a line break: `terraform output` shows it as it is, where it would escape the quotes
+# of a single line or of a list, and `terraform output -raw NAME` prints nothing else. No comments: an interactive zsh takes
+# them for commands.
+
+terraform {
+  required_version = ">= 1.9"
+}
+
+variable "connectors" {
+  description = "Dataset, location and Matomo of each connector, by its name."
+  type = map(object({
+    dataset    = string
+    location   = string
+    matomo_url = string
+  }))
+  nullable = false
+}
+
+variable "dead_letters" {
+  description = "Name of the subscription that keeps dead letters."
+  type        = string
+  nullable    = false
+}
+
+variable "jobs" {
+  description = "Names of the Scheduler jobs."
+  type        = list(string)
+  nullable    = false
+}
+
+variable "log_filter" {
+  description = "Filter of the program's log lines."
+  type        = string
+  nullable    = false
+}
+
+variable "project" {
+  description = "Id of the Google Cloud project."
+  type        = string
+  nullable    = false
+}
+
+variable "region" {
+  description = "Region of the Scheduler jobs."
+  type        = string
+  nullable    = false
+}
+
+variable "topic" {
+  description = "Name of the topic that takes requests."
+  type        = string
+  nullable    = false
+}
+
+output "backfill" {
+  description = "Commands that request a year of each connector; change the dates."
+  value = join("", [
+    for name in keys(var.connectors) :
+    "gcloud pubsub topics publish ${var.topic} --project=${var.project} --message='${jsonencode({ connector = name, end_date = "2025-12-31", mode = "backfill", start_date = "2025-01-01" })}'\n"
+  ])
+}
+
+output "dead_letters" {
+  description = "Command that shows messages that came to nothing; they stay there."
+  value       = "gcloud pubsub subscriptions pull ${var.dead_letters} --project=${var.project} --limit=10\n"
+}
+
+output "logs" {
+  description = "Command that reads the program's log lines of the last day."
+  value       = "gcloud logging read '${var.log_filter}' --project=${var.project} --freshness=1d --format='value(timestamp,severity,jsonPayload.message,jsonPayload.connector,jsonPayload.status,jsonPayload.newest_day,jsonPayload.errors)'\n"
+}
+
+output "pause" {
+  description = "Commands that pause the schedules, for instance while Matomo refuses the token."
+  value       = join("", [for job in var.jobs : "gcloud scheduler jobs pause ${job} --project=${var.project} --location=${var.region}\n"])
+}
+
+output "resume" {
+  description = "Commands that resume the schedules."
+  value       = join("", [for job in var.jobs : "gcloud scheduler jobs resume ${job} --project=${var.project} --location=${var.region}\n"])
+}
+
+output "set_config" {
+  description = "Commands that set each connector's configuration."
+  value = join("", [
+    for name, connector in var.connectors :
+    "gcloud secrets versions add matomo-${name}-config --project=${var.project} --data-file=- <<'JSON'\n${jsonencode({ dataset = connector.dataset, location = connector.location, matomo_url = connector.matomo_url, sites = "all" })}\nJSON\n"
+  ])
+}
+
+# One command in parentheses: the shell reads all of it before it runs any of it, so no line of it is taken for a token, and
+# the variable ends with it. Nothing is shown from before the prompt on: `read -s`, which not every shell has, begins after it.
+output "set_token" {
+  description = "Command that asks for each connector's token and sets it: it stands in no file, no history, no state."
+  value       = <<-EOT
+    (
+      trap 'stty echo' EXIT
+      trap 'exit 1' INT
+      stty -echo
+      for connector in ${join(" ", keys(var.connectors))}; do
+        printf 'Matomo token of connector %s: ' "$connector" >&2
+        IFS= read -r token
+        echo >&2
+        if [ -z "$token" ]; then echo "left out $connector: no token given" >&2; continue; fi
+        printf %s "$token" | gcloud secrets versions add "matomo-$connector-token" --project=${var.project} --data-file=-
+      done
+    )
+  EOT
+}
+
+output "sync_now" {
+  description = "Commands that sync each connector through the topic: what is due, over as many deliveries as it takes."
+  value = join("", [
+    for name in keys(var.connectors) :
+    "gcloud pubsub topics publish ${var.topic} --project=${var.project} --message='${jsonencode({ connector = name })}'\n"
+  ])
+}
