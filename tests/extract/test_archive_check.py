@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 SITE = Site("1", "Shop", UTC, date(2020, 1, 1))
 FIRST = date(2026, 11, 1)
+FIRST_NOON = datetime(2026, 11, 1, 12, tzinfo=UTC).timestamp()
 DISABLED = {"result": "error", "message": "Visits log is deactivated in website settings."}
 
 
@@ -229,3 +230,19 @@ def test_a_refused_token_ends_the_asking_and_locks_nobody_out() -> None:
             check.pending_reasons([day(0)])
     check.note({day(0): {"nb_visits": 1}})
     assert check.pending_reasons([day(0)]) == {day(0): None}
+
+
+def test_a_fatal_error_of_the_visits_log_ends_the_check_and_no_day_is_believed() -> None:
+    """A day that is not archived would be taken for an empty one; the next run checks it again."""
+    refused = read("error_bad_token_post_params_in_url.json").reply
+    zeros: dict[str, object] = {str(day(0)): [], str(day(1)): []}
+    live: list[object] = [refused, refused, [{"lastActionTimestamp": int(FIRST_NOON)}]]
+    answers = Scripted(lambda method, _: live.pop(0) if method.startswith("Live") else zeros)
+    check = ArchiveCheck(client_of(answers), SITE, day(5))
+    for _ in range(2):
+        with pytest.raises(TokenRefused):
+            check.pending_reasons([day(0), day(1)])
+    answers.answer = lambda method, _: (
+        [{"lastActionTimestamp": int(FIRST_NOON)}] if method.startswith("Live") else zeros
+    )
+    assert check.pending_reasons([day(0)]) == {day(0): NOT_PROCESSED}

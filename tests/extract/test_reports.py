@@ -117,7 +117,7 @@ def test_a_day_that_is_larger_than_a_piece_should_be_is_asked_alone() -> None:
 
 
 def test_days_with_gaps_are_asked_as_they_are() -> None:
-    """KnownSlice days in between are not asked again."""
+    """Known days in between are not asked again."""
     transport = Scripted(rows_of(10))
     dates = [*days(3), *days(10)[5:]]
     assert {slice_.slice.date for slice_ in run(transport, job(COUNTRY, dates=dates))} == set(dates)
@@ -206,7 +206,7 @@ def test_an_unprocessed_day_is_pending_and_a_day_without_events_is_not() -> None
 
 
 def test_the_time_of_the_calls_is_shared_among_their_slices() -> None:
-    """None is negative, and all of a slice_ have the same."""
+    """None is negative, and all of a slice have the same."""
     found = list(run(Scripted(rows_of(10)), job(COUNTRY, dates=days(5))))
     assert len({slice_.seconds for slice_ in found}) == 1
     assert found[0].seconds >= 0

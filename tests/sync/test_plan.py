@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from matomo_fn.catalogue import PREBUILT, Catalogue, Source, Table
+from matomo_fn.catalogue import PREBUILT, VISITS, Catalogue, Source, Table
 from matomo_fn.days import Days
 from matomo_fn.extract.jobs import FIRST_CHUNK, Job
 from matomo_fn.matomo.reports import BULK_DAYS
@@ -234,3 +234,44 @@ def test_a_plan_counts_its_slices_and_calls() -> None:
     plan = make_plan(scope(COUNTRY, SUMMARY, sites=2), Snapshot())
     assert (plan.slices, plan.calls) == (40, 4)
     assert [len(due.days) for due in plan.of_table("visitor_country")] == [10, 10]
+
+
+def intraday_scope(*windows: Window) -> Scope:
+    return Scope(Catalogue([VISITS, COUNTRY]), windows, OLD, ())
+
+
+def test_a_known_open_day_is_refetched_and_only_for_intraday_tables() -> None:
+    """The present day goes on: what an earlier run of the day wrote is no reason to leave it out."""
+    today = date(2026, 3, 11)
+    window = Window(site(), FIRST, LAST, date(2026, 3, 11), today)
+    visits, country = VISITS.stream("1"), COUNTRY.stream("1")
+    settled = {stream: Days.between(FIRST, LAST) for stream in (visits, country)}
+    snapshot = Snapshot(settled, {visits.slice(today): known(), country.slice(today): known()})
+    due = make_plan(intraday_scope(window), snapshot, intraday_tables=["visits"]).due
+    assert due == (Due(visits, Reason.REFETCH, Days.of([today])),)
+
+
+def test_open_days_before_the_window_are_due_from_the_creation_of_their_own_site() -> None:
+    """Of two sites of different age, the younger one has no days before it was created."""
+    old, young = site("1"), Site("2", "", UTC, date(2026, 2, 20))
+    windows = [Window(each, FIRST, LAST, date(2026, 3, 11)) for each in (old, young)]
+    early = date(2026, 2, 10)
+    streams = [COUNTRY.stream(number) for number in ("1", "2")]
+    snapshot = Snapshot(
+        {stream: Days.between(FIRST, LAST) for stream in streams},
+        {stream.slice(early): known(Status.FAILED) for stream in streams},
+    )
+    due = make_plan(Scope(Catalogue([COUNTRY]), tuple(windows), OLD, ()), snapshot).due
+    assert due == (Due(streams[0], Reason.FAILED, Days.of([early])),)
+
+
+def test_without_tables_an_intraday_plan_has_the_present_day_among_the_missing_ones() -> None:
+    """As a dry run before the first sync shows it; each site has the present day of its own."""
+    windows = [Window(site(str(n)), FIRST, LAST, FIRST, date(2026, 3, 10 + n)) for n in (1, 2)]
+    due = make_plan(intraday_scope(*windows), Snapshot(), intraday_tables=["visits"]).due
+    assert [(found.stream.table, found.stream.website_id, found.reason, found.days.last) for found in due] == [
+        ("visits", "1", Reason.MISSING, date(2026, 3, 11)),
+        ("visitor_country", "1", Reason.MISSING, LAST),
+        ("visits", "2", Reason.MISSING, date(2026, 3, 12)),
+        ("visitor_country", "2", Reason.MISSING, LAST),
+    ]

@@ -20,7 +20,7 @@ from matomo_fn.sync.scope import Scope, Window
 from matomo_fn.sync.state import SyncState
 from matomo_fn.warehouse.duckdb import DuckDBWarehouse
 from matomo_fn.warehouse.tables import Stamp, ensure_table
-from tests.support.local import CREATED, NOW, YESTERDAY, ago, days, local, small_world
+from tests.support.local import CREATED, NOW, YESTERDAY, Local, ago, days, local, small_world
 from tests.support.warehouses import Watched, states
 
 if TYPE_CHECKING:
@@ -28,7 +28,6 @@ if TYPE_CHECKING:
     from pathlib import Path
     from typing import Any
 
-    from tests.support.local import Local
 
 TABLE = PREBUILT["visits_summary"]
 OTHER = PREBUILT["visitor_country"]
@@ -285,3 +284,42 @@ def test_the_number_of_queries_does_not_grow(shop: Local, log: Log) -> None:
         watched.close()
         log(*(entry(day, site=site.id) for site in sites for day in days(CREATED, YESTERDAY)))
     assert counts == [3, 3]
+
+
+def second_connector(shop: Local, tmp_path: Path, **config: Any) -> Local:
+    """Another connector on the same dataset."""
+    values = {"name": "other", "dataset": shop.connector.dataset_name, **config}
+    return Local(shop.matomo, tmp_path / "x.duckdb", **values)
+
+
+def test_older_failures_of_another_connector_are_not_ours(
+    shop: Local, state: SyncState, log: Log, tmp_path: Path
+) -> None:
+    """Each connector heals its own slices, also where both fill the same table and site of one dataset."""
+    other = second_connector(shop, tmp_path)
+    theirs = SyncState(other.warehouse, other.connector)
+    Log(other, theirs, tmp_path)(entry(ago(20), Status.FAILED), *(entry(day) for day in WINDOW.days))
+    log(entry(ago(18), Status.FAILED))
+    assert due(state) == ([ago(18), *WINDOW.days], [])
+    assert due(theirs) == ([ago(20)], [ago(2), ago(1)])
+    other.close()
+
+
+@pytest.mark.usefixtures("state")
+def test_a_connector_whose_address_changed_is_not_foreign_to_itself(shop: Local, log: Log, tmp_path: Path) -> None:
+    """The server moved, or its URL got an s: the rows are its own, and what is settled stays settled."""
+    log(*(entry(day) for day in WINDOW.days))
+    moved = second_connector(shop, tmp_path, name="shop", matomo_url="https://new.example.com")
+    changed = SyncState(moved.warehouse, moved.connector)
+    changed.refuse_foreign([TABLE.name], [WINDOW])
+    assert due(changed) == ([], [ago(2), ago(1)])
+    moved.close()
+
+
+@pytest.mark.usefixtures("state")
+def test_two_connectors_of_one_matomo_may_fill_the_same_table_and_site(shop: Local, log: Log, tmp_path: Path) -> None:
+    """They write the same rows; only another Matomo's would be mixed up with them."""
+    log(entry(ago(1)))
+    other = second_connector(shop, tmp_path)
+    SyncState(other.warehouse, other.connector).refuse_foreign([TABLE.name], [WINDOW])
+    other.close()

@@ -1,0 +1,114 @@
+"""Answers of one job that differ from each other: by report, by day and by source."""
+
+from __future__ import annotations
+
+from datetime import UTC, date, datetime
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from matomo_fn.catalogue import PREBUILT, Table
+from matomo_fn.days import Days
+from matomo_fn.extract.archive_check import NOT_PROCESSED, ArchiveCheck
+from matomo_fn.extract.extracted import ExtractContext, Extracted
+from matomo_fn.extract.jobs import Job
+from matomo_fn.extract.reports import extract_reports
+from matomo_fn.sites import Site
+from tests.support.recordings import Scripted, client_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+SITE = Site("1", "Shop", UTC, date(2020, 1, 1))
+FIRST = date(2026, 1, 1)
+SUMMARY, COUNTRY, EVENTS = (PREBUILT[name] for name in ("visits_summary", "visitor_country", "behaviour_event"))
+REFERRER, CAMPAIGN, CHANNEL = (
+    PREBUILT[name] for name in ("acquisition_referrer", "acquisition_campaign", "acquisition_channel_type")
+)
+
+
+def days(count: int) -> list[date]:
+    return [date.fromordinal(FIRST.toordinal() + offset) for offset in range(count)]
+
+
+def spans(form: Mapping[str, str]) -> list[date]:
+    first, last = form["date"].split(",")
+    return list(Days.between(date.fromisoformat(first), date.fromisoformat(last)))
+
+
+def extracted(transport: Scripted, *tables: Table, count: int) -> dict[tuple[str, date], Extracted]:
+    """What one job makes of its days, by table and day."""
+    client = client_of(transport)
+    context = ExtractContext(
+        client,
+        (5, 2),
+        {"1": ArchiveCheck(client, SITE, FIRST)},
+        lambda: True,
+        Path(),
+        datetime(2026, 11, 21, tzinfo=UTC),
+    )
+    found = extract_reports(context, Job(SITE, tables, Days.of(days(count))))
+    return {(each.slice.table, each.slice.date): each for each in found}
+
+
+def test_where_one_of_two_answers_was_split_the_next_range_is_smaller() -> None:
+    """The report that answered well does not decide: the range that failed would fail again."""
+
+    def answer(method: str, form: Mapping[str, str]) -> object:
+        if method == "API.getBulkRequest":
+            return [{call.partition("date=")[2][:10]: []} for name, call in form.items() if name.startswith("urls")]
+        if method == "Referrers.getSocials" and len(spans(form)) > 20:
+            return {"result": "error", "message": "Allowed memory size exhausted"}
+        return {str(day): [] for day in spans(form)} if not method.startswith("Live") else []
+
+    transport = Scripted(answer)
+    assert len(extracted(transport, REFERRER, count=60)) == 60
+    for method in ("Referrers.getSocials", "Referrers.getWebsites"):
+        asked = [len(spans(form)) for name, form in transport.asked if name == method]
+        assert asked == [31, 7, 14, 8], method
+
+
+def test_a_slice_with_rows_is_written_on_a_day_on_which_an_empty_one_is_pending() -> None:
+    """Matomo archives plugin by plugin: what is there counts, and only the empty answers are in doubt."""
+    noon = int(datetime(2026, 1, 1, 12, tzinfo=UTC).timestamp())
+
+    def answer(method: str, form: Mapping[str, str]) -> object:
+        if method.startswith("Live"):
+            return [{"lastActionTimestamp": noon}] if FIRST in spans(form) else []
+        rows = [{"label": "France", "nb_visits": 3, "segment": "s"}] if method == "UserCountry.getCountry" else []
+        return {str(day): rows for day in spans(form)}
+
+    found = extracted(Scripted(answer), SUMMARY, COUNTRY, EVENTS, count=1)
+    country, events = found["visitor_country", FIRST], found["behaviour_event", FIRST]
+    assert country.content is not None
+    assert (country.content.row_count, country.pending) == (1, None)
+    assert (events.content, events.pending) == (None, NOT_PROCESSED)
+    assert found["visits_summary", FIRST].pending == NOT_PROCESSED
+
+
+def test_a_table_of_several_sources_is_empty_only_where_all_of_them_are() -> None:
+    """One empty source is no reason to check the day: no further call, and the others' rows are there."""
+
+    def answer(method: str, form: Mapping[str, str]) -> object:
+        rows = [{"label": "example.org", "nb_visits": 2, "segment": "s"}]
+        return {str(day): rows if method == "Referrers.getWebsites" else [] for day in spans(form)}
+
+    transport = Scripted(answer)
+    (slice_,) = extracted(transport, REFERRER, count=1).values()
+    assert slice_.content is not None
+    assert slice_.content.row_count == 1
+    assert not [method for method, _ in transport.asked if method.startswith(("Live", "VisitsSummary"))]
+
+
+def test_tables_that_share_a_call_each_have_their_own_rows_of_it() -> None:
+    """Channels take every row of the report, referrers the direct one."""
+
+    def answer(method: str, form: Mapping[str, str]) -> object:
+        rows = [
+            {"label": "Direct Entry", "referrer_type": 1, "nb_visits": 2, "segment": "a"},
+            {"label": "Websites", "referrer_type": "3", "nb_visits": 1, "segment": "b"},
+        ]
+        return {str(day): rows if method == "Referrers.getReferrerType" else [] for day in spans(form)}
+
+    found = extracted(Scripted(answer), CHANNEL, CAMPAIGN, REFERRER, count=1)
+    counts = {table: each.content and each.content.row_count for (table, _), each in found.items()}
+    assert (counts["acquisition_channel_type"], counts["acquisition_referrer"]) == (2, 1)

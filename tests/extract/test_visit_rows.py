@@ -1,0 +1,70 @@
+"""Rows of visits: fields whose place in Matomo's answer says something."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from matomo_fn.catalogue import VISITS
+from matomo_fn.days import Days
+from matomo_fn.extract.archive_check import ArchiveCheck
+from matomo_fn.extract.extracted import ExtractContext
+from matomo_fn.extract.jobs import Job
+from matomo_fn.extract.visit_rows import VisitParser
+from matomo_fn.extract.visits import extract_visits
+from matomo_fn.sites import Site
+from tests.support.recordings import Scripted, client_of
+from tests.support.visits import a_visit
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+    from pathlib import Path
+
+DAY = date(2026, 11, 12)
+NOON = int(datetime(2026, 11, 12, 12, tzinfo=UTC).timestamp())
+
+
+@pytest.mark.parametrize("slot", [1, 3, 5])
+def test_a_custom_variable_keeps_its_slot(slot: int) -> None:
+    """The slot is the number in its fields' names, not its position in the answer."""
+    variables = {str(slot): {f"customVariableName{slot}": "plan", f"customVariableValue{slot}": "pro"}}
+    row = json.loads(VisitParser(UTC).parse(a_visit(1, NOON, customVariables=variables)).line)
+    assert row["custom_variables"] == [{"index": slot, "name": "plan", "value": "pro"}]
+
+
+def test_custom_variables_of_several_slots_stand_in_their_order() -> None:
+    """Slot 2 may be empty."""
+    variables = {
+        str(slot): {f"customVariableName{slot}": f"n{slot}", f"customVariableValue{slot}": f"v{slot}"}
+        for slot in (1, 3)
+    }
+    row = json.loads(VisitParser(UTC).parse(a_visit(1, NOON, customVariables=variables)).line)
+    assert [(each["index"], each["value"]) for each in row["custom_variables"]] == [(1, "v1"), (3, "v3")]
+
+
+@pytest.mark.parametrize(("summary", "difference"), [({"nb_visits": 0}, 2), ([], 2), ({"nb_visits": "2"}, 0)])
+def test_the_difference_is_told_also_where_the_summary_counts_no_visits(
+    summary: Any, difference: int, tmp_path: Path
+) -> None:
+    """0 is a count, and the visits that the log has are too many by all of them."""
+
+    def answer(method: str, form: Mapping[str, str]) -> object:
+        if method == "VisitsSummary.get":
+            return {str(DAY): summary}
+        visits = [a_visit(1, NOON), a_visit(2, NOON + 60)]
+        return [visit for visit in visits if visit["lastActionTimestamp"] > int(form.get("minTimestamp", 0))]
+
+    client, site = client_of(Scripted(answer)), Site("1", "Shop", UTC, date(2020, 1, 1))
+    context = ExtractContext(
+        client,
+        (5, 2),
+        {"1": ArchiveCheck(client, site, DAY)},
+        lambda: True,
+        tmp_path,
+        datetime(2026, 11, 21, tzinfo=UTC),
+    )
+    (slice_,) = extract_visits(context, Job(site, (VISITS,), Days.of([DAY])))
+    assert slice_.visits_difference == difference

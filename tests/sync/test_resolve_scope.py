@@ -1,0 +1,99 @@
+"""What a request is about, once Matomo has told of its sites: sites that differ, and sites that are not there."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, date, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from matomo_fn.config.connector import read_connector
+from matomo_fn.config.request import read_request
+from matomo_fn.errors import InputError
+from matomo_fn.sync.scope import Scope, resolve_scope
+from tests.support.recordings import Scripted, client_of
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
+
+
+def a_site(number: int, **changes: str) -> dict[str, Any]:
+    return {
+        "idsite": str(number),
+        "name": f"Site {number}",
+        "timezone": "UTC",
+        "ts_created": "2024-01-01 00:00:00",
+        **changes,
+    }
+
+
+def scope_of(listed: list[dict[str, Any]], request: Mapping[str, Any] | None = None, **config: Any) -> Scope:
+    """What a request is about at a Matomo that lists some sites."""
+    transport = Scripted(lambda method, _: {"value": "5.2.0"} if method.endswith("Version") else listed)
+    values = {"matomo_url": "https://m.example.com", "sites": "all", "backfill_days": 10, **config}
+    connector = read_connector("shop", json.dumps(values))
+    return resolve_scope(client_of(transport), connector, read_request({"connector": "shop", **(request or {})}), NOW)
+
+
+def spans(scope: Scope) -> dict[str, tuple[date, date]]:
+    return {window.site.id: (window.first, window.last) for window in scope.windows}
+
+
+def test_an_explicit_window_leaves_the_present_day_out_also_where_it_has_no_end() -> None:
+    """Whoever names days names them all: no table, intraday or not, gets another one."""
+    for request in ({"start_date": "2026-11-18"}, {"start_date": "2026-11-18", "end_date": "2026-11-19"}):
+        scope = scope_of([a_site(1)], request, visits={"intraday": True})
+        assert spans(scope) == {"1": (date(2026, 11, 18), date(2026, 11, 19))}
+        assert [window.open_day for window in scope.windows] == [None]
+    assert [window.open_day for window in scope_of([a_site(1)]).windows] == [NOW.date()]
+
+
+def test_a_site_that_is_there_is_synced_where_another_configured_one_is_missing() -> None:
+    """Named in the request, it is all that the request is about; otherwise the missing one is a sentence."""
+    named = scope_of([a_site(1)], {"sites": ["1"]}, sites=["1", "2"])
+    assert (list(spans(named)), named.missing_sites) == (["1"], ())
+    both = scope_of([a_site(1)], sites=["1", "2"])
+    assert list(spans(both)) == ["1"]
+    (sentence,) = both.missing_sites
+    assert sentence.startswith("site 2 is not there or the token's user may not see it")
+
+
+def test_a_missing_site_that_the_request_names_is_refused() -> None:
+    """Nothing is done of a request that cannot be done as it was meant."""
+    with pytest.raises(InputError, match="site 2 is not there"):
+        scope_of([a_site(1)], {"sites": ["1", "2"]}, sites=["1", "2"])
+
+
+def test_of_two_sites_each_begins_with_its_own_creation() -> None:
+    """A window from before one of them existed is cut for that one alone; one that ends before leaves it out."""
+    sites = [a_site(1), a_site(2, ts_created="2026-11-15 08:00:00")]
+    window = {"start_date": "2026-11-10", "end_date": "2026-11-16"}
+    assert spans(scope_of(sites, window)) == {
+        "1": (date(2026, 11, 10), date(2026, 11, 16)),
+        "2": (date(2026, 11, 15), date(2026, 11, 16)),
+    }
+    before = {"start_date": "2026-11-10", "end_date": "2026-11-12"}
+    assert spans(scope_of(sites, before)) == {"1": (date(2026, 11, 10), date(2026, 11, 12))}
+
+
+def test_under_all_a_site_with_an_unreadable_time_zone_is_named_and_the_others_are_synced() -> None:
+    """Its days cannot be told, so nothing of it is requested."""
+    scope = scope_of([a_site(1), a_site(2, timezone="Middle/Earth"), a_site(3)])
+    assert list(spans(scope)) == ["1", "3"]
+    (sentence,) = scope.missing_sites
+    assert sentence == ("site 2: Matomo's settings of the site cannot be read: there is no time zone 'Middle/Earth'")
+
+
+def test_a_table_that_the_connector_does_not_have_is_refused_before_matomo_is_called() -> None:
+    """The names are the connector's own; a misspelt one costs no call."""
+    transport = Scripted(lambda *_: pytest.fail("Matomo was called"))
+    connector = read_connector("shop", json.dumps({"matomo_url": "https://m.example.com", "sites": "all"}))
+    request = read_request({"connector": "shop", "tables": ["visitor_contry", "visits_summary"]})
+    with pytest.raises(InputError) as raised:
+        resolve_scope(client_of(transport), connector, request, NOW)
+    assert raised.value.problems == (
+        "request: connector 'shop' does not have table 'visitor_contry': did you mean 'visitor_country'?",
+    )
