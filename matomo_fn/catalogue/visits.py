@@ -227,7 +227,10 @@ EXCLUDABLE = frozenset(
     + [f"actions.{field.name}" for field in ACTION_FIELDS if field.name != "type"]
 )
 
-# What the visits tell of the pages' titles.
+# The columns that page titles are read from, once the visits are stored.
+TITLE_SOURCES = frozenset({"actions", "actions.url", "actions.title"})
+
+# The titles of pages, found in the visits.
 PAGE_TITLES = (
     Column("date", ColumnType.DATE, "The day.", required=True),
     Column("website_id", ColumnType.STRING, "The site.", required=True),

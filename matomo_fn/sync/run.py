@@ -186,7 +186,7 @@ class _Execution:
             isinstance(self._fatal, TokenRefused),
             monotonic() - self._started,
             self._session.client.calls,
-            [*self._notes, *self._unreadable_sentences()],
+            [*self._session.connector.missing_titles, *self._notes, *self._unreadable_sentences()],
             len(self._scope.missing_sites),
             self._reach.reach() if self._reach else Reach(),
         )
@@ -225,7 +225,8 @@ class _Execution:
         titled = [
             pages
             for pages in session.connector.catalogue.titled
-            if (pages.name in planned or pages.titles_from in planned)
+            if not session.connector.missing_titles
+            and (pages.name in planned or pages.titles_from in planned)
             and all(name in planned or warehouse.find_table(name) for name in (pages.name, pages.titles_from))
         ]
         loader = Loader(warehouse, plan.known, titled)
