@@ -78,6 +78,8 @@ def check_connector(settings: Settings, name: str) -> list[Check]:
 def _configuration(checks: Checks, secrets: SecretStore, name: str) -> Connector:
     connector = read_connector(name, secrets.read(config_secret(name)))
     checks.note("configuration", f"{connector.matomo_url} to dataset {connector.dataset_name}")
+    for sentence in connector.missing_titles:
+        checks.note("configuration", sentence)
     return connector
 
 

@@ -1,6 +1,6 @@
 """The visits log: one row a visit with its actions nested in it, and a view with one row an action."""
 
-from matomo_fn.catalogue.columns import amount, count, document, number, text
+from matomo_fn.catalogue.columns import count, document, number, text
 from matomo_fn.catalogue.model import SLICE_COLUMNS, Column, ColumnType, Extraction, Source, Table, View
 
 LIVE = Source("Live.getLastVisitsDetails", ranges=False)
@@ -20,6 +20,11 @@ def _texts(name: str, source: str, description: str) -> Column:
 
 def _struct(name: str, description: str, *fields: Column, repeated: bool = True) -> Column:
     return Column(name, ColumnType.STRUCT, description, repeated=repeated, fields=fields)
+
+
+def _own(name: str, type_: ColumnType, description: str) -> Column:
+    """Return a column that is computed from the visit's own actions; Matomo's field is a total of the visitor."""
+    return Column(name, type_, f"{description} Computed from actionDetails; 0 where there is none.")
 
 
 def _custom_dimensions(scope: str) -> Column:
@@ -72,12 +77,16 @@ _COUNTS = (
 _COMMERCE = (
     text("currency", "siteCurrency", "The site's currency (ISO 4217)."),
     text("ecommerce_status", "visitEcommerceStatus", "none, ordered, abandonedCart or orderedThenAbandonedCart."),
-    count("order_count", "totalEcommerceConversions", "Orders."),
-    amount("order_revenue", "totalEcommerceRevenue", "Revenue of the orders."),
-    count("order_items", "totalEcommerceItems", "Items ordered."),
-    count("abandoned_carts", "totalAbandonedCarts", "Abandoned carts."),
-    amount("abandoned_cart_revenue", "totalAbandonedCartsRevenue", "Value of the abandoned carts."),
-    count("abandoned_cart_items", "totalAbandonedCartsItems", "Items in the abandoned carts."),
+    _own("order_count", ColumnType.INT64, "Orders of the visit: its actions of type ecommerceOrder."),
+    _own("order_revenue", ColumnType.FLOAT64, "Revenue of the visit's orders, in the site's currency."),
+    _own("order_items", ColumnType.INT64, "Items in the visit's orders: the sum of their quantities."),
+    _own(
+        "abandoned_carts", ColumnType.INT64, "Abandoned carts of the visit: its actions of type ecommerceAbandonedCart."
+    ),
+    _own("abandoned_cart_revenue", ColumnType.FLOAT64, "Value of the visit's abandoned carts, in the site's currency."),
+    _own(
+        "abandoned_cart_items", ColumnType.INT64, "Items in the visit's abandoned carts: the sum of their quantities."
+    ),
 )
 _CAMPAIGN = tuple(
     text(f"campaign_{part}", f"campaign{part.title()}", f"The campaign's {part}, where the instance tracks it.")
@@ -218,7 +227,10 @@ EXCLUDABLE = frozenset(
     + [f"actions.{field.name}" for field in ACTION_FIELDS if field.name != "type"]
 )
 
-# What the visits tell of the pages' titles.
+# The columns that page titles are read from, once the visits are stored.
+TITLE_SOURCES = frozenset({"actions", "actions.url", "actions.title"})
+
+# The titles of pages, found in the visits.
 PAGE_TITLES = (
     Column("date", ColumnType.DATE, "The day.", required=True),
     Column("website_id", ColumnType.STRING, "The site.", required=True),

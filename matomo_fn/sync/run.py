@@ -2,6 +2,7 @@
 
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from matomo_fn.extract.extracted import ExtractContext, Extracted
 from matomo_fn.extract.extractor import extract
 from matomo_fn.extract.worker_pool import WorkerPool
 from matomo_fn.matomo.client import MatomoClient
+from matomo_fn.sync.late_counts import LateCounts
 from matomo_fn.sync.load import Loader
 from matomo_fn.sync.outcome import UNKNOWN, Run, outcome_of
 from matomo_fn.sync.plan import Plan, make_plan
@@ -135,6 +137,8 @@ class _Execution:
         self._notes: dict[str, None] = {}
         self._warehouse_errors: list[WarehouseError] = []
         self._reach: ReachTracker | None = None
+        self._late_counts: LateCounts | None = None
+        self._unreadable: Counter[str] = Counter()
 
     def prepare(self) -> list[str]:
         """Make dataset, log and tables ready and return the names of the tables that can be written."""
@@ -165,6 +169,8 @@ class _Execution:
             folder = Path(name)
             context = self._extract_context(folder, stop)
             writer = self._writer(plan, folder)
+            logs = [table for table in self._session.connector.catalogue.values() if table.is_log]
+            self._late_counts = LateCounts(self._session.state, logs, plan, context.checks)
             done = 0
             try:
                 for jobs in plan.phases:
@@ -198,7 +204,7 @@ class _Execution:
             isinstance(self._fatal, TokenRefused),
             monotonic() - self._started,
             self._session.client.calls,
-            list(self._notes),
+            [*self._session.connector.missing_titles, *self._notes, *self._unreadable_sentences()],
             len(self._scope.missing_sites),
             self._reach.reach() if self._reach else Reach(),
         )
@@ -237,7 +243,8 @@ class _Execution:
         titled = [
             pages
             for pages in session.connector.catalogue.titled
-            if (pages.name in planned or pages.titles_from in planned)
+            if not session.connector.missing_titles
+            and (pages.name in planned or pages.titles_from in planned)
             and all(name in planned or warehouse.find_table(name) for name in (pages.name, pages.titles_from))
         ]
         loader = Loader(warehouse, plan.known, titled)
@@ -257,18 +264,30 @@ class _Execution:
         known = plan.known.get(slice_, UNKNOWN)
         rewrite = self._request.mode == "full_refresh"
         entry = outcome_of(extracted, known, self._run, is_final=final, rewrite=rewrite)
+        self._unreadable.update(extracted.unreadable)
+        if self._late_counts:
+            self._late_counts.note(entry, known)
         writer.add(self._scope.tables[slice_.table], entry, extracted.content)
         if writer.is_full:
             self._flush(writer)
 
     def _flush(self, writer: Writer) -> None:
         """Write and log everything that waits; raise WarehouseError where the log itself cannot be written."""
+        if self._late_counts:
+            for entry in self._late_counts.take():
+                writer.amend(entry)
         loaded = writer.flush()
         self._warehouse_errors += loaded.errors
         self._tally.logged(loaded.entries)
         if self._reach:
             self._reach.note(loaded.entries)
         self._tally.wrote(loaded.seconds)
+
+    def _unreadable_sentences(self) -> list[str]:
+        return [
+            f"{name} of visits had no readable value {count} times: it is stored as if it were absent"
+            for name, count in sorted(self._unreadable.items())
+        ]
 
     def _slice_sentences(self) -> list[str]:
         rest = len(self._failed_slices) - _NAMED_FAILURES

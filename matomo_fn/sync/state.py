@@ -124,6 +124,22 @@ class SyncState:
         rows = self._warehouse.query(sql.known_slices(dataset, connector, list(tables.values()), span))
         return Snapshot(settled, {_slice(tables, row): _known(row) for row in rows})
 
+    def unjudged(self, stream: Stream, days: Days) -> list[LogEntry]:
+        """Return the newest entries of some days of visits that are in the table and compared with no summary."""
+        query = sql.unjudged_slices(self._warehouse.dataset, self._connector.name, stream, days)
+        return [
+            LogEntry(
+                stream.slice(row["date"]),
+                Status(row["status"]),
+                row["row_count"],
+                row["content_hash"],
+                row["has_others"],
+                row["is_final"],
+                row["written_run_id"],
+            )
+            for row in self._warehouse.query(query)
+        ]
+
     def append(self, run: Run, entries: Iterable[LogEntry], folder: Path, stamp: Stamp) -> None:
         """Append a row for each entry; ``folder`` takes the file that is loaded."""
         path = folder / f"log_{stamp.batch}.json.gz"

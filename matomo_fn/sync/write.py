@@ -43,6 +43,7 @@ class Writer:
         self._now = now
         self._batches = Batches(folder)
         self._entries: list[LogEntry] = []
+        self._amended: list[LogEntry] = []
         self._flushes = 0
 
     @property
@@ -60,22 +61,26 @@ class Writer:
         if isinstance(content, BufferedSlice):
             content.buffer.discard()
 
+    def amend(self, entry: LogEntry) -> None:
+        """Take a log entry of a slice that this run did not extract; it is logged with the next flush's entries."""
+        self._amended.append(entry)
+
     def flush(self) -> Loaded:
-        """Write and log everything that waits, and return what came of it.
+        """Write and log everything that waits, and return what came of the slices added.
 
         A table that fails keeps what it had and its slices are logged as failed; the others are written.
         Raises WarehouseError where the log itself cannot be written.
         """
         batches, entries = self._batches.take(), self._entries
         self._entries = []
-        if not batches and not entries:
+        if not batches and not entries and not self._amended:
             return Loaded((), {}, ())
         self._flushes += 1
         loaded = self._loader.load(batches, Stamp(self._run.id, self._flushes, self._now()))
         entries = [*entries, *loaded.entries]
-        news = [entry for entry in entries if entry.is_news]
-        if news:
-            self._state.append(self._run, news, self._folder, Stamp(self._run.id, self._flushes, self._now()))
+        logged, self._amended = [entry for entry in [*entries, *self._amended] if entry.is_news], []
+        if logged:
+            self._state.append(self._run, logged, self._folder, Stamp(self._run.id, self._flushes, self._now()))
         return Loaded(entries, loaded.seconds, loaded.errors)
 
     def discard(self) -> None:

@@ -10,7 +10,7 @@ from datetime import date, datetime, timedelta
 
 from matomo_fn.catalogue import PAGE_TITLES, STAMP_COLUMNS, SYNC_LOG, Column, Schema, Table, View
 from matomo_fn.days import Days
-from matomo_fn.slices import Slice
+from matomo_fn.slices import Slice, Stream
 
 # Days before its own on which a visit may have stood: it ends after 30 minutes without an action, so one would do.
 _MOVED_DAYS = 2
@@ -231,6 +231,22 @@ def known_slices(dataset: str, connector: str, tables: Sequence[Table], span: Sp
         "on p.table_name = k.table_name and p.date = k.date and p.website_id = k.website_id and p.segment = k.segment "
         f"where k.table_name in ({', '.join(literal(table.name) for table in tables)}) "
         f"and (k.date >= {literal(span.recheck_from)} or k.status in ('failed', 'pending') or not k.is_final)"
+    )
+
+
+def unjudged_slices(dataset: str, connector: str, stream: Stream, days: Days) -> str:
+    """Return the query for the days of a stream of visits that are in the table and compared with no summary.
+
+    Columns: date, status, row_count, content_hash, has_others, is_final, written_run_id.
+    """
+    window = (
+        f"l.connector = {literal(connector)} and l.table_name = {literal(stream.table)} "
+        f"and l.website_id = {literal(stream.website_id)} and {in_days('l', days)}"
+    )
+    return (
+        "select k.date, k.status, k.row_count, k.content_hash, k.has_others, k.is_final, k.written_run_id "
+        f"from (select {_names('l')} from {_newest(dataset, window)}) k "
+        "where k.status in ('written', 'unchanged') and k.visits_difference is null order by k.date"
     )
 
 
