@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,11 +19,13 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
 
+NOON = int(datetime(2026, 11, 12, 12, tzinfo=UTC).timestamp())  # on DAY
+
 
 def order(revenue: object, *quantities: object, kind: str = "ecommerceOrder", items: object = None) -> dict[str, Any]:
     """An order or cart as Matomo answers it; ``items`` is Matomo's own number of items."""
     details = [{"itemSKU": f"S{number}", "quantity": each} for number, each in enumerate(quantities)]
-    return {"type": kind, "timestamp": 1_000, "revenue": revenue, "items": items, "itemDetails": details}
+    return {"type": kind, "timestamp": NOON, "revenue": revenue, "items": items, "itemDetails": details}
 
 
 def row_of(visit: Mapping[str, Any], folder: Path, exclude: tuple[str, ...] = ()) -> dict[str, Any]:
@@ -63,7 +66,7 @@ def test_an_order_without_named_items_has_matomos_number_of_them() -> None:
 
 def test_an_amount_that_cannot_be_read_fails_with_its_name(tmp_path: Path) -> None:
     """The sentence names the visit and the field; the amount is not taken for 0."""
-    visit = a_visit(7, 1_000, actionDetails=[order("many", 1)])
+    visit = a_visit(7, NOON, actionDetails=[order("many", 1)])
     with pytest.raises(InvalidResponse, match='visit 7: revenue is "many", not a number'):
         read_day(server_of([visit]), tmp_path, exclude=("actions",))
 
@@ -71,7 +74,7 @@ def test_an_amount_that_cannot_be_read_fails_with_its_name(tmp_path: Path) -> No
 def test_lifetime_totals_are_in_no_column_and_not_in_raw(tmp_path: Path) -> None:
     """They say something about the visitor, and other things at other times."""
     lifetime = {name: 7_310_000 + number for number, name in enumerate(sorted(LIFETIME_TOTALS))}
-    row = row_of(a_visit(1, 1_000, actionDetails=[order(5, 1)], siteName="Shop", **lifetime), tmp_path)
+    row = row_of(a_visit(1, NOON, actionDetails=[order(5, 1)], siteName="Shop", **lifetime), tmp_path)
     assert "731000" not in json.dumps(row)
     assert row["raw"] == {"siteName": "Shop"}
     assert not LIFETIME_TOTALS & {column.source for column in VISITS.parsed}
@@ -79,7 +82,7 @@ def test_lifetime_totals_are_in_no_column_and_not_in_raw(tmp_path: Path) -> None
 
 def test_lifetime_totals_do_not_make_a_visit_look_changed(tmp_path: Path) -> None:
     """Only the visit's own orders do."""
-    bare = a_visit(1, 1_000, actionDetails=[order(5, 1)])
+    bare = a_visit(1, NOON, actionDetails=[order(5, 1)])
     later = bare | dict.fromkeys(LIFETIME_TOTALS, 9)
     changed = bare | {"actionDetails": [order(5, 1), order(6, 1)]}
     hashes = [read_day(server_of([visit]), tmp_path).content_hash for visit in (bare, later, changed)]
@@ -88,7 +91,7 @@ def test_lifetime_totals_do_not_make_a_visit_look_changed(tmp_path: Path) -> Non
 
 def test_without_its_actions_a_visit_keeps_its_totals(tmp_path: Path) -> None:
     """They are computed from Matomo's answer, not from the columns that are kept; each can be excluded itself."""
-    visit = a_visit(1, 1_000, actionDetails=[order(5, 2)])
+    visit = a_visit(1, NOON, actionDetails=[order(5, 2)])
     row = row_of(visit, tmp_path, exclude=("actions", "order_items"))
     assert (row["order_count"], row["order_revenue"]) == (1, 5.0)
     assert not row.keys() & {"actions", "order_items"}
@@ -100,16 +103,16 @@ def test_without_its_actions_a_visit_keeps_its_totals(tmp_path: Path) -> None:
 @pytest.mark.parametrize("value", ["-01:00:00", "838:59:59", "24:00:00", "12:30", "1٢:30:00", "", "noon", 12])
 def test_a_local_time_that_googlesql_refuses_is_absent(value: object, tmp_path: Path) -> None:
     """Matomo's database column holds more than a time of day; the load of the whole day would fail."""
-    row = row_of(a_visit(1, 1_000, visitLocalTime=value), tmp_path)
+    row = row_of(a_visit(1, NOON, visitLocalTime=value), tmp_path)
     assert "visitor_local_time" not in row
 
 
 def test_an_empty_text_in_a_number_field_is_absent(tmp_path: Path) -> None:
     """Of the visit, an action, an item or a product; a counter is 0, as where it is absent."""
     item = {"itemSKU": "", "price": "", "quantity": ""}
-    action = {"type": "ecommerceOrder", "timestamp": 1_000, "timeSpent": "", "revenue": "", "itemDetails": [item]}
-    view = {"type": "action", "timestamp": 1_000, "productViewPrice": ""}
-    visit = a_visit(1, 1_000, latitude="", visitDuration="", events="", actionDetails=[action, view])
+    action = {"type": "ecommerceOrder", "timestamp": NOON, "timeSpent": "", "revenue": "", "itemDetails": [item]}
+    view = {"type": "action", "timestamp": NOON, "productViewPrice": ""}
+    visit = a_visit(1, NOON, latitude="", visitDuration="", events="", actionDetails=[action, view])
     row = row_of(visit, tmp_path)
     assert not row.keys() & {"latitude", "visit_duration"}
     assert (row["event_count"], row["order_count"], row["order_revenue"]) == (0, 1, 0.0)
@@ -121,8 +124,8 @@ def test_an_empty_text_in_a_number_field_is_absent(tmp_path: Path) -> None:
 def test_values_that_cannot_be_read_are_counted_by_field(tmp_path: Path) -> None:
     """Each once for each visit and action that has one; the day is read all the same."""
     visits = [
-        a_visit(1, 1_000, latitude="", visitLocalTime="25:00:00"),
-        a_visit(2, 1_001, latitude="", actionDetails=[{"type": "event", "timestamp": 1_001, "eventValue": ""}]),
+        a_visit(1, NOON, latitude="", visitLocalTime="25:00:00"),
+        a_visit(2, NOON + 1, latitude="", actionDetails=[{"type": "event", "timestamp": NOON + 1, "eventValue": ""}]),
     ]
     reader = reader_of(server_of(visits), tmp_path)
     read = reader.read(Slice(Stream("visits", "1"), DAY), LATER)
@@ -133,6 +136,6 @@ def test_values_that_cannot_be_read_are_counted_by_field(tmp_path: Path) -> None
 
 def test_a_dimension_whose_number_is_no_number_stays_in_raw(tmp_path: Path) -> None:
     """An index that INT64 cannot hold would fail the load of the whole day."""
-    row = row_of(a_visit(1, 1_000, dimension9999999999999999999="x", dimension3="y"), tmp_path)
+    row = row_of(a_visit(1, NOON, dimension9999999999999999999="x", dimension3="y"), tmp_path)
     assert row["custom_dimensions"] == [{"index": 3, "value": "y"}]
     assert row["raw"] == {"dimension9999999999999999999": "x"}
