@@ -212,7 +212,7 @@ class _Execution:
     def _prepare_table(self, state: SyncState, table: Table, *, is_new: bool) -> None:
         warehouse = self._session.warehouse
         if not is_new and warehouse.find_table(table.name) is None:
-            # What the log says of it is no longer true; said so first, lest a run that dies here forgets it.
+            # What the log says of it is no longer true. Marked first, since a run may die before the table is created.
             state.invalidate(table.name, run_id=self._run.id, at=self._session.now())
         ensure_table(warehouse, table.schema, self._session.connector.partition_by)
         for view in table.views:

@@ -166,7 +166,7 @@ def state_view(dataset: str) -> str:
 
 
 def create_view(dataset: str, name: str, query: str) -> str:
-    """Return the statement that makes a view anew."""
+    """Return the statement that creates or replaces a view."""
     return f"create or replace view {table_name(dataset, name)} as {query}"
 
 
@@ -266,7 +266,7 @@ def foreign_slices(
 
 
 def invalidate_slices(dataset: str, table: str, *, run_id: str, at: datetime, reason: str) -> str:
-    """Return the statement that marks every slice of a table as pending, for a table that is made anew.
+    """Return the statement that marks every slice of a table as pending, for a table that is created again.
 
     Of all connectors: those that share the table have lost their rows as well.
     """

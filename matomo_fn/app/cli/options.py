@@ -89,7 +89,7 @@ def take_secrets(options: dict[str, Any]) -> Settings:
 
 def take_file(warehouse: str | None) -> Path:
     """Return the DuckDB file that the option or the environment names."""
-    # Whoever looks at a file needs neither secrets nor a project, so these are not asked for.
+    # Reading a file needs neither secrets nor a project, so these are not required.
     overrides = {"secrets": ".", "secret_versions": "", "project": "none"}
     settings = settings_from_environment(overrides | ({"warehouse": warehouse} if warehouse else {}))
     if settings.duckdb_path is None:
