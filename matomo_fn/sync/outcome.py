@@ -39,7 +39,11 @@ UNKNOWN = KnownSlice(Status.FAILED, 0, None, None, "", is_intact=False)
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """One row to append to the log; ``row_count`` and ``content_hash`` tell of the table, not of the answer."""
+    """One row to append to the log; ``row_count`` and ``content_hash`` tell of the table, not of the answer.
+
+    ``seen_at``: when the run looked at what the table has. Of the rows of several runs the newest look counts, and not
+    the one that was logged last. None: when it is logged.
+    """
 
     slice: Slice
     status: Status
@@ -50,6 +54,7 @@ class LogEntry:
     written_run_id: str | None
     error: str | None = None
     visits_difference: int | None = None
+    seen_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)
