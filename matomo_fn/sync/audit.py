@@ -1,14 +1,14 @@
 """The audit: does each table have exactly the rows that the log speaks of, over all time?
 
-What a run leaves behind that dies between its merge and its look at the table, or before it logs: rows that stand
-twice, and rows that no log row speaks of. And what somebody deleted or inserted by hand. The audit appends a pending row for each
-such slice, so that the next run refetches and rewrites it.
+A run that dies between its merge and its look at the table may leave rows that stand twice, and one that dies before
+it logs leaves rows that no log row speaks of. Somebody may also have deleted or inserted rows by hand. The audit
+appends a pending row for each such slice, so that the next run refetches and rewrites it.
 """
 
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -98,7 +98,10 @@ class Finding:
 
 @dataclass(frozen=True, slots=True)
 class AuditResult:
-    """What an audit found. ``tables``: the names of those that were compared; ``marked``: slices that are pending now."""
+    """What an audit found.
+
+    ``tables``: the names of those that were compared; ``marked``: how many slices it has marked as pending.
+    """
 
     connector: str
     run_id: str
@@ -139,7 +142,7 @@ def audit(
     """Compare the log with the tables, by one query a table, and mark as pending what differs.
 
     ``mark=False``: only compare. A run that is writing meanwhile has not logged yet what it wrote: that is named too,
-    and refetched once more. More than six parameters: the last is an option.
+    and refetched once more.
     """
     differences: list[Difference] = []
     for table in tables.values():
@@ -166,7 +169,7 @@ def _difference(table: Table, row: Mapping[str, Any]) -> Difference:
 
 
 def _pending(found: Difference, now: datetime) -> LogEntry:
-    """Return the log entry that tells what the table has, without a hash: the next run writes whatever Matomo answers."""
+    """Return the entry that tells what the table has; without a hash, so that the next run writes Matomo's answer."""
     return LogEntry(
         found.slice,
         Status.PENDING,
@@ -202,4 +205,5 @@ def _of_runs(runs: Sequence[str], most: int = 3) -> str:
     if not runs:
         return ""
     rest = len(runs) - most
-    return f" of {'runs' if len(runs) > 1 else 'run'} {', '.join(runs[:most])}" + (f" and {rest} more" if rest > 0 else "")
+    named = ", ".join(runs[:most]) + (f" and {rest} more" if rest > 0 else "")
+    return f" of {'runs' if len(runs) > 1 else 'run'} {named}"

@@ -24,6 +24,8 @@ log = structlog.get_logger()
 
 # How often slices are written again that other runs wrote at the same time. Each time one of the runs wins.
 _REPAIRS = 5
+# Visits that one statement names by their ids: bounds its length.
+_MOST_VISITS = 3_500
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,14 +102,17 @@ class _Replacement:
         A visit stands on the day of its last action; one that went on over midnight was written on the day before.
         Whichever run wrote the one day or the other: of two runs the one that commits later sees both.
         """
-        changed: list[Slice] = []
+        changed: set[Slice] = set()
         for part in split_by_days(slices):
             rows = self.warehouse.query(sql.moved_visits(self.warehouse.dataset, self.table, part))
-            left = [self.table.stream(row["website_id"]).slice(row["date"]) for row in rows]
-            if left:
-                statement = sql.delete_moved_visits(self.warehouse.dataset, self.table, left)
+            for start in range(0, len(rows), _MOST_VISITS):
+                moved: dict[Slice, list[int]] = {}
+                for row in rows[start : start + _MOST_VISITS]:
+                    slice_ = self.table.stream(row["website_id"]).slice(row["date"])
+                    moved.setdefault(slice_, []).append(row["visit_id"])
+                statement = sql.delete_visits(self.warehouse.dataset, self.table, moved)
                 self.warehouse.run(statement, f"moved{self.staging.name}")
-                changed += left
+                changed |= moved.keys()
         return self._look(changed)
 
     def _is_settled(self, standing: Standing, rows: int) -> bool:

@@ -4,7 +4,7 @@ BigQuery gets the text as it is, DuckDB through sqlglot, and the tests put each 
 analyzer. Column lists are always spelled out; dates stand as literals, since only literals prune partitions.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
@@ -50,7 +50,7 @@ def drop_table(dataset: str, table: str) -> str:
     return f"drop table if exists {table_name(dataset, table)}"
 
 
-def replace_slices(
+def replace_slices(  # noqa: PLR0913 - each is a part of the statement
     dataset: str,
     table: Table,
     staging: str,
@@ -63,7 +63,7 @@ def replace_slices(
     """Return the statement that replaces slices of a table by the rows of a staging table, in one step.
 
     The constant-false condition lets BigQuery prune by the literal dates and removes the rows that vanished.
-    ``is_all``: the staging table has no other slices. More than six parameters: each is a part of the statement.
+    ``is_all``: the staging table has no other slices.
     """
     names = [column.name for column in (*table.staged, *STAMP_COLUMNS)]
     values = [f"s.{column.name}" for column in table.staged]
@@ -90,23 +90,31 @@ def count_slices(dataset: str, table: Table, slices: Collection[Slice]) -> str:
 
 
 def moved_visits(dataset: str, table: Table, slices: Collection[Slice]) -> str:
-    """Return the query for the days (date, website_id) with visits that stand on one of the next two days as well.
+    """Return the query for visits (date, website_id, visit_id) that stand on one of the next two days as well.
 
     Of the days of the slices and the two before and after them.
     """
-    return f"select distinct e.date, e.website_id from {_moved(dataset, table, _around(slices))}"
-
-
-def delete_moved_visits(dataset: str, table: Table, slices: Collection[Slice]) -> str:
-    """Return the statement that takes those visits off the days of some slices.
-
-    A visit stands on the day of its last action; one that went on over midnight was written on the day before.
-    """
-    moved = f"select {_visit_on_day('e')} from {_moved(dataset, table, slices)}"
+    offsets = [timedelta(days=days) for days in range(-_MOVED_DAYS, _MOVED_DAYS + 1)]
+    around = {slice_.stream.slice(slice_.date + offset) for slice_ in slices for offset in offsets}
+    name = table_name(dataset, table.name)
     return (
-        f"delete from {table_name(dataset, table.name)} t where {_between('t', slices)} "
-        f"and {in_slices('t', slices, has_segment=False)} and {_visit_on_day('t')} in ({moved})"
+        f"select distinct e.date, e.website_id, e.visit_id from {name} e "
+        f"join {name} n on n.visit_id = e.visit_id and n.website_id = e.website_id "
+        f"where {_between('e', around)} and {in_slices('e', around, has_segment=False)} "
+        f"and {_between('n', around)} and {in_slices('n', around, has_segment=False)} "
+        f"and n.date > e.date and date_diff(n.date, e.date, day) <= {_MOVED_DAYS} "
+        "order by e.date, e.website_id, e.visit_id"
     )
+
+
+def delete_visits(dataset: str, table: Table, visits: Mapping[Slice, Collection[int]]) -> str:
+    """Return the statement that deletes visits, given by their ids, from slices."""
+    terms = [
+        f"(t.date = {literal(slice_.date)} and t.website_id = {literal(slice_.website_id)} "
+        f"and t.visit_id in ({', '.join(map(str, ids))}))"
+        for slice_, ids in visits.items()
+    ]
+    return f"delete from {table_name(dataset, table.name)} t where {_between('t', visits)} and ({' or '.join(terms)})"
 
 
 def find_page_titles(dataset: str, pages: Table, staging: str, slices: Collection[Slice]) -> str:
@@ -158,8 +166,8 @@ def append_rows(dataset: str, schema: Schema, staging: str, days: Range) -> str:
     """Return the statement that appends a staging table's rows of some days, (first, last)."""
     names = ", ".join(schema.column_names)
     return (
-        f"insert into {table_name(dataset, schema.name)} ({names}) select {names} from {table_name(dataset, staging)} s "
-        f"where s.date between {literal(days[0])} and {literal(days[1])}"
+        f"insert into {table_name(dataset, schema.name)} ({names}) select {names} "
+        f"from {table_name(dataset, staging)} s where s.date between {literal(days[0])} and {literal(days[1])}"
     )
 
 
@@ -328,6 +336,59 @@ def status_of(dataset: str, connector: str) -> str:
         f"from {_newest(dataset, window)} group by table_name, website_id, segment "
         "order by table_name, website_id, segment"
     )
+
+
+def differences(dataset: str, connector: str, table: Table, *, exists: bool) -> str:
+    """Return the query for the slices of which a table has other rows than the log's newest row says, of all time.
+
+    Columns: date, website_id, segment, status, logged_rows, written_run_id (NULL where the log knows nothing of the
+    slice), found_rows, first_run, last_run. ``exists``: whether the table is there. Slices that another connector
+    wrote last are its own business.
+    """
+    window = f"l.table_name = {literal(table.name)}"
+    slice_key = "l.website_id, l.segment, l.date"
+    logged = (
+        "select l.date, l.website_id, l.segment, l.connector, l.status, l.row_count as logged_rows, "
+        "l.written_run_id, 0 as found_rows, cast(null as string) as first_run, cast(null as string) as last_run "
+        f"from {table_name(dataset, SYNC_LOG.name)} l where {window} "
+        f"qualify row_number() over (partition by {slice_key} order by l.logged_at desc, l.run_id desc) = 1"
+    )
+    found = (
+        "select f.date, f.website_id, f.segment, cast(null as string), cast(null as string), cast(null as int64), "
+        f"cast(null as string), f.row_count, f.first_run, f.last_run from ({_counted(dataset, table, 'true')}) f"
+    )
+    return (
+        "select d.date, d.website_id, d.segment, max(d.status) as status, max(d.logged_rows) as logged_rows, "
+        "max(d.written_run_id) as written_run_id, max(d.found_rows) as found_rows, max(d.first_run) as first_run, "
+        f"max(d.last_run) as last_run from ({logged}{f' union all {found}' if exists else ''}) d "
+        "group by d.date, d.website_id, d.segment "
+        f"having coalesce(max(d.connector), {literal(connector)}) = {literal(connector)} and ("
+        "coalesce(max(d.logged_rows), 0) != max(d.found_rows) or max(d.found_rows) > 0 and ("
+        "max(d.first_run) != max(d.last_run) or max(d.first_run) != coalesce(max(d.written_run_id), ''))) "
+        "order by d.website_id, d.segment, d.date"
+    )
+
+
+def _present(dataset: str, table: Table, first: date, last: date) -> str:
+    """Return the query for the slices that a table has rows of, with their number and the runs that wrote them."""
+    chosen = f"t.date between {literal(first)} and {literal(last)}"
+    return _counted(dataset, table, chosen, f"{literal(table.name)} as table_name, ")
+
+
+def _counted(dataset: str, table: Table, condition: str, more: str = "") -> str:
+    """Return the query for the rows and runs of a table's slices, of the rows ``t`` that meet a condition."""
+    group, segment = ("", "''") if table.is_log else (", t.segment", "t.segment")
+    return (
+        f"select {more}t.date, t.website_id, {segment} as segment, "
+        "count(*) as row_count, min(t._run_id) as first_run, max(t._run_id) as last_run "
+        f"from {table_name(dataset, table.name)} t where {condition} group by t.date, t.website_id{group}"
+    )
+
+
+def _between(alias: str, slices: Iterable[Slice]) -> str:
+    """Return the condition that a row's date lies between the slices' first and last, which prunes partitions."""
+    days = [slice_.date for slice_ in slices]
+    return f"{alias}.date between {literal(min(days))} and {literal(max(days))}"
 
 
 def differences(dataset: str, connector: str, table: Table, *, exists: bool) -> str:

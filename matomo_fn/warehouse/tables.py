@@ -43,7 +43,7 @@ def ensure_table(
     if found is None:
         warehouse.create_table(schema, partition_by)
         return True
-    accepted = found.partition_by if found.partition_by in also else partition_by
+    accepted = [partition_by, *also]
     problems = schema_mismatches(schema, found, accepted)
     if problems:
         raise SchemaMismatch(
@@ -98,8 +98,11 @@ def staging_table(warehouse: Warehouse, table: str, columns: tuple[Column, ...],
             log.warning("staging_table_left", table=staging.name, error=str(error))
 
 
-def schema_mismatches(schema: Schema, found: FoundTable, partition_by: str) -> list[str]:
-    """Return a phrase for each reason why a table cannot take the rows of a schema."""
+def schema_mismatches(schema: Schema, found: FoundTable, accepted: Sequence[PartitionBy]) -> list[str]:
+    """Return a phrase for each reason why a table cannot take the rows of a schema.
+
+    ``accepted``: what the table may be partitioned by, first what it would be created with.
+    """
     if found.is_view:
         return ["it is a view"]
     wanted = {column.name.lower(): column for column in schema.columns}
@@ -113,6 +116,6 @@ def schema_mismatches(schema: Schema, found: FoundTable, partition_by: str) -> l
             problems.append(f"column {column.name} is {column.type_name}, not {ours.type_name}")
         elif column.required and not ours.required:
             problems.append(f"column {column.name} is required, but Matomo does not always have a value for it")
-    if schema.partitioned and found.partition_by not in (None, partition_by):
-        problems.append(f"it is partitioned by {found.partition_by}, not by {partition_by} of the column date")
+    if schema.partitioned and found.partition_by not in (None, *accepted):
+        problems.append(f"it is partitioned by {found.partition_by}, not by {accepted[0]} of the column date")
     return problems

@@ -246,8 +246,7 @@ class RulesWarehouse(DuckDBWarehouse):
 
     def _inserted(self, table: str) -> set[date]:
         rows = self._transaction.execute(
-            f'select distinct {self._partition(table)} from "{self.dataset}"."{table}" t '
-            f"where rowid >= {_UNCOMMITTED}"
+            f'select distinct {self._partition(table)} from "{self.dataset}"."{table}" t where rowid >= {_UNCOMMITTED}'
         ).fetchall()
         return {day for (day,) in rows}
 

@@ -21,7 +21,6 @@ from matomo_fn.config.connector import read_connector
 from matomo_fn.extract.extracted import Extracted
 from matomo_fn.extract.report_rows import ParsedSlice
 from matomo_fn.sites import Site
-from matomo_fn.slices import Slice
 from matomo_fn.sync.audit import AuditResult, audit
 from matomo_fn.sync.load import Loader
 from matomo_fn.sync.outcome import UNKNOWN, Run, outcome_of
@@ -37,6 +36,8 @@ from tests.support.warehouses import Killed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
+
+    from matomo_fn.slices import Slice
 
 CONNECTOR = read_connector("shop", json.dumps({"matomo_url": "https://shop.example", "sites": ["1", "2"]}))
 TABLE = PREBUILT["visitor_device_type"]
@@ -262,5 +263,6 @@ def test_two_first_runs_at_once_leave_each_row_once() -> None:
     """Both find the table empty, so both only insert, and BigQuery commits both."""
     world = World()
     world.prepare()
-    interleave([lambda step: world.run(0, step), lambda step: world.run(0, step)], iter(()))
+    ended_well: list[bool] = []
+    interleave([Overlapping().program(world, ended_well) for _ in range(2)], iter(()))
     assert world.rows() == expected(0)
