@@ -66,7 +66,7 @@ class SyncState:
     def prepare(self) -> bool:
         """Make log and view ready; return whether the log had to be created."""
         # By month, so that it never has too many partitions; a log of an older version is partitioned by day.
-        created = ensure_table(self._warehouse, SYNC_LOG, "month", also=("day",))
+        created = ensure_table(self._warehouse, SYNC_LOG, "month", also=["day"])
         query = sql.state_view(self._warehouse.dataset)
         ensure_view(self._warehouse, SYNC_STATE, SYNC_LOG.column_names, query, SYNC_STATE_DESCRIPTION)
         return created

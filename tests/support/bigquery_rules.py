@@ -180,38 +180,33 @@ class RulesWarehouse(DuckDBWarehouse):
         began = self.storage.commits
         self._transaction.execute("begin")
         try:
-            before = self._committed_rows(table)
-            self._transaction.execute(product.to_duckdb(statement))
-            after = self._committed_rows(table)
-            mutated = {day for day in before if before[day] != after.get(day)}
-            touched = mutated | self._inserted(table)
-            self._refuse_too_many(table, touched)
-            self._wait_to_commit(table, mutated, began)
+            mutated, inserted = self._execute_on_snapshot(statement, table)
+            self._refuse_too_many(table, mutated | inserted)
         except duckdb.TransactionException:  # it deletes a row that a statement deletes that has not committed yet
             self._transaction.execute("rollback")
             return False
         except duckdb.Error as error:
             self._transaction.execute("rollback")
             raise WarehouseError(f"BigQuery cannot {job}: {error}") from None
-        except Killed:
-            if self._conflicts(table, mutated, began):
-                self._transaction.execute("rollback")
+        except WarehouseError:
+            self._transaction.execute("rollback")
+            raise
+        try:
+            self.step()
+        finally:
+            succeeded = not self._conflicts(table, mutated, began)
+            if succeeded:
+                self._commit(Executed(job, table, len(mutated | inserted)), mutated, inserted)
             else:
-                self._commit(Executed(job, table, len(touched)), mutated, touched)
-            raise
-        except _ConflictError:
-            self._transaction.execute("rollback")
-            return False
-        except BaseException:
-            self._transaction.execute("rollback")
-            raise
-        self._commit(Executed(job, table, len(touched)), mutated, touched)
-        return True
+                self._transaction.execute("rollback")
+        return succeeded
 
-    def _wait_to_commit(self, table: str, mutated: set[date], began: int) -> None:
-        self.step()
-        if self._conflicts(table, mutated, began):
-            raise _ConflictError
+    def _execute_on_snapshot(self, statement: str, table: str) -> tuple[set[date], set[date]]:
+        """Run a statement; return the partitions in which it changed or deleted rows, and those it inserted into."""
+        before = self._committed_rows(table)
+        self._transaction.execute(product.to_duckdb(statement))
+        after = self._committed_rows(table)
+        return {day for day in before if before[day] != after.get(day)}, self._inserted(table)
 
     def _conflicts(self, table: str, mutated: set[date], began: int) -> bool:
         return any(
@@ -219,11 +214,11 @@ class RulesWarehouse(DuckDBWarehouse):
             for commit, other, days in self.storage.mutated
         )
 
-    def _commit(self, executed: Executed, mutated: set[date], touched: set[date]) -> None:
+    def _commit(self, executed: Executed, mutated: set[date], inserted: set[date]) -> None:
         self._transaction.execute("commit")
         if mutated:
             self.storage.mutated.append((self.storage.commits, executed.table, mutated))
-        self.storage.partitions.setdefault(executed.table, set()).update(touched)
+        self.storage.partitions.setdefault(executed.table, set()).update(inserted)
         self.storage.executed.append(executed)
 
     def _refuse_too_many(self, table: str, touched: set[date]) -> None:
@@ -252,13 +247,6 @@ class RulesWarehouse(DuckDBWarehouse):
 
     def _partition(self, table: str) -> str:
         return f"date_trunc('{self.storage.units.get(table, 'day')}', date)::date"
-
-
-class _ConflictError(Exception):
-    """Another statement has changed the same partitions since this one began."""
-
-
-Program = "Callable[[Callable[[], None]], None]"
 
 
 def interleave(programs: Sequence[Callable[[Callable[[], None]], None]], choices: Iterator[int]) -> None:
