@@ -291,7 +291,7 @@ def logged_days(dataset: str, table: str) -> str:
     """Return the query for the first and the last day that the log knows of a table; NULL where it knows none."""
     return (
         "select min(l.date) as first_day, max(l.date) as last_day "
-        f"from {table_name(dataset, SYNC_LOG.name)} l where l.table_name = {literal(table)}"
+        f"from {table_name(dataset, SYNC_LOG.name)} l where {_all_time('l')} and l.table_name = {literal(table)}"
     )
 
 
@@ -345,7 +345,7 @@ def differences(dataset: str, connector: str, table: Table, *, exists: bool) -> 
     slice), found_rows, first_run, last_run. ``exists``: whether the table is there. Slices that another connector
     wrote last are its own business.
     """
-    window = f"l.table_name = {literal(table.name)}"
+    window = f"{_all_time('l')} and l.table_name = {literal(table.name)}"
     slice_key = "l.website_id, l.segment, l.date"
     logged = (
         "select l.date, l.website_id, l.segment, l.connector, l.status, l.row_count as logged_rows, "
@@ -353,9 +353,10 @@ def differences(dataset: str, connector: str, table: Table, *, exists: bool) -> 
         f"from {table_name(dataset, SYNC_LOG.name)} l where {window} "
         f"qualify row_number() over (partition by {slice_key} order by l.logged_at desc, l.run_id desc) = 1"
     )
+    counted = _counted(dataset, table, _all_time("t"))
     found = (
         "select f.date, f.website_id, f.segment, cast(null as string), cast(null as string), cast(null as int64), "
-        f"cast(null as string), f.row_count, f.first_run, f.last_run from ({_counted(dataset, table, 'true')}) f"
+        f"cast(null as string), f.row_count, f.first_run, f.last_run from ({counted}) f"
     )
     return (
         "select d.date, d.website_id, d.segment, max(d.status) as status, max(d.logged_rows) as logged_rows, "
@@ -383,6 +384,11 @@ def _counted(dataset: str, table: Table, condition: str, more: str = "") -> str:
         "count(*) as row_count, min(t._run_id) as first_run, max(t._run_id) as last_run "
         f"from {table_name(dataset, table.name)} t where {condition} group by t.date, t.website_id{group}"
     )
+
+
+def _all_time(alias: str) -> str:
+    """Return a condition on a row's date that every row meets: a table may require one."""
+    return f"{alias}.date between date '0001-01-01' and date '9999-12-31'"
 
 
 def _between(alias: str, slices: Iterable[Slice]) -> str:
