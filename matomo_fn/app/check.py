@@ -127,6 +127,6 @@ def _tables(checks: Checks, warehouse: Warehouse, connector: Connector) -> None:
             continue
         there += 1
         partition_by = "day" if schema is SYNC_LOG else connector.partition_by
-        for problem in schema_mismatches(schema, found, partition_by):
+        for problem in schema_mismatches(schema, found, [partition_by]):
             checks.note("warehouse", f"table {schema.name}: {problem}", is_good=False)
     checks.note("warehouse", f"dataset {warehouse.dataset}: {there} of {len(schemas)} tables are there")

@@ -1,6 +1,7 @@
 """Writing what was extracted: rows wait in batches, are loaded whole slices at a time, and are logged."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -57,7 +58,8 @@ class Writer:
         if entry.status is Status.WRITTEN and content is not None:
             self._batches.add(table, entry, content)
             return
-        self._entries.append(entry)
+        # What it says of the table was read when the run began: a run that has written the slice since knows more.
+        self._entries.append(replace(entry, seen_at=self._run.started_at))
         if isinstance(content, BufferedSlice):
             content.buffer.discard()
 
@@ -76,7 +78,7 @@ class Writer:
         if not batches and not entries and not self._amended:
             return Loaded((), {}, ())
         self._flushes += 1
-        loaded = self._loader.load(batches, Stamp(self._run.id, self._flushes, self._now()))
+        loaded = self._loader.load(batches, Stamp(self._run.id, self._flushes, self._now()), self._now)
         entries = [*entries, *loaded.entries]
         logged, self._amended = [entry for entry in [*entries, *self._amended] if entry.is_news], []
         if logged:

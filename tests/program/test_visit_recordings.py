@@ -18,7 +18,8 @@ from matomo_fn.catalogue import VISITS
 from matomo_fn.errors import InvalidResponse, ReportRefused
 from matomo_fn.slices import Slice, Stream
 from matomo_fn.warehouse.duckdb import DuckDBWarehouse
-from matomo_fn.warehouse.tables import Stamp, ensure_table, replace_slices
+from matomo_fn.warehouse.replacement import replace_slices
+from matomo_fn.warehouse.tables import Stamp, ensure_table
 from tests.support.recordings import Recording, Replay, Scripted, all_recordings, client_of
 from tests.support.visits import DAY, METHOD, PARIS, ZONES, read_day, rows_of_visits, server_of
 
@@ -289,7 +290,7 @@ def _stored(visits: list[Json], folder: Path) -> list[Row]:
         read = read_day(server_of(visits), folder, zone=zone)
         slice_ = Slice(Stream("visits", "1"), DAY)
         now = datetime(2026, 11, 20, tzinfo=UTC)
-        replace_slices(warehouse, VISITS, [read.buffer.path], [slice_], Stamp("r", 1, now))
+        replace_slices(warehouse, VISITS, [read.buffer.path], {slice_: read.row_count}, Stamp("r", 1, now))
         rows = [dict(row) for row in rows_of_visits(warehouse)]
     finally:
         warehouse.close()
