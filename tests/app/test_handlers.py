@@ -57,7 +57,7 @@ def test_an_audit_over_http_answers_what_differs_and_warns(place: Shop, capsys: 
     capsys.readouterr()
     found = place.post(audit | {"dry_run": True})
     assert (found.status_code, found.get_json()["status"], found.get_json()["marked_pending"]) == (200, "different", 0)
-    (event,) = [line for line in log_lines(capsys.readouterr().err) if line["message"] == "audit_finished"]
+    (event,) = [line for line in log_lines(capsys.readouterr().out) if line["message"] == "audit_finished"]
     assert (event["severity"], event["slices"]) == ("WARNING", 1)
     assert event["differences"][0].startswith("visitor_country of site 1, 2024-03-05: another number of rows")
     data = base64.b64encode(json.dumps(audit).encode()).decode()
@@ -315,7 +315,7 @@ def test_a_message_that_can_never_succeed_is_taken_and_logged(
     output = capfd.readouterr()
     (line,) = log_lines(output.out)
     assert (line["severity"], line["message"], line["message_id"]) == ("ERROR", "message_refused", "42")
-    expected = problem or "request: mode has to be 'incremental', 'backfill' or 'full_refresh', not \"x\""
+    expected = problem or "request: mode has to be 'incremental', 'backfill', 'full_refresh' or 'audit', not \"x\""
     assert line["problems"] == [expected]
     assert "Traceback" not in output.err
     assert not place.warehouse.exists()

@@ -525,7 +525,7 @@ REQUESTS = (
     Case(
         "a mode that is none",
         400,
-        ("request: mode has to be 'incremental', 'backfill' or 'full_refresh', not \"full\"",),
+        ("request: mode has to be 'incremental', 'backfill', 'full_refresh' or 'audit', not \"full\"",),
         request={"mode": "full"},
     ),
     Case(
@@ -539,7 +539,7 @@ REQUESTS = (
         400,
         (
             "request: connector is missing",
-            "request: mode has to be 'incremental', 'backfill' or 'full_refresh', not null",
+            "request: mode has to be 'incremental', 'backfill', 'full_refresh' or 'audit', not null",
             "request: unknown key 'sites_': did you mean 'sites'?",
         ),
         body=b'{"mode": null, "sites_": []}',
