@@ -100,7 +100,7 @@ def logged_events() -> set[str]:
                     func=ast.Attribute(value=ast.Name(id="log"), attr=method), args=[ast.Constant(value=str(event)), *_]
                 ) if method in LOG_METHODS:
                     found.add(event)
-    return found | {"run_finished"}  # logged by the method that fits its end
+    return found | {"run_finished", "audit_finished"}  # logged by the method that fits its end
 
 
 def shown(value: object) -> str:
