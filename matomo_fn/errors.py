@@ -62,7 +62,7 @@ class MatomoFatal(MatomoError):
 
 
 class TokenRefused(MatomoFatal):
-    """Matomo refused the token; asking again would bring the address nearer to being blocked."""
+    """Matomo refused the token; a retry would bring the address closer to being blocked."""
 
 
 class OutOfTime(MatomoFatal):

@@ -76,7 +76,7 @@ class SyncState:
         return created
 
     def invalidate(self, table: str, *, run_id: str, at: datetime) -> None:
-        """Mark every slice of a table as pending: the table is gone and will be created anew."""
+        """Mark every slice of a table as pending: the table is gone and will be created again."""
         dataset, reason = self._warehouse.dataset, "the table was gone and has been created again"
         (logged,) = self._warehouse.query(sql.logged_days(dataset, table))
         if logged["first_day"] is None:

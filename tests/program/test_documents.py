@@ -21,7 +21,7 @@ import matomo_fn
 from fake_matomo import FakeMatomo, Site, World
 from matomo_fn.app.cli.commands import cli
 from matomo_fn.catalogue import BUILT_IN, PREBUILT, SYNC_LOG, SYNC_RUNS, SYNC_STATE, VISIT_ACTIONS
-from matomo_fn.config.connector import ConnectorConfig, VisitsConfig
+from matomo_fn.config.connector import ConnectorConfig, VisitsConfig, read_connector
 from matomo_fn.config.request import SyncRequest, read_request
 from matomo_fn.config.settings import PREFIX, VARIABLES, Settings
 from matomo_fn.warehouse.duckdb import to_duckdb
@@ -100,7 +100,7 @@ def logged_events() -> set[str]:
                     func=ast.Attribute(value=ast.Name(id="log"), attr=method), args=[ast.Constant(value=str(event)), *_]
                 ) if method in LOG_METHODS:
                     found.add(event)
-    return found | {"run_finished"}  # logged by the method that fits its end
+    return found | {"run_finished", "audit_finished"}  # logged by the method that fits its end
 
 
 def shown(value: object) -> str:
@@ -143,6 +143,14 @@ def test_documents_have_every_configuration_key_and_no_other() -> None:
         bounds = [str(getattr(rule, name)) for rule in field.metadata for name in ("ge", "le") if hasattr(rule, name)]
         if bounds:
             assert re.findall(r"\d+", kind) == bounds, key
+
+
+def test_the_configuration_that_a_document_shows_is_one() -> None:
+    """A reader who copies it gets a connector, with what the text says of it."""
+    (example,) = fences("json", text_of("docs/configuration.md"))
+    connector = read_connector("shop", example)
+    assert (connector.sites, connector.dataset_name) == ("all", "matomo_shop")
+    assert "visits" in connector.tables
 
 
 def test_documents_have_every_key_of_visits_and_no_other() -> None:
