@@ -48,5 +48,5 @@ def refuse_too_many_days(warehouse: Warehouse, table: str, first: date, last: da
     if found is not None and found.partition_by == "day":
         raise SchemaMismatch(
             f"table {warehouse.dataset}.{table} is partitioned by day, and {first} to {last} are {days} days: BigQuery "
-            f'allows {_MOST_PARTITIONS} partitions. Drop the table and set "partition_by" to "month", or sync fewer days'
+            f'allows {_MOST_PARTITIONS} partitions. Set "partition_by" to "month" and drop it, or sync fewer days'
         )

@@ -102,7 +102,7 @@ def test_more_days_than_partitions_are_refused_before_anything_is_written() -> N
     warehouse = opened(storage)
     refuse_too_many_days(warehouse, TABLE.name, LAST - timedelta(days=9_999), LAST)
     refuse_too_many_days(warehouse, COUNTRIES.name, LAST - timedelta(days=20_000), LAST)
-    with pytest.raises(SchemaMismatch, match='set "partition_by" to "month"'):
+    with pytest.raises(SchemaMismatch, match='Set "partition_by" to "month"'):
         refuse_too_many_days(warehouse, TABLE.name, LAST - timedelta(days=10_000), LAST)
     warehouse.close()
 

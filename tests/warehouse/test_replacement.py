@@ -35,7 +35,7 @@ URL = "https://shop.example/"
 
 choices = st.lists(st.integers(0, 1), max_size=30)
 interleavings = settings(
-    max_examples=20,
+    max_examples=12,
     suppress_health_check=[HealthCheck.function_scoped_fixture, HealthCheck.too_slow],
 )
 
