@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fake_matomo import FakeMatomo
-from matomo_fn.catalogue import PREBUILT, SYNC_LOG, VISITS
+from matomo_fn.catalogue import PREBUILT, SYNC_LOG, SYNC_RUNS, VISITS
 from matomo_fn.days import Days
 from matomo_fn.errors import SchemaMismatch, WarehouseError
 from matomo_fn.slices import Slice, Stream
@@ -91,7 +91,7 @@ def test_a_run_partitions_every_table_as_the_connector_says(tmp_path: Path, monk
             with local(matomo, tmp_path / f"{partition_by}.duckdb", **config) as shop:
                 shop.sync()
             tables = dict.fromkeys(("visits_summary", "referrers", "visits"), partition_by)
-            assert created == {SYNC_LOG.name: "month", **tables}
+            assert created == {SYNC_LOG.name: "month", SYNC_RUNS.name: "month", **tables}
 
 
 def test_more_days_than_partitions_are_refused_before_anything_is_written() -> None:
