@@ -149,9 +149,9 @@ variable "connectors" {
   }
   validation {
     condition = alltrue(flatten([for connector in values(var.connectors) : [
-      for schedule in values(connector.schedules) : schedule.mode == null || contains(["incremental", "backfill", "full_refresh"], coalesce(schedule.mode, "-"))
+      for schedule in values(connector.schedules) : schedule.mode == null || contains(["incremental", "backfill", "full_refresh", "audit"], coalesce(schedule.mode, "-"))
     ]]))
-    error_message = "A schedule's mode is incremental, backfill or full_refresh."
+    error_message = "A schedule's mode is incremental, backfill, full_refresh or audit."
   }
   validation {
     condition = alltrue(flatten([for connector in values(var.connectors) : [

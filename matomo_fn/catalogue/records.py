@@ -58,7 +58,7 @@ SYNC_LOG = Schema(
         Column(
             "logged_at",
             ColumnType.TIMESTAMP,
-            "When this row was made; the newest row of a slice counts.",
+            "When the run looked at what the table has of the slice; the newest row of a slice counts.",
             required=True,
         ),
         Column("error", ColumnType.STRING, "Why the slice is pending or failed."),

@@ -34,6 +34,7 @@ from matomo_fn.sync.scope import Scope, is_final, resolve_scope
 from matomo_fn.sync.state import Snapshot, SyncState
 from matomo_fn.sync.write import Writer
 from matomo_fn.warehouse import sql
+from matomo_fn.warehouse.partitions import refuse_too_many_days
 from matomo_fn.warehouse.protocol import Warehouse
 from matomo_fn.warehouse.tables import ensure_table, ensure_view
 
@@ -215,6 +216,9 @@ class _Execution:
             # What the log says of it is no longer true. Marked first, since a run may die before the table is created.
             state.invalidate(table.name, run_id=self._run.id, at=self._session.now())
         ensure_table(warehouse, table.schema, self._session.connector.partition_by)
+        windows = self._scope.windows
+        first, last = min(window.first for window in windows), max(window.last for window in windows)
+        refuse_too_many_days(warehouse, table.name, first, last)
         for view in table.views:
             query = sql.view_query(warehouse.dataset, table.name, view)
             ensure_view(warehouse, view.name, view.column_names, query, view.description)

@@ -8,9 +8,9 @@ from collections.abc import Collection, Iterable, Iterator
 from datetime import date
 
 from matomo_fn.days import Range
-from matomo_fn.errors import WarehouseError
+from matomo_fn.errors import SchemaMismatch
 from matomo_fn.slices import Slice
-from matomo_fn.warehouse.protocol import PartitionBy
+from matomo_fn.warehouse.protocol import Warehouse
 
 # Days that one statement writes to. A table partitioned by month has fewer partitions of as many days.
 MOST_DAYS = 3_500
@@ -39,11 +39,14 @@ def split_days(days: Collection[date], most: int = MOST_DAYS) -> Iterator[Range]
         yield part[0], part[-1]
 
 
-def refuse_too_many_days(first: date, last: date, partition_by: PartitionBy) -> None:
-    """Raise WarehouseError where a table would get more partitions than BigQuery allows."""
+def refuse_too_many_days(warehouse: Warehouse, table: str, first: date, last: date) -> None:
+    """Raise SchemaMismatch where a table would get more partitions than BigQuery allows."""
     days = (last - first).days + 1
-    if partition_by == "day" and days > _MOST_PARTITIONS:
-        raise WarehouseError(
-            f"{first} to {last} are {days} days, and a BigQuery table has at most {_MOST_PARTITIONS} partitions: set "
-            '"partition_by" to "month" (tables that exist have to be dropped first), or sync fewer days'
+    if days <= _MOST_PARTITIONS:
+        return
+    found = warehouse.find_table(table)
+    if found is not None and found.partition_by == "day":
+        raise SchemaMismatch(
+            f"table {warehouse.dataset}.{table} is partitioned by day, and {first} to {last} are {days} days: BigQuery "
+            f'allows {_MOST_PARTITIONS} partitions. Set "partition_by" to "month" and drop it, or sync fewer days'
         )

@@ -39,7 +39,7 @@ MOST_MODIFIED, MOST_PARTITIONS = 4_000, 10_000
 # How often a statement is run that conflicts each time: BigQuery's own three times are among them.
 ATTEMPTS = 4
 # DuckDB numbers the rows that a transaction has inserted and not committed from here on.
-_UNCOMMITTED = 2**55
+_UNCOMMITTED = 36_028_797_018_960_000
 _TARGET = re.compile(r"(?:merge|delete from|insert into) `[^`]*?([^`.]+)`")
 _names = count(1)
 

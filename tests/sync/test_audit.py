@@ -138,7 +138,8 @@ def test_the_slices_of_another_connector_are_its_own_business(shop: Local, tmp_p
     with local(
         shop.matomo, tmp_path / "x.duckdb", name="other", dataset="matomo_shop", sites=["1"], reports=[TABLE]
     ) as other:
-        while other.now() < shop.now():
+        time = shop.now()
+        while other.now() < time:
             pass  # each has a clock of its own, and what is seen later counts
         other.sync(mode="full_refresh")
         change(shop, f"delete from TABLE t where t.date = date '{OLD}'")

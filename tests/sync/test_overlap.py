@@ -5,6 +5,7 @@ from __future__ import annotations
 import functools
 import itertools
 import json
+import os
 import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
@@ -43,6 +44,9 @@ CONNECTOR = read_connector("shop", json.dumps({"matomo_url": "https://shop.examp
 TABLE = PREBUILT["visitor_device_type"]
 SITES = ("1", "2")
 DAYS = 3
+# Each takes 0.3 s: `INTERLEAVINGS=1000 pytest tests/sync/test_overlap.py --timeout=0` looks further than every run of
+# the tests has to.
+INTERLEAVINGS = int(os.environ.get("INTERLEAVINGS", "50"))
 NOTHING = -1  # the revision of a table that nobody has written to
 
 
@@ -226,7 +230,7 @@ def empty_world() -> World:
     return world
 
 
-@settings(max_examples=200, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=INTERLEAVINGS, suppress_health_check=[HealthCheck.too_slow])
 @given(
     runs=overlapping(),
     earlier=st.booleans(),
