@@ -14,7 +14,7 @@ from urllib.request import urlopen
 
 import click
 
-from benchmarks.worlds import wide_world
+from benchmarks.worlds import PAGES, wide_world
 from fake_matomo import FakeMatomo
 from fake_matomo.wire import Answer, HttpServer, Request, json_answer
 from matomo_fn.days import Days
@@ -57,9 +57,10 @@ class Replay:
 
 @click.command()
 @click.option("--sites", type=int, required=True, help="How many sites there are.")
-def main(sites: int) -> None:
+@click.option("--pages", type=int, default=PAGES, help="How many pages each site has.")
+def main(sites: int, pages: int) -> None:
     """Serve, and tell address and token in one line."""
-    with FakeMatomo(wide_world(sites)) as matomo:
+    with FakeMatomo(wide_world(sites, pages)) as matomo:
         server = HttpServer(("127.0.0.1", 0), Replay(matomo).serve, compress=False)
         thread = Thread(target=server.serve_forever)
         thread.start()

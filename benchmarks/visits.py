@@ -31,6 +31,7 @@ from matomo_fn.config.request import SyncRequest
 from matomo_fn.config.settings import Settings
 from matomo_fn.config.token import Token
 from matomo_fn.deadline import Deadline
+from matomo_fn.extract.own_buffers import OwnBuffers
 from matomo_fn.extract.visit_rows import VisitParser
 from matomo_fn.extract.visits import VisitsOfDay
 from matomo_fn.matomo.client import MatomoClient
@@ -190,7 +191,7 @@ class Taped:
 def _reader(transport: Transport, folder: Path) -> VisitsOfDay:
     client = MatomoClient(transport, RateLimit(60_000), Deadline())
     site = Site("1", "Busy", UTC, date(2021, 1, 1))
-    return VisitsOfDay(client, site, VisitParser(UTC), folder, lambda: not Event().is_set())
+    return VisitsOfDay(client, site, VisitParser(UTC), OwnBuffers(folder, 10**12), lambda: not Event().is_set())
 
 
 def _http(url: str, token: str) -> HttpTransport:

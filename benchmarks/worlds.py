@@ -12,8 +12,8 @@ CONNECTOR = "bench"
 PAGES = 500
 
 
-def wide_world(sites: int) -> World:
-    """Return sites that see each of their 500 pages every day."""
+def wide_world(sites: int, pages: int = PAGES) -> World:
+    """Return sites that see each of their pages every day."""
     return World(
         tuple(
             Site(
@@ -21,7 +21,7 @@ def wide_world(sites: int) -> World:
                 f"Wide {number}",
                 created=date(2021, 1, 1),
                 visits_per_day=60,
-                pages=PAGES,
+                pages=pages,
                 ecommerce=True,
                 every_page_daily=True,
             )

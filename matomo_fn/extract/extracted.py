@@ -3,9 +3,9 @@
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
-from pathlib import Path
 
 from matomo_fn.extract.archive_check import ArchiveCheck
+from matomo_fn.extract.own_buffers import OwnBuffers
 from matomo_fn.extract.report_rows import ParsedSlice
 from matomo_fn.matomo.client import MatomoClient
 from matomo_fn.slices import Slice
@@ -40,7 +40,7 @@ class ExtractContext:
     """What jobs are extracted with.
 
     ``version``: Matomo's (major, minor). ``checks``: by site id. ``may_continue`` is asked between requests and stops
-    a job by False. ``exclude``: columns of visits to leave out. ``folder`` takes the rows of large slices. ``now``:
+    a job by False. ``exclude``: columns of visits to leave out. ``buffers`` take the rows of large slices. ``now``:
     the run's time of day.
     """
 
@@ -48,6 +48,6 @@ class ExtractContext:
     version: tuple[int, int]
     checks: Mapping[str, ArchiveCheck]
     may_continue: Callable[[], bool]
-    folder: Path
+    buffers: OwnBuffers
     now: datetime
     exclude: tuple[str, ...] = ()

@@ -8,8 +8,11 @@ from matomo_fn.periods import Period
 from matomo_fn.sites import Site
 from matomo_fn.slices import ALL_VISITS
 
-# Days of the first range call of a report; later ones grow or shrink by the bytes that come back.
-FIRST_CHUNK = 31
+# Days of the first range call of a report, of which nothing is known yet; later ones grow or shrink by the bytes that
+# come back. A month of a large page report at once, in four threads, took more memory than a function has.
+FIRST_CHUNK = 4
+# Days of which one job reads the visits, and of which one range is taken where the calls of a run are estimated.
+MONTH = 31
 
 
 @dataclass(frozen=True, slots=True)

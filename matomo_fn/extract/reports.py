@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 
 from matomo_fn.catalogue import VISIT_COUNTS, Source, Table
@@ -9,28 +10,38 @@ from matomo_fn.days import Days
 from matomo_fn.errors import MatomoError
 from matomo_fn.extract.extracted import ExtractContext, Extracted
 from matomo_fn.extract.jobs import FIRST_CHUNK, Job
-from matomo_fn.extract.report_rows import is_empty, parse_slice
+from matomo_fn.extract.report_rows import ParsedSlice, is_empty, parse_slice
 from matomo_fn.matomo.reports import Answered
+from matomo_fn.warehouse.buffer import BufferedSlice
 
 # Bytes that one answer should have, from the second of a report on: large enough that the call's own cost does not
 # show, small enough that four of them, parsed, take less than 200 MB.
 _TARGET_ANSWER = 4 * 1024 * 1024
 _LONGEST_CHUNK = 366
+# How many times as many days are requested next at most: the rows of days differ. After a range that failed it is
+# found out carefully how many days the server can do.
+_GROWTH, _GROWTH_AFTER_FAILURE = 8, 2
+# Characters of a slice's rows that wait in memory; as many slices wait as the worker pool lets.
+_LARGEST_HELD = 512 * 1024
 
 
 def extract_reports(context: ExtractContext, job: Job) -> Iterator[Extracted]:
     """Yield each slice of a job, the newest first; end early where the context says so."""
     remaining = job.days
-    chunk = FIRST_CHUNK
+    chunk, growth = FIRST_CHUNK, _GROWTH
     while remaining and context.may_continue():
         days = remaining.newest(chunk)
         remaining = remaining - days
         started = time.monotonic()
-        answers = _request(context, job, days)
-        slices = list(_slices(context, job, days, answers))
+        context.buffers.wait_for_room(context.may_continue)
+        with context.client.memory.holding():
+            answers = _request(context, job, days)
+            slices = [_buffered(context, job, extracted) for extracted in _slices(context, job, days, answers)]
+            if any(answered.split for answered in answers.values()):
+                growth = _GROWTH_AFTER_FAILURE
+            chunk = _next_chunk(len(days), answers.values(), growth)
+            del answers  # parsed they are large, and the slices may wait for their turn to be written
         seconds = (time.monotonic() - started) / len(slices)
-        chunk = _next_chunk(len(days), answers.values())
-        del answers  # parsed they are large, and the slices may wait for their turn to be written
         for extracted in slices:
             yield extracted.after(seconds)
 
@@ -76,10 +87,28 @@ def _parse(job: Job, table: Table, day: date, found: Sequence[tuple[Source, obje
         return Extracted(slice_, None, error=f"{table.name} of site {job.site.id} on {day}: {error}")
 
 
-def _next_chunk(days: int, answers: Collection[Answered]) -> int:
+def _buffered(context: ExtractContext, job: Job, extracted: Extracted) -> Extracted:
+    """Return a slice that takes little memory while it waits: the rows of a large one go to a buffer of its own."""
+    content = extracted.content
+    if not isinstance(content, ParsedSlice) or sum(map(len, content.lines)) <= _LARGEST_HELD:
+        return extracted
+    table = next(table for table in job.tables if table.name == extracted.slice.table)
+    buffer = context.buffers.create(table.name, has_segment=table.has_segment)
+    try:
+        buffer.add(extracted.slice, content.lines)
+        buffer.close()
+    except BaseException:
+        buffer.discard()
+        raise
+    finally:
+        context.buffers.finish(buffer)
+    return replace(extracted, content=BufferedSlice(buffer, content.content_hash, content.has_others))
+
+
+def _next_chunk(days: int, answers: Collection[Answered], growth: int) -> int:
     """Return how many days to request next, by the bytes that the last answers had."""
     if any(answered.split for answered in answers):
         return max(1, days // 4)
     largest = max(answered.size for answered in answers)
     fitting = days * _TARGET_ANSWER // max(1, largest)
-    return max(1, min(fitting, 2 * days, _LONGEST_CHUNK))
+    return max(1, min(fitting, growth * days, _LONGEST_CHUNK))

@@ -5,14 +5,13 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime
-from pathlib import Path
-from uuid import uuid4
 
 from matomo_fn.catalogue import Table
 from matomo_fn.days import Days
 from matomo_fn.errors import InvalidResponse, MatomoError, MatomoFatal
 from matomo_fn.extract.extracted import ExtractContext, Extracted
 from matomo_fn.extract.jobs import Job
+from matomo_fn.extract.own_buffers import OwnBuffers
 from matomo_fn.extract.visit_rows import VisitParser, VisitRow
 from matomo_fn.matomo.client import MatomoClient
 from matomo_fn.matomo.visits_log import METHOD, VisitsLogOff, read_visits
@@ -26,6 +25,8 @@ from matomo_fn.warehouse.buffer import Buffer, BufferedSlice
 _VISIT_IS_OVER = 3600
 # Readings of a day in which visits go on gaining actions, before it is left for a later run.
 _READINGS = 3
+# Visits between two looks at how much waits to be written.
+_LOOK_AT_ROOM = 1_000
 _HASH_BITS = 256
 _BITS = 1024  # of one part of the set of visits seen
 
@@ -86,7 +87,7 @@ def _skipped(job: Job, table: Table, days: list[date], error: VisitsLogOff) -> I
 
 def _reader(context: ExtractContext, site: Site) -> "VisitsOfDay":
     parser = VisitParser(site.timezone, context.exclude)
-    return VisitsOfDay(context.client, site, parser, context.folder, context.may_continue)
+    return VisitsOfDay(context.client, site, parser, context.buffers, context.may_continue)
 
 
 class VisitsOfDay:
@@ -100,13 +101,13 @@ class VisitsOfDay:
         client: MatomoClient,
         site: Site,
         parser: VisitParser,
-        folder: Path,
+        buffers: OwnBuffers,
         may_continue: Callable[[], bool],
     ) -> None:
         self._client = client
         self._site = site
         self._parser = parser
-        self._folder = folder
+        self._buffers = buffers
         self._may_continue = may_continue
         self.unreadable: Counter[str] = Counter()
 
@@ -121,7 +122,8 @@ class VisitsOfDay:
         is_over = self._site.today(now) > day
         until = None if is_over else int(now.timestamp()) - _VISIT_IS_OVER
         for _ in range(_READINGS):
-            buffer = Buffer(self._folder / f"visits_{uuid4().hex}.json.gz", has_segment=False)
+            self._buffers.wait_for_room(self._may_continue)
+            buffer = self._buffers.create(slice_.table, has_segment=False)
             try:
                 content_hash = self._fill(buffer, slice_, until, expected)
             except _MovedError:
@@ -130,6 +132,8 @@ class VisitsOfDay:
             except BaseException:
                 buffer.discard()
                 raise
+            finally:
+                self._buffers.finish(buffer)
             if content_hash is None:
                 buffer.discard()
                 return None
@@ -155,6 +159,8 @@ class VisitsOfDay:
             if not seen.add(row.visit_id):
                 raise _MovedError
             buffer.add(slice_, (row.line,))
+            if buffer.rows % _LOOK_AT_ROOM == 0:
+                self._buffers.wait_for_room(self._may_continue, buffer)
             self.unreadable.update(row.unreadable)
             total += int.from_bytes(hashlib.sha256(utf8(row.stable)).digest())
             if not self._may_continue():

@@ -20,6 +20,7 @@ from matomo_fn.catalogue import Source
 from matomo_fn.days import Days
 from matomo_fn.deadline import Deadline
 from matomo_fn.errors import InvalidResponse, MatomoFatal, MatomoUnavailable, OutOfTime
+from matomo_fn.matomo.answer_memory import AnswerMemory, memory_of
 from matomo_fn.matomo.rate_limit import RateLimit
 from matomo_fn.matomo.reports import ALWAYS, Answered, ReportQuery, ReportReader
 from matomo_fn.matomo.responses import parse_response
@@ -45,7 +46,7 @@ _LONGEST_NAME = 90
 
 
 class MatomoClient:
-    """A Matomo's API; thread-safe. ``calls`` counts HTTP calls, tries included.
+    """A Matomo's API; thread-safe. ``calls`` counts HTTP calls, tries included; ``memory`` bounds parsed answers.
 
     Methods raise MatomoFatal (TokenRefused among them), which ends the run, or another MatomoError.
     """
@@ -66,6 +67,7 @@ class MatomoClient:
         self._sleep = sleep
         self._lock = threading.Lock()
         self._failed_in_a_row = 0
+        self.memory = AnswerMemory()
         self.calls = 0
 
     def version(self) -> tuple[int, int]:
@@ -177,6 +179,7 @@ class MatomoClient:
         with self._lock:
             self.calls += 1
         reply = self._transport.post(method, form)
+        self.memory.take(memory_of(reply.body))
         return parse_response(self._transport.redact, method, reply), len(reply.body)
 
     def _is_too_late(self, state: RetryCallState) -> bool:

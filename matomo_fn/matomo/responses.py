@@ -7,7 +7,8 @@ from itertools import islice
 from typing import Any
 
 from matomo_fn.errors import InvalidResponse, MatomoFatal, MatomoUnavailable, ReportRefused, TokenRefused
-from matomo_fn.matomo.transport import Reply
+from matomo_fn.matomo.answer_memory import is_too_deep, is_too_large, most_of
+from matomo_fn.matomo.transport import AnswerTooLarge, Reply
 
 # Removes the token from a text of Matomo's, should it repeat it.
 Redact = Callable[[str], str]
@@ -24,6 +25,7 @@ def parse_response(redact: Redact, method: str, reply: Reply) -> Any:
     TokenRefused and MatomoFatal end the run; MatomoUnavailable may be tried again; ReportRefused is Matomo's word
     on this very call; InvalidResponse is an answer that cannot be read.
     """
+    _check_size(method, reply.body)
     value, is_json = _parse(reply.body)
     message = _message(value) if is_json else None
     shown = redact(message or "")[:_SHOWN]
@@ -88,6 +90,15 @@ def _raise_no_json(redact: Redact, method: str, reply: Reply) -> None:
         # A login page, a proxy or an error page of PHP: the next try may be answered by Matomo itself.
         raise MatomoUnavailable(f"{method}: the answer is an HTML page, not Matomo's API: check matomo_url")
     raise MatomoUnavailable(f"{method}: the answer is not JSON; it may have been cut off: {_excerpt(redact, reply)}")
+
+
+def _check_size(method: str, body: bytes) -> None:
+    """Refuse before it is parsed what would not fit into memory, or is too deep to be walked through."""
+    most = most_of(method)
+    if is_too_large(body, most):
+        raise AnswerTooLarge(f"{method}: the answer would take more than {most >> 20} MiB of memory: set page_rows")
+    if is_too_deep(body):
+        raise InvalidResponse(f"{method}: the answer is nested more deeply than any of Matomo's")
 
 
 def _parse(body: bytes) -> tuple[Any, bool]:

@@ -20,8 +20,8 @@ USER_AGENT = f"matomo-fn/{__version__} (Matomo to BigQuery)"
 # Seconds until a connection stands; how long an answer may take is the connector's timeout_seconds.
 CONNECT_TIMEOUT = 10.0
 # Bytes of one answer. A month of a large page report has some tens of MB; much more at once would not fit into a
-# small function's memory once it is parsed.
-MAX_ANSWER = 128 * 1024 * 1024
+# small function's memory, where each of four threads may have read one that waits to be parsed.
+MAX_ANSWER = 64 * 1024 * 1024
 _CHUNK = 1024 * 1024
 # What OpenSSL calls an answer that is not TLS: another protocol, most often HTTP.
 _NO_TLS = frozenset(

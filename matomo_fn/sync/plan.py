@@ -9,7 +9,7 @@ from enum import StrEnum
 
 from matomo_fn.catalogue import VISIT_COUNTS, Source, Table
 from matomo_fn.days import Days
-from matomo_fn.extract.jobs import FIRST_CHUNK, Job
+from matomo_fn.extract.jobs import MONTH, Job
 from matomo_fn.matomo.reports import BULK_DAYS
 from matomo_fn.sites import Site
 from matomo_fn.slices import Slice, Stream
@@ -65,7 +65,7 @@ class Plan:
 
     @property
     def calls(self) -> int:
-        """About how many HTTP calls the plan takes, each report in ranges of ``FIRST_CHUNK`` days.
+        """About how many HTTP calls the plan takes, each report in ranges of ``MONTH`` days.
 
         An upper bound for small reports, whose ranges grow; without retries and without checks of empty days.
         """
@@ -197,7 +197,7 @@ def _brings_visit_counts(job: Job, version: tuple[int, int]) -> bool:
 def _shares(tables: Sequence[Table], days: Days) -> Iterator[Days]:
     """Yield the days in shares that jobs take one each: visits are read a day a call, so that several may do it."""
     if any(table.is_log for table in tables):
-        yield from days.parts(FIRST_CHUNK)
+        yield from days.parts(MONTH)
     else:
         yield days
 
@@ -205,4 +205,4 @@ def _shares(tables: Sequence[Table], days: Days) -> Iterator[Days]:
 def _calls(source: Source, days: int, job: Job) -> int:
     if any(table.is_log for table in job.tables):
         return 2 * days  # a page with the visits, and one that brings nothing new
-    return -(-days // (FIRST_CHUNK if source.ranges else BULK_DAYS))
+    return -(-days // (MONTH if source.ranges else BULK_DAYS))

@@ -21,6 +21,7 @@ from matomo_fn.errors import MatomoFatal, TokenRefused, WarehouseError, Warehous
 from matomo_fn.extract.archive_check import ArchiveCheck
 from matomo_fn.extract.extracted import ExtractContext, Extracted
 from matomo_fn.extract.extractor import extract
+from matomo_fn.extract.own_buffers import OwnBuffers
 from matomo_fn.extract.worker_pool import WorkerPool
 from matomo_fn.matomo.client import MatomoClient
 from matomo_fn.sync.late_counts import LateCounts
@@ -235,7 +236,7 @@ class _Execution:
             self._scope.version,
             checks,
             lambda: not stop.is_set() and session.deadline.allows_asking(),
-            folder,
+            OwnBuffers(folder, session.buffer_bytes),
             self._now,
             session.connector.excluded_columns,
         )

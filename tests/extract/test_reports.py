@@ -20,6 +20,7 @@ from matomo_fn.extract.archive_check import NOT_PROCESSED, ArchiveCheck
 from matomo_fn.extract.extracted import ExtractContext, Extracted
 from matomo_fn.extract.extractor import extract
 from matomo_fn.extract.jobs import Job
+from matomo_fn.extract.own_buffers import OwnBuffers
 from matomo_fn.extract.report_rows import ParsedSlice, parse_slice
 from matomo_fn.extract.worker_pool import WorkerPool
 from matomo_fn.matomo.client import MatomoClient
@@ -54,7 +55,7 @@ def context_of(client: MatomoClient, stop: threading.Event, deadline: Deadline, 
         VERSION,
         {site.id: ArchiveCheck(client, site, FIRST)},
         lambda: not stop.is_set() and deadline.allows_asking(),
-        Path(),
+        OwnBuffers(Path(), 10**12),
         datetime(2026, 11, 21, tzinfo=UTC),
     )
 
@@ -95,18 +96,18 @@ def test_the_newest_days_come_first() -> None:
     transport = Scripted(rows_of(10))
     found = [slice_.slice.date for slice_ in run(transport, job(COUNTRY, dates=days(100)))]
     assert sorted(found) == list(days(100))
-    assert found[:31] == list(days(100)[-31:])
-    assert asked(transport) == [("2026-04-10", 31), ("2026-03-10", 62), ("2026-01-07", 7)]
+    assert found[:4] == list(days(100)[-4:])
+    assert asked(transport) == [("2026-04-10", 4), ("2026-04-06", 32), ("2026-03-05", 64)]
 
 
 def test_pieces_grow_where_answers_are_small_and_shrink_where_they_are_large() -> None:
-    """Never to more than twice as much, and never to more than a year."""
+    """From few days, of which nothing is known; never to more than eight times as many, never to more than a year."""
     small = Scripted(rows_of(10))
     list(run(small, job(COUNTRY, dates=days(1500))))
-    assert [count for _, count in asked(small)] == [31, 62, 124, 248, 366, 366, 303]
+    assert [count for _, count in asked(small)] == [4, 32, 256, 366, 366, 366, 110]
     large = Scripted(rows_of(300 * 1024))
     list(run(large, job(COUNTRY, dates=days(60))))
-    assert [count for _, count in asked(large)] == [31, 13, 13, 3]
+    assert [count for _, count in asked(large)] == [4, 13, 13, 13, 13, 4]
 
 
 def test_a_day_that_is_larger_than_a_piece_should_be_is_asked_alone() -> None:
@@ -121,7 +122,7 @@ def test_days_with_gaps_are_asked_as_they_are() -> None:
     transport = Scripted(rows_of(10))
     dates = [*days(3), *days(10)[5:]]
     assert {slice_.slice.date for slice_ in run(transport, job(COUNTRY, dates=dates))} == set(dates)
-    assert asked(transport) == [("2026-01-10", 5), ("2026-01-03", 3)]
+    assert asked(transport) == [("2026-01-10", 4), ("2026-01-06", 1), ("2026-01-03", 3)]
 
 
 def test_tables_that_share_a_report_share_its_answer() -> None:
@@ -169,7 +170,7 @@ def test_after_a_range_that_failed_less_is_asked_at_once() -> None:
     """A quarter; it grows again where all goes well."""
     transport = Scripted(failing(days(60)[-1]))
     list(run(transport, job(COUNTRY, dates=days(60))))
-    assert [count for _, count in asked(transport)] == [31, 7, 14, 8]
+    assert [count for _, count in asked(transport)] == [4, 1, 2, 4, 8, 16, 25]
 
 
 def test_a_row_that_cannot_be_read_costs_its_slice() -> None:
@@ -207,7 +208,7 @@ def test_an_unprocessed_day_is_pending_and_a_day_without_events_is_not() -> None
 
 def test_the_time_of_the_calls_is_shared_among_their_slices() -> None:
     """None is negative, and all of a slice have the same."""
-    found = list(run(Scripted(rows_of(10)), job(COUNTRY, dates=days(5))))
+    found = list(run(Scripted(rows_of(10)), job(COUNTRY, dates=days(4))))
     assert len({slice_.seconds for slice_ in found}) == 1
     assert found[0].seconds >= 0
 
@@ -227,7 +228,7 @@ def test_a_run_whose_time_is_up_ends_between_calls() -> None:
     transport = Scripted(answer)
     found = list(run(transport, job(COUNTRY, dates=days(1000)), deadline=Deadline(300, clock=lambda: now)))
     assert len(transport.asked) == 3
-    assert len(found) == 31 + 62 + 124
+    assert len(found) == 4 + 32 + 256
 
 
 def test_a_run_that_is_stopped_ends_between_calls() -> None:
@@ -237,7 +238,7 @@ def test_a_run_that_is_stopped_ends_between_calls() -> None:
     slices = run(transport, job(COUNTRY, dates=days(100)), stop=stop)
     next(slices)
     stop.set()
-    assert len(list(slices)) == 30
+    assert len(list(slices)) == 3
     assert len(transport.asked) == 1
 
 

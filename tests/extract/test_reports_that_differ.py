@@ -11,6 +11,7 @@ from matomo_fn.days import Days
 from matomo_fn.extract.archive_check import NOT_PROCESSED, ArchiveCheck
 from matomo_fn.extract.extracted import ExtractContext, Extracted
 from matomo_fn.extract.jobs import Job
+from matomo_fn.extract.own_buffers import OwnBuffers
 from matomo_fn.extract.reports import extract_reports
 from matomo_fn.sites import Site
 from tests.support.recordings import Scripted, client_of
@@ -43,7 +44,7 @@ def extracted(transport: Scripted, *tables: Table, count: int) -> dict[tuple[str
         (5, 2),
         {"1": ArchiveCheck(client, SITE, FIRST)},
         lambda: True,
-        Path(),
+        OwnBuffers(Path(), 10**12),
         datetime(2026, 11, 21, tzinfo=UTC),
     )
     found = extract_reports(context, Job(SITE, tables, Days.of(days(count))))
@@ -64,7 +65,7 @@ def test_where_one_of_two_answers_was_split_the_next_range_is_smaller() -> None:
     assert len(extracted(transport, REFERRER, count=60)) == 60
     for method in ("Referrers.getSocials", "Referrers.getWebsites"):
         asked = [len(spans(form)) for name, form in transport.asked if name == method]
-        assert asked == [31, 7, 14, 8], method
+        assert asked == [4, 32, 8, 16], method
 
 
 def test_a_slice_with_rows_is_written_on_a_day_on_which_an_empty_one_is_pending() -> None:

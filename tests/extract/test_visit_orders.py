@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,13 +12,11 @@ from matomo_fn.catalogue import VISITS
 from matomo_fn.errors import InvalidResponse
 from matomo_fn.extract.visit_orders import LIFETIME_TOTALS, order_totals
 from matomo_fn.slices import Slice, Stream
-from tests.support.visits import DAY, LATER, a_visit, read_day, reader_of, server_of
+from tests.support.visits import DAY, LATER, NOON, a_visit, read_day, reader_of, server_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-NOON = int(datetime(2026, 11, 12, 12, tzinfo=UTC).timestamp())  # on DAY
 
 
 def order(revenue: object, *quantities: object, kind: str = "ecommerceOrder", items: object = None) -> dict[str, Any]:

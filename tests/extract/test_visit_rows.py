@@ -13,6 +13,7 @@ from matomo_fn.days import Days
 from matomo_fn.extract.archive_check import ArchiveCheck
 from matomo_fn.extract.extracted import ExtractContext
 from matomo_fn.extract.jobs import Job
+from matomo_fn.extract.own_buffers import OwnBuffers
 from matomo_fn.extract.visit_rows import VisitParser
 from matomo_fn.extract.visits import extract_visits
 from matomo_fn.sites import Site
@@ -74,7 +75,7 @@ def test_the_difference_is_judged_where_the_day_is_processed(
         (5, 2),
         {"1": ArchiveCheck(client, site, DAY)},
         lambda: True,
-        tmp_path,
+        OwnBuffers(tmp_path, 10**12),
         datetime(2026, 11, 21, tzinfo=UTC),
     )
     (slice_,) = extract_visits(context, Job(site, (VISITS,), Days.of([DAY])))

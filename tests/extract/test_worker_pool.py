@@ -17,6 +17,7 @@ from matomo_fn.extract.archive_check import ArchiveCheck
 from matomo_fn.extract.extracted import ExtractContext, Extracted
 from matomo_fn.extract.extractor import extract
 from matomo_fn.extract.jobs import Job
+from matomo_fn.extract.own_buffers import OwnBuffers
 from matomo_fn.extract.worker_pool import WorkerPool
 from matomo_fn.sites import Site
 from tests.support.recordings import Scripted, as_json, client_of
@@ -67,7 +68,7 @@ class Pool:
             (5, 2),
             {"1": ArchiveCheck(client, SITE, FIRST)},
             lambda: not stop.is_set(),
-            Path(),
+            OwnBuffers(Path(), 10**12),
             datetime(2026, 11, 21, tzinfo=UTC),
         )
         self.workers = WorkerPool(size, stop)
@@ -115,8 +116,8 @@ def test_visit_counts_that_were_extracted_before_are_not_requested_again(size: i
     found = [*pool.run(job(SUMMARY, count=20)), *pool.run(job(COUNTRY, count=20), job(EVENTS, count=20))]
     assert all(slice_.content for slice_ in found)
     assert len(found) == 60
-    assert asked(transport, "VisitsSummary.get") == [("2026-01-20", 20)]
-    assert len(asked(transport, "Live.getLastVisitsDetails")) == 1
+    assert asked(transport, "VisitsSummary.get") == [("2026-01-20", 4), ("2026-01-16", 16)]
+    assert len(asked(transport, "Live.getLastVisitsDetails")) == 2
 
 
 @pytest.mark.timeout(20)

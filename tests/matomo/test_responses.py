@@ -410,7 +410,7 @@ def test_an_answer_that_is_nested_past_measure_is_an_error(before: str) -> None:
     """It must not end the program with a RecursionError."""
     with pytest.raises(MatomoUnavailable, match="the answer is not JSON"):
         judged(reply(before + "[" * 200_000))
-    with pytest.raises(MatomoUnavailable, match="the answer is not JSON"):
+    with pytest.raises(InvalidResponse, match="nested more deeply than any of Matomo's"):
         judged(reply(before + "[" * 200_000 + "]" * 200_000))
 
 

@@ -240,7 +240,7 @@ def test_a_server_that_hangs_up_is_unavailable() -> None:
 def test_an_answer_past_the_limit_is_refused_and_says_what_helps() -> None:
     """More than fits into memory is not read on, also when it came packed and small."""
     packed = gzip.compress(bytes(MAX_ANSWER + 1), compresslevel=1)
-    with pytest.raises(AnswerTooLarge, match="has more than 128 MiB: set page_rows") as raised:
+    with pytest.raises(AnswerTooLarge, match="has more than 64 MiB: set page_rows") as raised:
         exchange(answer(packed, content_encoding="gzip"))
     assert isinstance(raised.value, ReportRefused)  # so that days are asked one by one
 

@@ -9,6 +9,7 @@ from zoneinfo import ZoneInfo
 import fake_matomo
 from fake_matomo import World
 from matomo_fn.catalogue import VISITS
+from matomo_fn.extract.own_buffers import OwnBuffers
 from matomo_fn.extract.visit_rows import VisitParser
 from matomo_fn.extract.visits import VisitsOfDay
 from matomo_fn.sites import Site
@@ -69,7 +70,7 @@ def reader_of(
 ) -> VisitsOfDay:
     """A reader of days of site 1 that buffers into a folder."""
     site = Site("1", "Site", zone, date(2021, 1, 1))
-    return VisitsOfDay(client_of(transport), site, VisitParser(zone, exclude), folder, may_continue)
+    return VisitsOfDay(client_of(transport), site, VisitParser(zone, exclude), OwnBuffers(folder, 10**12), may_continue)
 
 
 def read_day(transport: Scripted, folder: Path, *, zone: Any = PARIS, exclude: Collection[str] = ()) -> BufferedSlice:

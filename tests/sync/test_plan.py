@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 
 from matomo_fn.catalogue import PREBUILT, VISITS, Catalogue, Source, Table
 from matomo_fn.days import Days
-from matomo_fn.extract.jobs import FIRST_CHUNK, Job
+from matomo_fn.extract.jobs import MONTH, Job
 from matomo_fn.matomo.reports import BULK_DAYS
 from matomo_fn.sites import Site
 from matomo_fn.slices import Stream
@@ -125,8 +125,8 @@ def test_a_site_or_a_table_that_is_not_in_the_run_gets_no_job() -> None:
     ("table", "days", "calls"),
     [
         ("visitor_country", 1, 1),
-        ("visitor_country", FIRST_CHUNK, 1),
-        ("visitor_country", FIRST_CHUNK + 1, 2),
+        ("visitor_country", MONTH, 1),
+        ("visitor_country", MONTH + 1, 2),
         ("referrers", BULK_DAYS, 1),
         ("referrers", BULK_DAYS + 1, 2),
         ("acquisition_referrer", 1, 5),
