@@ -13,7 +13,7 @@ from matomo_fn.catalogue import VISITS
 from matomo_fn.errors import InvalidResponse
 from matomo_fn.extract.visit_orders import LIFETIME_TOTALS, order_totals
 from matomo_fn.slices import Slice, Stream
-from tests.support.visits import DAY, LATER, a_visit, read_day, reader_of, server_of
+from tests.support.visits import DAY, LATER, NOON, a_visit, read_day, reader_of, server_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
