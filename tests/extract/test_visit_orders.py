@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import gzip
 import json
-from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -18,8 +17,6 @@ from tests.support.visits import DAY, LATER, NOON, a_visit, read_day, reader_of,
 if TYPE_CHECKING:
     from collections.abc import Mapping
     from pathlib import Path
-
-NOON = int(datetime(2026, 11, 12, 12, tzinfo=UTC).timestamp())  # on DAY
 
 
 def order(revenue: object, *quantities: object, kind: str = "ecommerceOrder", items: object = None) -> dict[str, Any]:
