@@ -68,10 +68,10 @@ def _drawn(visit: Visit, context: Context) -> Value:
     rows = context.report.values
     if not rows:
         return Value(f"{context.report.dimension} {drawn % 3 + 1}")
-    left = drawn % max(1, sum(int(str(row["weight"])) for row in rows))
+    remaining = drawn % max(1, sum(int(str(row["weight"])) for row in rows))
     for row in rows:
-        left -= int(str(row["weight"]))
-        if left < 0:
+        remaining -= int(str(row["weight"]))
+        if remaining < 0:
             return _recorded(row)
     return _recorded(rows[0])
 

@@ -161,11 +161,11 @@ class _Query:
         found: list[Visit] = []
         for part in self._windows(window, limit, offset):
             skip = 0 if found else offset
-            left = limit - len(found) if limit > 0 else None
-            visits = self._select(part, None if left is None else skip + left)
+            remaining = limit - len(found) if limit > 0 else None
+            visits = self._select(part, None if remaining is None else skip + remaining)
             chosen = visits[skip:]
             if offset and not chosen:
-                offset -= len(visits[:left])
+                offset -= len(visits[:remaining])
             found += chosen
             if 0 < limit <= len(found):
                 break

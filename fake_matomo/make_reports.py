@@ -9,7 +9,7 @@ again from the project's copies and compare.
 
 Each line of `reports.json` is one report:
 
-- `metadata`: its entry in `API.getReportMetadata`. URLs of graphs are null: they depend on who asks, and when.
+- `metadata`: its entry in `API.getReportMetadata`. URLs of graphs are null: they depend on the token and the date.
 - `row`: the fields of a row in Matomo's order, each with the JSON types seen and whether every row has it.
 - `flat`: the same with `flat=1`, where that was recorded.
 - `values`: the recorded values of the dimension: the row without its metrics, and its visits as `weight`.
@@ -53,17 +53,17 @@ def _line(folder: Path, report: Row) -> str:
     entry = {
         "metadata": {key: None if key in _GRAPHS else value for key, value in report.items()},
         "row": _shape(rows),
-        "flat": _shape(_answer(flat)) if flat.exists() and _asked_for(flat, parameters) else [],
+        "flat": _shape(_answer(flat)) if flat.exists() and _is_request_of(flat, parameters) else [],
         "values": [_value(row) for row in rows[:_VALUES] if "label" in row],
     }
     return json.dumps(entry, ensure_ascii=False, separators=(",", ":"))
 
 
-def _asked_for(path: Path, parameters: object) -> bool:
+def _is_request_of(path: Path, parameters: object) -> bool:
     """Whether the request was recorded with the report's parameters."""
-    asked = json.loads(path.read_text("utf-8"))["request"]["params"]
+    params = json.loads(path.read_text("utf-8"))["request"]["params"]
     wanted = parameters if isinstance(parameters, dict) else {}
-    return all(str(asked.get(key)) == str(value) for key, value in wanted.items())
+    return all(str(params.get(key)) == str(value) for key, value in wanted.items())
 
 
 def _answer(path: Path) -> Sequence[Row]:

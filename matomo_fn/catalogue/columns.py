@@ -1,4 +1,4 @@
-"""Short ways to write down columns, so that a table of the catalogue reads like a line of its documentation."""
+"""Functions that build columns, so that a table of the catalogue reads like its documentation."""
 
 from matomo_fn.catalogue.model import Column, ColumnType
 

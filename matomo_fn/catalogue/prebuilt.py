@@ -1,4 +1,4 @@
-"""The tables that the program brings along."""
+"""The tables that are built into the program."""
 
 from matomo_fn.catalogue.marketing import MARKETING
 from matomo_fn.catalogue.model import Catalogue, Source

@@ -20,7 +20,7 @@ NOT_CHECKED = "Matomo has not processed days before it; whether this one has vis
 
 
 class ArchiveCheck:
-    """What is known of the days of one site in one run; thread-safe.
+    """What is known about the days of one site in one run; thread-safe.
 
     ``believe_zeros_until``: the last day whose zeros are believed where the visits log cannot be read. A run extracts
     the visit counts first and notes them here, so that most days need no further call.
@@ -36,12 +36,12 @@ class ArchiveCheck:
         self._lock = threading.Lock()
 
     def note(self, answers: Mapping[date, object]) -> None:
-        """Take note of answers of VisitsSummary.get; a day that is an error is requested once more if it is needed."""
+        """Store answers of VisitsSummary.get; a day whose answer is an error is requested again if it is needed."""
         with self._lock:
             self._note(answers)
 
     def pending_reasons(self, days: Iterable[date]) -> dict[date, str | None]:
-        """Return for each day why its emptiness is not to be believed, or None where it is."""
+        """Return for each day why its empty answer is not believed, or None where it is."""
         wanted = Days.of(days)
         with self._lock:
             self._fetch(wanted)

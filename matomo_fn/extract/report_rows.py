@@ -1,8 +1,9 @@
-"""From Matomo's JSON to typed rows: the only place that knows how Matomo writes a row of a report.
+"""Parses Matomo's JSON into typed rows: the only place that knows how Matomo writes a row of a report.
 
 The same counter is an int in one row and a numeric string in the next, averages come as numbers or as percent
 strings, ``goals`` and ``revenue`` are on some rows only, and a day without visits is ``[]`` even for a report of
-one row. All of that ends here; what cannot be read without guessing is an InvalidResponse that names row and field.
+one row. This module reads all of that. What cannot be read without guessing is an InvalidResponse that names row and
+field.
 """
 
 import hashlib

@@ -1,4 +1,4 @@
-"""From a visit of Matomo's visits log to a row: the only place that knows how Matomo writes a visit.
+"""Parses a visit of Matomo's visits log into a row: the only place that knows how Matomo writes a visit.
 
 A field that has a column is stored there with its type. Icons, texts made for people, copies of columns and lifetime
 totals of the visitor are left out. Every other field that carries information is kept as JSON in ``raw``, of the visit
@@ -65,7 +65,7 @@ class VisitRow:
 
 
 class VisitParser:
-    """Parses the visits of one site; ``exclude`` names columns, as ``user_id`` or ``actions.url``, to leave out."""
+    """Parses the visits of one site; ``exclude``: columns to leave out, such as ``user_id`` and ``actions.url``."""
 
     def __init__(self, timezone: tzinfo, exclude: Collection[str] = ()) -> None:
         self._timezone = timezone
@@ -83,7 +83,7 @@ class VisitParser:
         self._known_of_action |= {column.source for column in VISITS.parsed if column.name in self._exclude}
 
     def parse(self, visit: object) -> VisitRow:
-        """Return the row of one visit; raise InvalidResponse where it is not what a visit is."""
+        """Return the row of one visit; raise InvalidResponse where it cannot be read."""
         if not isinstance(visit, Mapping):
             raise InvalidResponse(f"Live.getLastVisitsDetails answers {shown(visit)} where a visit belongs")
         try:

@@ -20,10 +20,10 @@ from matomo_fn.slices import Slice
 from matomo_fn.values import shown, utf8
 from matomo_fn.warehouse.buffer import Buffer, BufferedSlice
 
-# Seconds after its last action at which a visit of the present day is taken: Matomo ends a visit after 30 minutes
-# without one, so by then it is over.
+# Seconds after its last action at which a visit of the present day is read: Matomo ends a visit after 30 minutes
+# without an action, so by then it is over.
 _VISIT_IS_OVER = 3600
-# Readings of a day in which visits go on gaining actions, before it is left for a later run.
+# Readings of a day whose visits keep gaining actions, before it fails until the next run.
 _READINGS = 3
 # Visits between two looks at how much waits to be written.
 _LOOK_AT_ROOM = 1_000

@@ -144,7 +144,7 @@ def test_a_call_is_a_method_and_its_parameters() -> None:
     assert Source("A.b", (("flat", "1"),)).call != Source("A.b").call
 
 
-def test_only_the_report_that_refuses_ranges_is_asked_day_by_day() -> None:
+def test_only_the_report_that_refuses_ranges_is_requested_day_by_day() -> None:
     """days_Referrers.getAll: "with multiple sites or dates is not supported"."""
     alone = {source.method for table in PREBUILT.values() for source in table.sources if not source.ranges}
     assert alone == {"Referrers.getAll"}

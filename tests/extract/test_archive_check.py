@@ -90,7 +90,7 @@ def test_a_day_that_is_not_processed_is_doubted() -> None:
     }
 
 
-def test_days_that_are_apart_are_asked_about_apart() -> None:
+def test_days_that_are_apart_are_checked_apart() -> None:
     """What lies between them is nobody's question."""
     matomo = Matomo({day(4)})
     assert matomo.check().pending_reasons([day(0), day(5)]) == {day(0): None, day(5): None}
@@ -100,8 +100,8 @@ def test_days_that_are_apart_are_asked_about_apart() -> None:
     ]
 
 
-def test_a_stretch_of_unprocessed_days_is_asked_about_day_by_day_up_to_a_bound() -> None:
-    """Where archiving stands still for months, the rest is doubted without a question and left to later runs."""
+def test_a_range_of_unprocessed_days_is_checked_day_by_day_up_to_a_bound() -> None:
+    """Where archiving has stopped for months, the rest is pending without a request; later runs check it."""
     days = list(Days.between(day(0), day(99)))
     matomo = Matomo(set(days))
     reasons = matomo.check().pending_reasons(days)
@@ -110,14 +110,14 @@ def test_a_stretch_of_unprocessed_days_is_asked_about_day_by_day_up_to_a_bound()
 
 
 def test_the_last_of_a_stretch_is_no_question_too_many() -> None:
-    """A visit on the last day ends the asking."""
+    """A visit on the last day ends the requests."""
     matomo = Matomo({day(0), day(1)})
     assert matomo.check().pending_reasons([day(0), day(1)]) == {day(0): NOT_PROCESSED, day(1): NOT_PROCESSED}
     assert len(matomo.asked) == 3
 
 
 def test_without_a_visits_log_zeros_are_believed_once_the_day_is_old() -> None:
-    """Past the trailing days; before, the day is asked for again by the next run."""
+    """Past the trailing days; before, the next run refetches the day."""
     matomo = Matomo()
     matomo.log_is_off = True
     reasons = matomo.check(believe_until=day(1)).pending_reasons([day(0), day(1), day(2)])
@@ -157,7 +157,7 @@ def test_a_summary_that_fails_leaves_the_day_in_doubt() -> None:
     assert reasons[day(1)] is None
 
 
-def test_what_is_known_is_not_asked_again() -> None:
+def test_what_is_known_is_not_refetched() -> None:
     """Eleven empty tables of one day cost one question."""
     matomo = Matomo({day(1)}, {day(1)})
     check = matomo.check()
@@ -168,7 +168,7 @@ def test_what_is_known_is_not_asked_again() -> None:
     assert len(matomo.asked) == asked
 
 
-def test_a_summary_that_was_got_anyway_is_not_asked_for_a_second_time() -> None:
+def test_a_summary_that_was_fetched_anyway_is_not_refetched() -> None:
     """Zeros in it leave only the question to the visits log."""
     matomo = Matomo({day(1)})
     check = matomo.check()
@@ -179,7 +179,7 @@ def test_a_summary_that_was_got_anyway_is_not_asked_for_a_second_time() -> None:
 
 @pytest.mark.parametrize("answer", [InvalidResponse("no"), {"value": 3}, 7, None, {"nb_visits": "n/a"}])
 def test_a_learned_error_proves_nothing(answer: object) -> None:
-    """The day is asked about like one that nobody has learned."""
+    """The day is requested like one that is not known."""
     matomo = Matomo({day(0)}, {day(0)})
     check = matomo.check()
     check.note({day(0): answer})
@@ -209,8 +209,8 @@ def in_thread(work: Callable[[], object]) -> tuple[threading.Thread, list[object
 
 
 @pytest.mark.timeout(10)
-def test_many_threads_ask_once() -> None:
-    """The first one asks, the others take its answer."""
+def test_many_threads_make_one_request() -> None:
+    """The first one makes the request, the others use its answer."""
     matomo = Matomo({day(1)})
     check = matomo.check()
     threads = [in_thread(lambda: check.pending_reasons([day(0), day(1)])) for _ in range(8)]
@@ -221,7 +221,7 @@ def test_many_threads_ask_once() -> None:
 
 
 @pytest.mark.timeout(10)
-def test_a_refused_token_ends_the_asking_and_locks_nobody_out() -> None:
+def test_a_refused_token_ends_the_requests_and_leaves_no_lock() -> None:
     """The next one is told the same and does not hang."""
     refused = read("error_bad_token_post_params_in_url.json").reply
     check = ArchiveCheck(client_of(Scripted(lambda *_: refused)), SITE, day(0))

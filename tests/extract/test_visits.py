@@ -1,4 +1,4 @@
-"""A day of visits that does not hold still: it stands whole, or not at all, and no file is left."""
+"""A day of visits that changes while it is read: it is written completely or not at all, and no file remains."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def moving(times: int) -> Scripted:
 
 
 def test_a_visit_that_moves_while_the_day_is_read_stands_once(tmp_path: Path) -> None:
-    """The day is read anew, into another buffer; the first one is gone."""
+    """The day is read again, into another buffer; the first one is deleted."""
     read = read_day(moving(2), tmp_path)
     lines = gzip.decompress(read.buffer.path.read_bytes()).splitlines()
     assert read.row_count == len(lines) == 8
@@ -41,7 +41,7 @@ def test_a_visit_that_moves_while_the_day_is_read_stands_once(tmp_path: Path) ->
 
 
 def test_a_visit_that_keeps_moving_is_left_to_the_next_run(tmp_path: Path) -> None:
-    """After three readings the slice fails with a sentence, and nothing is left on the disk."""
+    """After three readings the slice fails with a sentence, and nothing remains on disk."""
     with pytest.raises(InvalidResponse, match="gained actions in each of 3 readings: the next run tries again"):
         read_day(moving(99), tmp_path)
     assert list(tmp_path.iterdir()) == []

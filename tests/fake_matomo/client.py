@@ -30,7 +30,7 @@ def small_world(**site: Any) -> World:
     return World(sites=(Site(**shop),), now=NOW)
 
 
-def ask_raw(matomo: FakeMatomo, method: str, *, headers: Mapping[str, str] | None = None, **params: Any) -> Exchanged:
+def fetch_raw(matomo: FakeMatomo, method: str, *, headers: Mapping[str, str] | None = None, **params: Any) -> Exchanged:
     """Return the raw answer."""
     query = {"module": "API", "format": "json", "method": method}
     form = {"token_auth": matomo.token, **{name: str(value) for name, value in params.items()}}
@@ -38,28 +38,28 @@ def ask_raw(matomo: FakeMatomo, method: str, *, headers: Mapping[str, str] | Non
     return exchange(matomo, "POST", query, form, headers, path)
 
 
-def ask(matomo: FakeMatomo, method: str, **params: Any) -> Any:
+def fetch(matomo: FakeMatomo, method: str, **params: Any) -> Any:
     """Return the decoded answer."""
-    return json.loads(ask_raw(matomo, method, **params).body)
+    return json.loads(fetch_raw(matomo, method, **params).body)
 
 
 def rows(matomo: FakeMatomo, method: str, **params: Any) -> list[dict[str, Any]]:
     """Return all rows of a report, by default of one day of site 1."""
-    answer = ask(matomo, method, **{"idSite": 1, "period": "day", "date": DAY, "filter_limit": -1, **params})
+    answer = fetch(matomo, method, **{"idSite": 1, "period": "day", "date": DAY, "filter_limit": -1, **params})
     assert isinstance(answer, list)
     return answer
 
 
 def row(matomo: FakeMatomo, method: str, **params: Any) -> dict[str, Any]:
     """Return the answer of a one-row report, by default of one day of site 1."""
-    answer = ask(matomo, method, **{"idSite": 1, "period": "day", "date": DAY, **params})
+    answer = fetch(matomo, method, **{"idSite": 1, "period": "day", "date": DAY, **params})
     assert isinstance(answer, dict)
     return answer
 
 
 def visits(matomo: FakeMatomo, **params: Any) -> list[dict[str, Any]]:
     """Return visits from the log of site 1."""
-    answer = ask(matomo, "Live.getLastVisitsDetails", **{"idSite": 1, **params})
+    answer = fetch(matomo, "Live.getLastVisitsDetails", **{"idSite": 1, **params})
     assert isinstance(answer, list)
     return answer
 

@@ -28,9 +28,9 @@ from fake_matomo import (
 
 FOLDER = Path(__file__).parents[1] / "data" / "recordings"
 
-# What was recorded but is answered otherwise, or not at all, and why. Nothing else is left out.
+# What was recorded but is answered otherwise, or not at all, and why. Everything else is served.
 NOT_SERVED: Mapping[str, str] = {
-    "aggregate_rows_*": "include_aggregate_rows: the project never asks for rows that stand for other rows",
+    "aggregate_rows_*": "include_aggregate_rows: the project never requests rows that stand for other rows",
     "bulk_inner_other_token.json": "two users' tokens, recorded under one word",
     "bulk_format_*": "the fake renders JSON only",
     "bulk_token_outer_only.json": "the recorded days had but new, and but returning visits: test_generic has the rule",

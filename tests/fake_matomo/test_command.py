@@ -39,7 +39,7 @@ def test_the_command_serves_until_a_signal(number: signal.Signals) -> None:
         assert process.stderr.read() == ""
 
 
-def test_it_ends_with_whoever_started_it() -> None:
+def test_it_ends_with_the_process_that_started_it() -> None:
     """A demo that is killed closes the pipe to it, and can do nothing more."""
     command = [sys.executable, "-W", "error", "-m", "fake_matomo", "--port", "0", "--days", "1", "--until-eof"]
     with subprocess.Popen(

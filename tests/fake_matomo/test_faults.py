@@ -22,7 +22,7 @@ from fake_matomo import (
     too_many_failed_logins,
     upgrade_required,
 )
-from tests.fake_matomo.client import DAY, ask, ask_raw, row, small_world, visits
+from tests.fake_matomo.client import DAY, fetch, fetch_raw, row, small_world, visits
 from tests.fake_matomo.recorded import exchange, read
 
 SUMMARY: dict[str, Any] = {"idSite": 1, "period": "day", "date": DAY}
@@ -43,7 +43,7 @@ def test_known_faults_have_the_recorded_bodies(fault: Fault, recording: str) -> 
     recorded = read(recording)
     with FakeMatomo(small_world()) as matomo:
         matomo.faults.add(fault)
-        got = ask_raw(matomo, "VisitsSummary.get", **SUMMARY)
+        got = fetch_raw(matomo, "VisitsSummary.get", **SUMMARY)
     assert (got.status, got.body) == (recorded.status, recorded.body)
 
 
@@ -51,20 +51,20 @@ def test_a_fault_applies_to_the_calls_that_it_names() -> None:
     """Method, site and day must match; other calls succeed."""
     with FakeMatomo(small_world()) as matomo:
         matomo.faults.add(out_of_memory(Fault(method=r"UserCountry\..*", site=1, day=DAY)))
-        assert ask_raw(matomo, "UserCountry.getCountry", **SUMMARY).status == 500
+        assert fetch_raw(matomo, "UserCountry.getCountry", **SUMMARY).status == 500
         week = {**SUMMARY, "date": f"{DAY - timedelta(days=3)},{DAY + timedelta(days=3)}"}
-        assert ask_raw(matomo, "UserCountry.getCountry", **week).status == 500
-        assert ask_raw(matomo, "UserCountry.getCountry", **{**SUMMARY, "date": date(2026, 11, 1)}).status == 200
-        assert ask_raw(matomo, "VisitsSummary.get", **SUMMARY).status == 200
+        assert fetch_raw(matomo, "UserCountry.getCountry", **week).status == 500
+        assert fetch_raw(matomo, "UserCountry.getCountry", **{**SUMMARY, "date": date(2026, 11, 1)}).status == 200
+        assert fetch_raw(matomo, "VisitsSummary.get", **SUMMARY).status == 200
         matomo.faults.clear()
-        assert ask_raw(matomo, "UserCountry.getCountry", **SUMMARY).status == 200
+        assert fetch_raw(matomo, "UserCountry.getCountry", **SUMMARY).status == 200
 
 
 def test_a_fault_can_start_late_and_end() -> None:
     """`after` calls succeed, the next `times` fail, the rest succeed."""
     with FakeMatomo(small_world()) as matomo:
         matomo.faults.add(rate_limited(Fault(after=1, times=2), retry_after="7"))
-        assert [ask_raw(matomo, "VisitsSummary.get", **SUMMARY).status for _ in range(5)] == [200, 429, 429, 200, 200]
+        assert [fetch_raw(matomo, "VisitsSummary.get", **SUMMARY).status for _ in range(5)] == [200, 429, 429, 200, 200]
 
 
 def test_an_answer_can_be_cut_off() -> None:
@@ -72,7 +72,7 @@ def test_an_answer_can_be_cut_off() -> None:
     with FakeMatomo(small_world()) as matomo:
         matomo.faults.add(Fault(cut=10))
         with pytest.raises(IncompleteRead):
-            ask_raw(matomo, "VisitsSummary.get", **SUMMARY)
+            fetch_raw(matomo, "VisitsSummary.get", **SUMMARY)
 
 
 def test_a_connection_can_be_reset() -> None:
@@ -80,15 +80,15 @@ def test_a_connection_can_be_reset() -> None:
     with FakeMatomo(small_world()) as matomo:
         matomo.faults.add(Fault(reset=True))
         with pytest.raises((ConnectionResetError, RemoteDisconnected)):
-            ask_raw(matomo, "VisitsSummary.get", **SUMMARY)
+            fetch_raw(matomo, "VisitsSummary.get", **SUMMARY)
 
 
 def test_a_notice_can_precede_the_json() -> None:
     """The body is a PHP notice, then the answer."""
     with FakeMatomo(small_world()) as matomo:
-        right = ask_raw(matomo, "VisitsSummary.get", **SUMMARY).body
+        right = fetch_raw(matomo, "VisitsSummary.get", **SUMMARY).body
         matomo.faults.add(Fault(notice=True))
-        got = ask_raw(matomo, "VisitsSummary.get", **SUMMARY)
+        got = fetch_raw(matomo, "VisitsSummary.get", **SUMMARY)
         assert got.body.startswith("<br />\n<b>Notice</b>")
         assert got.body.endswith(right)
 
@@ -97,7 +97,7 @@ def test_a_page_can_replace_the_json() -> None:
     """The body is HTML, with status 200."""
     with FakeMatomo(small_world()) as matomo:
         matomo.faults.add(html_page())
-        got = ask_raw(matomo, "VisitsSummary.get", **SUMMARY)
+        got = fetch_raw(matomo, "VisitsSummary.get", **SUMMARY)
         assert (got.status, got.content_type) == (200, "text/html")
 
 
@@ -105,7 +105,7 @@ def test_an_answer_can_be_mutated() -> None:
     """A function changes the decoded answer."""
     with FakeMatomo(small_world()) as matomo:
         matomo.faults.add(Fault(method="UserCountry.getCountry", mutate=lambda rows: [rows, rows]))
-        answer = ask(matomo, "UserCountry.getCountry", **SUMMARY)
+        answer = fetch(matomo, "UserCountry.getCountry", **SUMMARY)
         assert answer[0] == answer[1]
 
 
@@ -115,10 +115,10 @@ def test_a_late_answer_delays_neither_others_nor_the_stop() -> None:
     with ThreadPoolExecutor(1) as pool:
         with FakeMatomo(small_world()) as matomo:
             matomo.faults.add(Fault(method="UserCountry.getCountry", delay=60))
-            late = pool.submit(ask_raw, matomo, "UserCountry.getCountry", **SUMMARY)
+            late = pool.submit(fetch_raw, matomo, "UserCountry.getCountry", **SUMMARY)
             while not any(call.method == "UserCountry.getCountry" for call in matomo.calls):
                 pass
-            assert ask_raw(matomo, "VisitsSummary.get", **SUMMARY).status == 200
+            assert fetch_raw(matomo, "VisitsSummary.get", **SUMMARY).status == 200
         late.exception(timeout=10)
     assert monotonic() - started < 10
 
@@ -128,7 +128,7 @@ def _bulk(matomo: FakeMatomo) -> Any:
         f"urls[{at}]": f"method={method}&idSite=1&period=day&date={DAY}"
         for at, method in enumerate(("VisitsSummary.get", "UserCountry.getCountry"))
     }
-    return ask(matomo, "API.getBulkRequest", **urls)
+    return fetch(matomo, "API.getBulkRequest", **urls)
 
 
 def test_a_fault_inside_a_bulk_request_affects_one_entry() -> None:
@@ -139,7 +139,7 @@ def test_a_fault_inside_a_bulk_request_affects_one_entry() -> None:
         wrong = _bulk(matomo)
         assert wrong[0] == right[0]
         assert wrong[1]["result"] == "error"
-        assert ask_raw(matomo, "UserCountry.getCountry", **SUMMARY).status == 200
+        assert fetch_raw(matomo, "UserCountry.getCountry", **SUMMARY).status == 200
 
 
 def test_a_page_inside_a_bulk_request_replaces_the_response() -> None:
@@ -147,7 +147,7 @@ def test_a_page_inside_a_bulk_request_replaces_the_response() -> None:
     with FakeMatomo(small_world()) as matomo:
         matomo.faults.add(maintenance(Fault(method="UserCountry.getCountry", in_bulk=True)))
         urls: dict[str, Any] = {"urls[0]": f"method=UserCountry.getCountry&idSite=1&period=day&date={DAY}"}
-        assert ask_raw(matomo, "API.getBulkRequest", **urls).status == 503
+        assert fetch_raw(matomo, "API.getBulkRequest", **urls).status == 503
 
 
 def test_21_bad_tokens_block_the_address_for_an_hour() -> None:
@@ -156,16 +156,16 @@ def test_21_bad_tokens_block_the_address_for_an_hour() -> None:
         query = {"module": "API", "format": "json", "method": "API.getMatomoVersion"}
         bad = [exchange(matomo, "POST", query, {"token_auth": "bad"}).status for _ in range(22)]
         assert bad == [401] * 21 + [500]
-        assert ask_raw(matomo, "API.getMatomoVersion").status == 500
+        assert fetch_raw(matomo, "API.getMatomoVersion").status == 500
         matomo.advance(timedelta(minutes=61))
-        assert ask_raw(matomo, "API.getMatomoVersion").status == 200
+        assert fetch_raw(matomo, "API.getMatomoVersion").status == 200
 
 
 def test_calls_are_recorded_without_the_token() -> None:
     """Method, parameters, whether in a bulk request, and the number of the HTTP request, without the token."""
     with FakeMatomo(small_world()) as matomo:
         _bulk(matomo)
-        ask_raw(matomo, "VisitsSummary.get", **SUMMARY, headers={"User-Agent": "me/1", "Accept-Language": "fr"})
+        fetch_raw(matomo, "VisitsSummary.get", **SUMMARY, headers={"User-Agent": "me/1", "Accept-Language": "fr"})
         calls = matomo.calls
         assert [(call.method, call.in_bulk, call.http) for call in calls] == [
             ("API.getBulkRequest", False, 1),
@@ -185,19 +185,19 @@ def test_other_reports_can_refuse_ranges() -> None:
     """They answer HTTP 200 and an error, as Referrers.getAll does."""
     with FakeMatomo(small_world()) as matomo:
         matomo.refuse_ranges("Events.getCategory")
-        answer = ask(matomo, "Events.getCategory", idSite=1, period="day", date=f"{DAY},{DAY}")
+        answer = fetch(matomo, "Events.getCategory", idSite=1, period="day", date=f"{DAY},{DAY}")
         assert answer == {
             "result": "error",
             "message": "Events.getCategory with multiple sites or dates is not supported (yet).",
         }
-        assert isinstance(ask(matomo, "Events.getCategory", **SUMMARY), list)
+        assert isinstance(fetch(matomo, "Events.getCategory", **SUMMARY), list)
 
 
 def test_a_plugin_can_be_deactivated() -> None:
     """Its methods answer as those of a plugin that does not exist."""
     with FakeMatomo(small_world()) as matomo:
         matomo.deactivate_plugin("Events")
-        answer = ask(matomo, "Events.getCategory", **SUMMARY)
+        answer = fetch(matomo, "Events.getCategory", **SUMMARY)
         assert "The plugin Events is not enabled." in json.dumps(answer)
 
 
@@ -240,7 +240,7 @@ def test_concurrent_clients_get_the_same_answers() -> None:
     """Answers do not depend on the number of clients."""
     with FakeMatomo(small_world()) as matomo, ThreadPoolExecutor(8) as pool:
         days = [DAY - timedelta(days=at) for at in range(8)] * 2
-        answers = list(pool.map(lambda day: ask(matomo, "UserCountry.getCountry", **{**SUMMARY, "date": day}), days))
+        answers = list(pool.map(lambda day: fetch(matomo, "UserCountry.getCountry", **{**SUMMARY, "date": day}), days))
         assert answers[:8] == answers[8:]
         assert len(visits(matomo, period="day", date=DAY)) == whole_visits(matomo)
 
@@ -272,4 +272,4 @@ def test_answers_are_compressed_for_clients_that_accept_it() -> None:
         )
         with urllib.request.urlopen(request) as response:
             assert response.headers["Content-Encoding"] == "gzip"
-            assert json.loads(gzip.decompress(response.read())) == ask(matomo, "UserCountry.getCountry", **SUMMARY)
+            assert json.loads(gzip.decompress(response.read())) == fetch(matomo, "UserCountry.getCountry", **SUMMARY)

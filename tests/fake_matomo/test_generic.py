@@ -14,7 +14,7 @@ from fake_matomo.dimensions import Context, values_of
 from fake_matomo.language import Language
 from fake_matomo.make_reports import TARGET, made
 from fake_matomo.metadata import recorded_reports
-from tests.fake_matomo.client import DAY, NOW, ask, ask_raw, row, rows, small_world, visits, whole
+from tests.fake_matomo.client import DAY, NOW, fetch, fetch_raw, row, rows, small_world, visits, whole
 from tests.fake_matomo.recorded import FOLDER, VIEW, Recording, all_recordings, read, recorded_instance, replay
 from tests.fake_matomo.shapes import Comparison
 
@@ -77,15 +77,15 @@ def test_every_report_has_a_day_a_range_and_longer_periods(
 ) -> None:
     """None is an error, except for ranges that Matomo refuses; a single day equals the day of a range."""
     request = {"idSite": 1, "filter_limit": -1, "format_metrics": 0, **parameters}
-    day = ask(shop, method, period="day", date=DAY, **request)
+    day = fetch(shop, method, period="day", date=DAY, **request)
     assert day
     assert "result" not in day
     for period, dates in (("week", str(DAY)), ("range", RANGE)):
-        longer = ask(shop, method, period=period, date=dates, **request)
+        longer = fetch(shop, method, period=period, date=dates, **request)
         assert "result" not in longer
         found = longer if isinstance(longer, list) else [longer]
         assert not any("nb_uniq_visitors" in one for one in found if "label" in one)
-    days = ask(shop, method, period="day", date=RANGE, **request)
+    days = fetch(shop, method, period="day", date=RANGE, **request)
     if method in ("Referrers.getAll", "VisitTime.getByDayOfWeek"):
         assert days["result"] == "error"
     elif method not in ("DevicesDetection.getType", "Referrers.get", "API.get"):
@@ -98,9 +98,9 @@ def test_days_without_visits_are_empty() -> None:
     with FakeMatomo(small_world(no_visits_on=frozenset({DAY}))) as matomo:
         for method, parameters in REPORTS:
             if method in ("Referrers.getAll", "VisitTime.getByDayOfWeek"):
-                assert ask(matomo, method, **ONE_DAY) == []
+                assert fetch(matomo, method, **ONE_DAY) == []
             elif method != "MultiSites.getAll":
-                answer = ask(matomo, method, **{**ONE_DAY, **parameters, "date": f"{DAY},{DAY}"})
+                answer = fetch(matomo, method, **{**ONE_DAY, **parameters, "date": f"{DAY},{DAY}"})
                 assert answer == {str(DAY): []}, method
 
 
@@ -148,7 +148,7 @@ def test_conversions_are_those_of_the_visits_log(shop: FakeMatomo) -> None:
 def test_a_day_of_new_visitors_has_no_columns_of_returning_ones() -> None:
     """In a range, these columns are absent; for a single day they are zeros."""
     with FakeMatomo(small_world(visits_per_day=1)) as matomo:
-        days = ask(matomo, "Goals.get", idSite=1, period="day", date="2026-10-20,2026-11-18")
+        days = fetch(matomo, "Goals.get", idSite=1, period="day", date="2026-10-20,2026-11-18")
         for day, answer in days.items():
             (visit,) = matomo.visits(1, date.fromisoformat(day))
             kind, other = ("new", "returning") if visit.visit_count == 1 else ("returning", "new")
@@ -161,9 +161,9 @@ def test_shares_of_channels_are_of_all_the_days_of_the_answer(shop: FakeMatomo) 
     """They sum up to 1 over all days, not for each day."""
     names = ("DirectEntry", "SearchEngines", "Campaigns", "SocialNetworks", "Websites")
     request = {"idSite": 1, "period": "day", "format_metrics": 0}
-    alone = ask(shop, "Referrers.get", **request, date=f"{DAY},{DAY}")[str(DAY)]
+    alone = fetch(shop, "Referrers.get", **request, date=f"{DAY},{DAY}")[str(DAY)]
     assert sum(alone[f"Referrers_visitorsFrom{name}_percent"] for name in names) == pytest.approx(1, abs=0.03)
-    days = ask(shop, "Referrers.get", **request, date=RANGE)
+    days = fetch(shop, "Referrers.get", **request, date=RANGE)
     total = sum(day[f"Referrers_visitorsFrom{name}_percent"] for day in days.values() for name in names)
     assert total == pytest.approx(1, abs=0.08)
 
@@ -219,8 +219,8 @@ def test_items_are_those_of_the_orders(shop: FakeMatomo) -> None:
     orders = [one for visit in found for one in visit["actionDetails"] if one["type"] == "ecommerceOrder"]
     pieces = sum(whole(item["quantity"]) for one in orders for item in one["itemDetails"])
     for method in ("Goals.getItemsSku", "Goals.getItemsName"):
-        assert sum(one.get("quantity", 0) for one in ask(shop, method, **request)) == pieces > 0
-    assert sum(one.get("quantity", 0) for one in ask(shop, "Goals.getItemsCategory", **request)) >= pieces
+        assert sum(one.get("quantity", 0) for one in fetch(shop, method, **request)) == pieces > 0
+    assert sum(one.get("quantity", 0) for one in fetch(shop, "Goals.getItemsCategory", **request)) >= pieces
 
 
 def test_content_has_the_metrics_of_its_metadata(shop: FakeMatomo) -> None:
@@ -231,7 +231,7 @@ def test_content_has_the_metrics_of_its_metadata(shop: FakeMatomo) -> None:
         ("Contents.getContentNames", "Bannière été"),
         ("Contents.getContentPieces", "/img/banner.jpg"),
     ):
-        (found,) = ask(shop, method, **request)
+        (found,) = fetch(shop, method, **request)
         assert found["label"] == label
         assert found["nb_impressions"] > 0
         assert found.keys() >= {"nb_interactions", "interaction_rate", "segment"}
@@ -240,8 +240,8 @@ def test_content_has_the_metrics_of_its_metadata(shop: FakeMatomo) -> None:
 def test_all_sites_are_compared_with_the_day_before() -> None:
     """`MultiSites.getAll` has a row for each site that the user may view, `getOne` has the numbers of one."""
     with recorded_instance() as matomo:
-        listed = ask(matomo, "MultiSites.getAll", period="day", date=DAY, format_metrics=0)
-        one = ask(matomo, "MultiSites.getOne", **ONE_DAY, format_metrics=0)
+        listed = fetch(matomo, "MultiSites.getAll", period="day", date=DAY, format_metrics=0)
+        one = fetch(matomo, "MultiSites.getOne", **ONE_DAY, format_metrics=0)
         assert [site["idsite"] for site in listed] == [1, 2]
         today, before = (len(matomo.visits(1, day)) for day in (DAY, DAY - timedelta(days=1)))
         assert (one["nb_visits"], listed[0]["previous_nb_visits"]) == (today, before)
@@ -254,7 +254,7 @@ def test_answers_depend_on_the_seed_only() -> None:
     answers = []
     for seed in (0, 0, 1):
         with FakeMatomo(replace(small_world(), seed=seed)) as matomo:
-            answers.append([ask_raw(matomo, method, **ONE_DAY).body for method in PARTITIONS])
+            answers.append([fetch_raw(matomo, method, **ONE_DAY).body for method in PARTITIONS])
     assert answers[0] == answers[1]
     assert answers[0] != answers[2]
 
@@ -262,7 +262,7 @@ def test_answers_depend_on_the_seed_only() -> None:
 def test_a_report_of_a_plugin_is_answered_from_its_metadata() -> None:
     """Its rows share the visits among them and have its metrics, by their types."""
     with FakeMatomo(small_world()) as matomo:
-        assert ask(matomo, "AdPlugin.getAdGroups", **ONE_DAY)["result"] == "error"
+        assert fetch(matomo, "AdPlugin.getAdGroups", **ONE_DAY)["result"] == "error"
         matomo.add_report(PLUGIN)
         found = rows(matomo, "AdPlugin.getAdGroups", format_metrics=0)
         assert len(found) > 1
@@ -272,7 +272,7 @@ def test_a_report_of_a_plugin_is_answered_from_its_metadata() -> None:
         assert all(isinstance(one["nb_clicks"], int) and 0 <= one["click_rate"] < 1 for one in found)
         assert found == rows(matomo, "AdPlugin.getAdGroups", format_metrics=0)
         assert rows(matomo, "AdPlugin.getAdGroups")[0]["click_rate"].endswith("%")
-        entry = ask(matomo, "API.getMetadata", idSite=1, apiModule="AdPlugin", apiAction="getAdGroups")[0]
+        entry = fetch(matomo, "API.getMetadata", idSite=1, apiModule="AdPlugin", apiAction="getAdGroups")[0]
         assert matomo.token in entry["imageGraphUrl"]
         assert "of-somebody-else" not in json.dumps(entry)
 
@@ -289,7 +289,7 @@ def test_a_recorded_report_without_a_reader_has_the_recorded_values(shop: FakeMa
 
 
 def _metadata(matomo: FakeMatomo, **params: Any) -> list[dict[str, Any]]:
-    answer = ask(matomo, "API.getReportMetadata", **params)
+    answer = fetch(matomo, "API.getReportMetadata", **params)
     assert isinstance(answer, list)
     return answer
 
@@ -311,7 +311,7 @@ def test_metadata_is_what_was_recorded(name: str) -> None:
 def test_metadata_carries_the_token_of_the_caller(shop: FakeMatomo) -> None:
     """It is in the graph URLs, also inside a bulk request: logging such an answer leaks the token."""
     assert all(f"token_auth={shop.token}&" in entry["imageGraphUrl"] for entry in _metadata(shop, idSite=1))
-    (inner,) = ask(
+    (inner,) = fetch(
         shop, "API.getBulkRequest", **{"urls[0]": "method=API.getReportMetadata&idSite=1", "filter_limit": -1}
     )
     assert shop.token in inner[0]["imageGraphUrl"]
@@ -325,15 +325,17 @@ def test_metadata_follows_the_goals_of_the_site(shop: FakeMatomo) -> None:
         "Newsletter - Visits to Conversion",
         "Newsletter - Days to Conversion",
     }
-    found = ask(shop, "API.getMetadata", idSite=1, apiModule="Goals", apiAction="get", idGoal=1)
+    found = fetch(shop, "API.getMetadata", idSite=1, apiModule="Goals", apiAction="get", idGoal=1)
     assert [entry["uniqueId"] for entry in found] == ["Goals_get_idGoal--1"]
 
 
 def test_unknown_methods_are_errors(shop: FakeMatomo) -> None:
     """Methods that are not reports are refused, as are missing parameters."""
-    assert ask_raw(shop, "DevicesDetection.getNothing", **ONE_DAY).status == 400
-    assert "not enabled" in ask(shop, "Nothing.get", **ONE_DAY)["message"]
-    assert "specify a value for 'idDimension'" in ask(shop, "CustomDimensions.getCustomDimension", **ONE_DAY)["message"]
+    assert fetch_raw(shop, "DevicesDetection.getNothing", **ONE_DAY).status == 400
+    assert "not enabled" in fetch(shop, "Nothing.get", **ONE_DAY)["message"]
+    assert (
+        "specify a value for 'idDimension'" in fetch(shop, "CustomDimensions.getCustomDimension", **ONE_DAY)["message"]
+    )
 
 
 def test_every_report_of_the_recordings_is_compared() -> None:

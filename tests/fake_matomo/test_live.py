@@ -6,7 +6,7 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from fake_matomo import FakeMatomo
-from tests.fake_matomo.client import DAY, NOW, ask, ids, row, small_world, visits, whole
+from tests.fake_matomo.client import DAY, NOW, fetch, ids, row, small_world, visits, whole
 
 MONTH = "2026-10-20,2026-11-18"
 
@@ -198,7 +198,7 @@ def test_the_visits_log_can_be_disabled() -> None:
     """It can be disabled for all sites or for one; reports still work."""
     with FakeMatomo(small_world()) as matomo:
         matomo.disable_visitor_log(1)
-        answer = ask(matomo, "Live.getLastVisitsDetails", idSite=1)
+        answer = fetch(matomo, "Live.getLastVisitsDetails", idSite=1)
         assert isinstance(answer, dict)
         assert answer["result"] == "error"
         assert whole(row(matomo, "VisitsSummary.get")["nb_visits"]) > 0

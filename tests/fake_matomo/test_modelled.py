@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from fake_matomo import FakeMatomo, default_world
-from tests.fake_matomo.client import ask_raw
+from tests.fake_matomo.client import fetch_raw
 
 # Of the answers before other reports were answered from their metadata. A digest changes only with a deliberate
 # change of the demo's tables.
@@ -51,5 +51,5 @@ def test_modelled_answers_stay_as_they_are(method: str, demo: FakeMatomo) -> Non
     """The demo's tables depend on them."""
     digest = sha256()
     for request in REQUESTS:
-        digest.update(ask_raw(demo, method, **request).body.encode())
+        digest.update(fetch_raw(demo, method, **request).body.encode())
     assert digest.hexdigest()[:16] == DIGESTS[method]

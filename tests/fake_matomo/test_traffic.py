@@ -8,7 +8,7 @@ import pytest
 
 from fake_matomo import FakeMatomo, World, default_world
 from fake_matomo.sites import day_bounds
-from tests.fake_matomo.client import DAY, NOW, ask, ask_raw, ids, row, rows, small_world, visits, whole
+from tests.fake_matomo.client import DAY, NOW, fetch, fetch_raw, ids, row, rows, small_world, visits, whole
 
 REPORTS = (
     "UserCountry.getCountry",
@@ -33,8 +33,8 @@ def test_the_same_world_gives_the_same_bytes() -> None:
     for _ in range(2):
         with FakeMatomo(small_world()) as matomo:
             answers.append(
-                [ask_raw(matomo, method, idSite=1, period="day", date=DAY).body for method in METHODS]
-                + [ask_raw(matomo, "Live.getLastVisitsDetails", idSite=1, period="day", date=DAY).body]
+                [fetch_raw(matomo, method, idSite=1, period="day", date=DAY).body for method in METHODS]
+                + [fetch_raw(matomo, "Live.getLastVisitsDetails", idSite=1, period="day", date=DAY).body]
             )
     assert answers[0] == answers[1]
 
@@ -122,7 +122,7 @@ def test_an_unprocessed_day_is_empty_in_reports_but_not_in_the_log() -> None:
         before = row(matomo, "VisitsSummary.get")
         matomo.unprocess(1, DAY)
         assert row(matomo, "VisitsSummary.get")["nb_visits"] == 0
-        assert ask(matomo, "VisitsSummary.get", idSite=1, period="day", date=f"{DAY},{DAY}") == {str(DAY): []}
+        assert fetch(matomo, "VisitsSummary.get", idSite=1, period="day", date=f"{DAY},{DAY}") == {str(DAY): []}
         assert rows(matomo, "UserCountry.getCountry") == []
         assert len(visits(matomo, period="day", date=DAY)) == before["nb_visits"]
         matomo.process(1, DAY)

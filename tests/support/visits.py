@@ -34,6 +34,7 @@ NEW_YORK = ZoneInfo("America/New_York")
 # The time zone of a recording's site.
 ZONES = {1: PARIS, 2: UTC, 3: NEW_YORK}
 DAY = date(2026, 11, 12)
+SLICE = Slice(Stream("visits", "1"), DAY)
 NOON = int(datetime(2026, 11, 12, 12, tzinfo=UTC).timestamp())  # of that day
 LATER = datetime(2026, 11, 20, 12, tzinfo=UTC)
 # Two sites with two days of visits, as the sample Matomo has them.
@@ -64,18 +65,28 @@ def reader_of(
     transport: Scripted,
     folder: Path,
     *,
+    site: str = "1",
     zone: Any = PARIS,
     exclude: Collection[str] = (),
     may_continue: Callable[[], bool] = lambda: True,
 ) -> VisitsOfDay:
-    """A reader of days of site 1 that buffers into a folder."""
-    site = Site("1", "Site", zone, date(2021, 1, 1))
-    return VisitsOfDay(client_of(transport), site, VisitParser(zone, exclude), OwnBuffers(folder, 10**12), may_continue)
+    """A reader of days of a site that buffers into a folder."""
+    known = Site(site, "Site", zone, date(2021, 1, 1))
+    buffers = OwnBuffers(folder, 10**12)
+    return VisitsOfDay(client_of(transport), known, VisitParser(zone, exclude), buffers, may_continue)
 
 
-def read_day(transport: Scripted, folder: Path, *, zone: Any = PARIS, exclude: Collection[str] = ()) -> BufferedSlice:
+def read_day(
+    transport: Scripted,
+    folder: Path,
+    slice_: Slice = SLICE,
+    *,
+    zone: Any = PARIS,
+    exclude: Collection[str] = (),
+) -> BufferedSlice:
     """Read a closed day into a buffer."""
-    read = reader_of(transport, folder, zone=zone, exclude=exclude).read(Slice(Stream("visits", "1"), DAY), LATER)
+    reader = reader_of(transport, folder, site=slice_.website_id, zone=zone, exclude=exclude)
+    read = reader.read(slice_, max(LATER, datetime.combine(slice_.date, LATER.timetz()) + timedelta(days=2)))
     assert isinstance(read, BufferedSlice)
     return read
 

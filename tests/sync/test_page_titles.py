@@ -75,7 +75,7 @@ def test_a_page_has_the_title_that_was_seen_most(tmp_path: Path) -> None:
 
 
 def test_titles_are_renewed_when_only_the_visits_change_and_when_only_the_pages_do(tmp_path: Path) -> None:
-    """The pages are not written anew for a new title; and pages that are keep theirs."""
+    """The pages are not rewritten for a new title; and pages that are rewritten keep theirs."""
     with FakeMatomo(WORLD) as matomo:
         local = _connector(matomo, tmp_path / "w.duckdb")
         local.sync()
@@ -111,7 +111,7 @@ def test_a_title_goes_away_with_the_visits_that_saw_it(tmp_path: Path) -> None:
 
 
 def test_without_visits_there_are_no_titles(tmp_path: Path) -> None:
-    """NULL, and nothing is asked or run for them; nor where the visits' URLs or titles are left out."""
+    """NULL, and no statement runs for them; nor where the visits' URLs or titles are left out."""
     with FakeMatomo(WORLD) as matomo:
         local = _connector(matomo, tmp_path / "w.duckdb", visits=False)
         local.sync()

@@ -116,6 +116,11 @@ STATEMENTS: Mapping[str, Callable[[], list[str]]] = {
             *(("shop", [table], [FIRST]) for table in TABLES),
         )
     ],
+    "unjudged_slices": lambda: [
+        sql.unjudged_slices(DATASET, text, Stream(VISITS.name, text), Days.of(days))
+        for text in ODD_TEXTS
+        for days in ([LAST], MANY_DAYS)
+    ],
     "foreign_slices": lambda: [
         sql.foreign_slices(DATASET, text, f"https://example.com/{text}", NAMES, FIRST, LAST) for text in ODD_TEXTS
     ],
@@ -374,6 +379,7 @@ def test_a_statement_about_the_log_fails_where_the_log_lacks_a_column(
         ("known_slices", "row_count", "STRING"),
         ("known_slices", "website_id", "INT64"),
         ("known_slices", "written_run_id", "BYTES"),
+        ("unjudged_slices", "website_id", "INT64"),
         ("foreign_slices", "matomo_url", "INT64"),
         ("invalidate_slices", "content_hash", "INT64"),
         ("invalidate_slices", "started_at", "STRING"),
