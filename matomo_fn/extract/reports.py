@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import replace
 from datetime import date
 
 from matomo_fn.catalogue import VISIT_COUNTS, Source, Table
@@ -11,6 +12,7 @@ from matomo_fn.extract.extracted import ExtractContext, Extracted
 from matomo_fn.extract.jobs import FIRST_CHUNK, Job
 from matomo_fn.extract.report_rows import is_empty, parse_slice
 from matomo_fn.matomo.reports import Answered
+from matomo_fn.unforeseen import note_unforeseen
 
 # Bytes that one answer should have, from the second of a report on: large enough that the call's own cost does not
 # show, small enough that four of them, parsed, take less than 200 MB.
@@ -19,20 +21,41 @@ _LONGEST_CHUNK = 366
 
 
 def extract_reports(context: ExtractContext, job: Job) -> Iterator[Extracted]:
-    """Yield each slice of a job, the newest first; end early where the context says so."""
-    remaining = job.days
+    """Yield each slice of a job, the newest first; end early where the context says so.
+
+    Days that are known to be pending are not requested: every report of such a day is as empty as its visit counts.
+    """
+    pending = {} if _brings_visit_counts(context, job) else context.checks[job.site.id].known_pending(job.days)
+    yield from _pending(job, pending)
+    remaining = job.days - Days.of(pending)
     chunk = FIRST_CHUNK
     while remaining and context.may_continue():
         days = remaining.newest(chunk)
         remaining = remaining - days
         started = time.monotonic()
-        answers = _request(context, job, days)
-        slices = list(_slices(context, job, days, answers))
+        try:
+            answers = _request(context, job, days)
+            slices = list(_slices(context, job, days, answers))
+        except MatomoError:
+            raise
+        except Exception as error:  # noqa: BLE001 - it costs these days, and the job goes on
+            sentence = note_unforeseen(error, site=job.site.id, table=job.tables[0].name, days=str(days.ranges))
+            yield from (Extracted.failed(slice_, sentence) for slice_ in replace(job, days=days).slices)
+            continue
         seconds = (time.monotonic() - started) / len(slices)
         chunk = _next_chunk(len(days), answers.values())
         del answers  # parsed they are large, and the slices may wait for their turn to be written
         for extracted in slices:
             yield extracted.after(seconds)
+
+
+def _brings_visit_counts(context: ExtractContext, job: Job) -> bool:
+    return any(source.call == VISIT_COUNTS.call for table in job.tables for source in table.sources_of(context.version))
+
+
+def _pending(job: Job, reasons: Mapping[date, str]) -> Iterator[Extracted]:
+    for slice_ in replace(job, days=Days.of(reasons)).slices:
+        yield Extracted(slice_, None, pending=reasons[slice_.date])
 
 
 def _request(context: ExtractContext, job: Job, days: Days) -> dict[object, Answered]:
@@ -67,13 +90,15 @@ def _slices(context: ExtractContext, job: Job, days: Days, answers: Mapping[obje
 
 def _parse(job: Job, table: Table, day: date, found: Sequence[tuple[Source, object]]) -> Extracted:
     slice_ = table.stream(job.site.id, job.segment).slice(day)
+    for _, answer in found:
+        if isinstance(answer, MatomoError):
+            return Extracted.failed(slice_, str(answer))
     try:
-        for _, answer in found:
-            if isinstance(answer, MatomoError):
-                raise answer
         return Extracted(slice_, parse_slice(table, found))
     except MatomoError as error:
-        return Extracted(slice_, None, error=f"{table.name} of site {job.site.id} on {day}: {error}")
+        return Extracted.failed(slice_, str(error))
+    except Exception as error:  # noqa: BLE001 - it costs this slice
+        return Extracted.failed(slice_, note_unforeseen(error, site=job.site.id, table=table.name, day=str(day)))
 
 
 def _next_chunk(days: int, answers: Collection[Answered]) -> int:

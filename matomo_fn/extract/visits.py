@@ -9,7 +9,7 @@ from uuid import uuid4
 
 from matomo_fn.catalogue import Table
 from matomo_fn.days import Days
-from matomo_fn.errors import InvalidResponse, MatomoError, MatomoFatal
+from matomo_fn.errors import DiskFull, InvalidResponse, MatomoError, MatomoFatal
 from matomo_fn.extract.extracted import ExtractContext, Extracted
 from matomo_fn.extract.jobs import Job
 from matomo_fn.extract.visit_rows import VisitParser
@@ -17,6 +17,7 @@ from matomo_fn.matomo.client import MatomoClient
 from matomo_fn.matomo.visits_log import VisitsLogOff, read_visits
 from matomo_fn.sites import Site
 from matomo_fn.slices import Slice
+from matomo_fn.unforeseen import note_unforeseen
 from matomo_fn.values import utf8
 from matomo_fn.warehouse.buffer import Buffer, BufferedSlice
 
@@ -48,12 +49,19 @@ def extract_visits(context: ExtractContext, job: Job) -> Iterator[Extracted]:
             return
         except MatomoFatal:
             raise
-        except MatomoError as error:
-            yield Extracted(slice_, None, error=f"{table.name} of site {job.site.id} on {day}: {error}")
+        except (MatomoError, DiskFull) as error:
+            yield Extracted.failed(slice_, str(error))
+            continue
+        except Exception as error:  # noqa: BLE001 - it costs this day, and the job goes on
+            yield Extracted.failed(slice_, note_unforeseen(error, site=job.site.id, table=table.name, day=str(day)))
             continue
         if read is None:
             return
-        counted = counted or context.checks[job.site.id].visits(closed)  # once the log is known to be readable
+        try:
+            counted = counted or context.checks[job.site.id].visits(closed)  # once the log is known to be readable
+        except MatomoFatal:  # the day is whole all the same
+            yield Extracted(slice_, read, seconds=time.monotonic() - started)
+            raise
         count = counted.get(day)
         difference = None if count is None else read.row_count - count
         yield Extracted(slice_, read, seconds=time.monotonic() - started, visits_difference=difference)

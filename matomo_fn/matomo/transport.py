@@ -69,7 +69,7 @@ class HttpTransport:
         """Send a call and return the answer; redirects are not followed, since they lose the body."""
         query = {"module": "API", "method": method, "format": "json"}
         # The token first: past some 1,000 fields PHP drops the rest.
-        timeout = self._deadline.limit(self._timeout)
+        timeout = self._deadline.limit_request(self._timeout)
         data = {"token_auth": self._token.reveal(), **form}
         try:
             with self._session().post(

@@ -59,7 +59,7 @@ class Loader:
             except WarehouseError as error:
                 errors.append(type(error)(f"titles of table {pages.name}: {error}"))
                 concerned = _concerned(pages, entries)
-                entries = [self._failed(entry, error) if entry in concerned else entry for entry in entries]
+                entries = [self.failed(entry, error) if entry in concerned else entry for entry in entries]
         return Loaded(entries, {name: s for loaded in written for name, s in loaded.seconds.items()}, errors)
 
     def _write(self, batch: Batch, stamp: Stamp) -> Loaded:
@@ -73,7 +73,7 @@ class Loader:
             log.info("table_written", table=name, slices=len(slices), rows=rows)
         except WarehouseError as error:  # the merge is one statement, so no slice was written
             log.error("table_failed", table=name, slices=len(batch.entries), error=str(error))
-            entries = [self._failed(entry, error) for entry in batch.entries]
+            entries = [self.failed(entry, error) for entry in batch.entries]
             errors = [type(error)(f"table {name}: {error}")]
         finally:
             batch.discard()
@@ -89,7 +89,8 @@ class Loader:
         if slices:
             fill_page_titles(self._warehouse, pages, slices, stamp)
 
-    def _failed(self, entry: LogEntry, error: WarehouseError) -> LogEntry:
+    def failed(self, entry: LogEntry, error: WarehouseError) -> LogEntry:
+        """Return the entry of a slice that could not be written."""
         return not_written(entry, self._known.get(entry.slice, UNKNOWN), error)
 
 
