@@ -58,7 +58,7 @@ class Gate:
             if self._closed or self._deadline.is_stopped:
                 raise Stopped("the run has ended: nothing more is requested")
             if not self._deadline.allows_requests():
-                raise OutOfTime("the time for requests is up")
+                raise OutOfTime("the time budget of the run leaves no time for another request")
             young = max(_LEAST, _TIMES * self._fastest)
             unproven = [started for started in self._out if self._clock() - started < young]
             if len(unproven) < _UNPROVEN:
