@@ -7,6 +7,8 @@ import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
+from contextvars import copy_context
+from functools import partial
 from types import FrameType
 from typing import Any
 
@@ -53,7 +55,8 @@ def _handled(deadline: Deadline) -> Iterator[None]:
     def handle(number: int, _frame: FrameType | None) -> None:
         arrived.put(number)
 
-    watcher = threading.Thread(target=_watch, args=(deadline, arrived), name="signals", daemon=True)
+    watch = partial(copy_context().run, _watch, deadline, arrived)
+    watcher = threading.Thread(target=watch, name="signals", daemon=True)
     watcher.start()
     before: dict[int, Any] = {number: signal.signal(number, handle) for number in _SIGNALS}
     try:
@@ -69,7 +72,7 @@ def _watch(deadline: Deadline, arrived: "queue.SimpleQueue[int]") -> None:
     while number := arrived.get():
         name = signal.Signals(number).name
         if deadline.interrupted_by:
-            print("ended at once; what was not written yet is fetched by the next run", file=sys.stderr, flush=True)  # noqa: T201
+            log.error("run_abandoned", signal=name)  # what was not written yet is fetched by the next run
             os._exit(_BY_SIGNAL + number)
         log.warning("run_stopping", signal=name)
         deadline.interrupt(name)
