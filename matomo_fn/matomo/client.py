@@ -173,7 +173,10 @@ class MatomoClient:
                 self._deadline.stop()
                 raise MatomoFatal(f"{error}; {GIVE_UP_AFTER} calls in a row failed, so the run ends") from None
             raise
-        self._health.succeeded(subject)
+        if subject.method != method and _has_only_errors(answer[0]):
+            self._health.answered()  # a range that fails is requested in bulk next: each of its days fails then
+        else:
+            self._health.succeeded(subject)
         return answer
 
     def _is_down(self, method: str) -> bool:
@@ -219,6 +222,13 @@ def _wait(state: RetryCallState) -> float:
     if isinstance(error, MatomoUnavailable) and error.retry_after is not None:
         return error.retry_after
     return wait_exponential_jitter(initial=_FIRST_WAIT, max=_LONGEST_WAIT)(state)
+
+
+def _has_only_errors(value: object) -> bool:
+    """Return whether a bulk answer is nothing but errors."""
+    return isinstance(value, list) and all(
+        isinstance(entry, dict) and entry.get("result") == "error" for entry in value
+    )
 
 
 def _read_site(method: str, item: object) -> Site:

@@ -10,7 +10,7 @@ from matomo_fn.errors import MatomoUnavailable
 # Calls in a row that failed in all their tries: then a report of a site is not requested again in this run, or, where
 # they were of anything, the server may be down.
 GIVE_UP_AFTER = 3
-# Sites at which a report was given up: then it is given up at every site, if it never had an answer.
+# Sites at which a report failed and none at which it had an answer: then it is requested of no site any more.
 _SITES = 3
 
 
@@ -37,22 +37,27 @@ class Health:
         self._lock = threading.Lock()
         self._in_a_row = 0
         self._failures: dict[Subject, int] = {}
-        self._given_up: dict[str, set[str]] = {}
+        self._failing_sites: dict[str, set[str]] = {}
         self._answered: set[str] = set()
 
     def check(self, subject: Subject) -> None:
         """Raise MatomoUnavailable where a call would only fail once more, and keep others from their turn."""
         with self._lock:
-            sites = self._given_up.get(subject.method, set())
-            if subject.site_id in sites:
+            if self._failures.get(subject, 0) >= GIVE_UP_AFTER:
                 raise MatomoUnavailable(
                     f"{subject.method} failed {GIVE_UP_AFTER} times in a row for site {subject.site_id}: it is not "
                     "requested again in this run"
                 )
-            if len(sites) >= _SITES and subject.method not in self._answered:
+            sites = len(self._failing_sites.get(subject.method, ()))
+            if sites >= _SITES and subject.method not in self._answered:
                 raise MatomoUnavailable(
-                    f"{subject.method} failed for each of {len(sites)} sites: it is not requested again in this run"
+                    f"{subject.method} failed for each of {sites} sites: it is not requested again in this run"
                 )
+
+    def answered(self) -> None:
+        """Take note of an answer that has nothing but errors: the server is there."""
+        with self._lock:
+            self._in_a_row = 0
 
     def succeeded(self, subject: Subject) -> None:
         """Take note of an answer."""
@@ -65,7 +70,6 @@ class Health:
         """Take note of a failure, and return whether so many calls in a row have failed that the server may be down."""
         with self._lock:
             self._in_a_row += 1
-            count = self._failures[subject] = self._failures.get(subject, 0) + 1
-            if count >= GIVE_UP_AFTER:
-                self._given_up.setdefault(subject.method, set()).add(subject.site_id)
+            self._failures[subject] = self._failures.get(subject, 0) + 1
+            self._failing_sites.setdefault(subject.method, set()).add(subject.site_id)
             return self._in_a_row >= GIVE_UP_AFTER

@@ -128,8 +128,8 @@ class DuckDBWarehouse:
             raise self._translated(error) from None
 
     def _translated(self, error: duckdb.Error) -> WarehouseError:
-        if "no space left" in str(error).lower():
-            return DiskFull(f"the disk of the DuckDB file {self._path} is full: free some of it, or move the file")
+        if _is_full(error):
+            return _disk_full(self._path)
         if isinstance(error, duckdb.TransactionException):
             return WarehouseUnavailable(f"the DuckDB file {self._path} is busy: {_first_line(error)}")
         return WarehouseError(f"the DuckDB file {self._path}: {_first_line(error)}")
@@ -140,7 +140,17 @@ class DuckDBWarehouse:
         return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
 
+def _is_full(error: Exception) -> bool:
+    return "no space left" in str(error).lower()
+
+
+def _disk_full(path: Path) -> DiskFull:
+    return DiskFull(f"the disk of the DuckDB file {path} is full: free some of it, or move the file to a larger one")
+
+
 def _cannot_be_opened(path: Path, error: Exception) -> WarehouseError:
+    if _is_full(error):
+        return _disk_full(path)
     return WarehouseError(
         f"the DuckDB file {path} cannot be opened ({_first_line(error)}): name another one in MATOMO_FN_WAREHOUSE"
     )
