@@ -26,7 +26,7 @@ def sync_event(event: CloudEvent) -> None:
     try:
         handle_event(str(event["id"]), event.data, deliveries_are_counted=_are_deliveries_counted())
     except TryAgainError as error:
-        flask.abort(503, str(error))  # an exception would do as well, but leaves a traceback in the logs
+        flask.abort(503, utf8(str(error)).decode())  # an exception would do as well, but leaves a traceback in the logs
 
 
 def _are_deliveries_counted() -> bool:

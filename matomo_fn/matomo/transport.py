@@ -102,6 +102,12 @@ class HttpTransport:
             raise MatomoUnavailable(f"{self._shown}: {_reason(error)}") from None
         except requests.exceptions.RequestException as error:
             raise MatomoUnavailable(f"{self._shown}: {method} failed: {type(error).__name__}") from None
+        except UnicodeError:  # of a name with an empty or an endless part; requests lets it through
+            raise MatomoFatal(f"{self._shown}: its name cannot be looked up: check matomo_url") from None
+        except ValueError as error:  # of a chunk with a negative size, say; as above
+            if type(error).__name__ == "LocationParseError":
+                raise MatomoFatal(f"{self._shown}: its name cannot be looked up: check matomo_url") from None
+            raise MatomoUnavailable(f"{self._shown}: the answer to {method} is no HTTP") from None
 
     def redact(self, text: str) -> str:
         """Return a text without the token, in whichever spelling a URL, a form, HTML or JSON gives it."""

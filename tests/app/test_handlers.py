@@ -251,8 +251,8 @@ def structured(place: Shop, request: object, *, message_id: str = "42") -> TestR
         return shop.events().post("/", data=json.dumps(body), headers=headers)
 
 
-def raw_push(place: Shop, request: object, *, message_id: str = "42") -> TestResponse:
-    body = message(request, message_id=message_id)
+def raw_push(place: Shop, request: object, *, message_id: str = "42", attempt: int = 0) -> TestResponse:
+    body = message(request, message_id=message_id) | ({"deliveryAttempt": attempt} if attempt else {})
     body["message"] |= {"publishTime": "2026-01-02T03:04:05.678Z", "attributes": {}}
     with mock.patch.dict("os.environ", place.env):
         return shop.events().post("/projects/p/topics/t?pubsub_trigger=true", json=body)
