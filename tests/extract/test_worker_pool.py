@@ -23,6 +23,9 @@ from matomo_fn.extract.extracted import ExtractContext, Extracted
 from matomo_fn.extract.extractor import extract
 from matomo_fn.extract.jobs import Job
 from matomo_fn.extract.worker_pool import WorkerPool
+from matomo_fn.matomo.client import MatomoClient
+from matomo_fn.matomo.rate_limit import RateLimit
+from matomo_fn.matomo.transport import Reply
 from matomo_fn.sites import Site
 from tests.support.recordings import Scripted, as_json, client_of
 from tests.support.shop import log_lines
@@ -208,3 +211,51 @@ def test_no_job_is_no_slice() -> None:
     """Nothing is due."""
     pool = Pool(Scripted(empties), 4)
     assert list(pool.run()) == []
+
+
+@pytest.mark.timeout(20)
+def test_the_caller_gets_its_turn_while_no_slice_comes() -> None:
+    """What waits to be written does not wait for a report that takes minutes."""
+    answered = threading.Event()
+
+    def answer(method: str, form: Mapping[str, str]) -> object:
+        answered.wait()
+        return rows_of(10)(method, form)
+
+    pool = Pool(Scripted(answer), 1)
+    slices = pool.workers.run([job(COUNTRY, count=3)], pool.extract, idle=0.01)
+    assert next(slices) is None
+    assert next(slices) is None
+    answered.set()
+    assert len([slice_ for slice_ in slices if slice_]) == 3
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("size", [1, 4])
+def test_a_stop_ends_the_threads_wherever_they_wait(size: int) -> None:
+    """In the pause between two tries, which is a second at least; what was handed over before is there."""
+    busy = Reply(503, "text/html", 250.0, "", b"maintenance")
+    deadline = Deadline()
+
+    def answer(method: str, form: Mapping[str, str]) -> object:
+        return busy if method == COUNTRY.sources[0].method else rows_of(10)(method, form)
+
+    client = MatomoClient(Scripted(answer), RateLimit(1000, sleep=deadline.pause), deadline)
+    context = ExtractContext(
+        client,
+        (5, 2),
+        {"1": ArchiveCheck(client, SITE, FIRST)},
+        deadline.allows_requests,
+        Path(),
+        datetime(2026, 11, 21, tzinfo=UTC),
+    )
+    pool = WorkerPool(size, deadline)
+    found = []
+    for slice_ in pool.run([job(SUMMARY, count=3), job(COUNTRY, count=3)], partial(extract, context), idle=0.01):
+        if slice_:
+            found.append(slice_)
+        if len(found) == 3:
+            deadline.interrupt("SIGTERM")
+    assert {slice_.slice.table for slice_ in found} == {"visits_summary"}
+    assert pool.fatal is None
+    assert no_threads_left()
