@@ -12,7 +12,7 @@ WORKERS ?= auto
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench docs emulator bundle terraform lock clean
+.PHONY: help setup demo test lint format bench docs pictures emulator bundle terraform lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -51,6 +51,9 @@ bench: setup ## measure, and print a table
 docs: setup ## write docs/tables.md anew from the catalogue
 	$(BIN)/python -m tools.tables_doc
 
+pictures: setup ## draw the README's pictures, from a run of the demo
+	$(BIN)/python -m tools.pictures
+
 emulator: setup ## build the BigQuery emulator, once
 	@$(BIN)/python tools/build_emulator.py
 
@@ -64,8 +67,8 @@ terraform: ## check the deployment with Terraform and its providers; no account,
 	terraform -chdir=terraform test
 
 lock: setup ## pin anew what requirements*.in ask for
-	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 requirements-function.in -o requirements.txt
-	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 requirements-dev.in -o requirements-dev.txt
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes requirements-function.in -o requirements.txt
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes requirements-dev.in -o requirements-dev.txt
 
 clean: ## remove what was made here (the emulator stays in the cache)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

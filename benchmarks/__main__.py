@@ -10,6 +10,7 @@ import click
 from benchmarks.calls import calls
 from benchmarks.figures import Figure, table_of
 from benchmarks.memory import memory
+from benchmarks.planning import planning
 from benchmarks.throughput import throughput
 from benchmarks.visits import visits
 from matomo_fn.app.logs import configure_logs
@@ -19,6 +20,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "memory": memory,
     "calls": calls,
     "visits": visits,
+    "planning": planning,
 }
 
 

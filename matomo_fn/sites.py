@@ -5,6 +5,10 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
+from matomo_fn.values import shown
+
+# A site's id, in a configuration and in Matomo's answer: nothing else is sent, stored or put into a statement.
+SITE_ID = re.compile(r"[1-9][0-9]{0,9}")
 _OFFSET = re.compile(r"UTC([+-])(\d{1,2})(\.5|\.25|\.75)?")
 
 
@@ -39,4 +43,4 @@ def read_timezone(name: str) -> tzinfo:
             return timezone(timedelta(hours=hours if match[1] == "+" else -hours))
         return ZoneInfo(name)
     except (ZoneInfoNotFoundError, ValueError, OSError):
-        raise ValueError(f"there is no time zone {name!r}") from None
+        raise ValueError(f"there is no time zone {shown(name)}") from None

@@ -12,6 +12,8 @@ _INTEGER = re.compile(r"[+-]?\d+(\.0+)?")
 _DECIMAL = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
 _PERCENT = re.compile(r"([+-]?\d+(?:\.\d+)?)[ \u00a0\u202f]?%")
 _INT64 = range(-(2**63), 2**63)
+# C0, DEL, C1, the separators of lines, the marks of direction, and halves of surrogate pairs.
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
 _SHOWN = 80  # characters of a value that an error repeats
 
 # A value as one compact JSON text, without NaN, which JSON has not.
@@ -67,6 +69,14 @@ def as_text(value: object) -> str:
     if type(value) in (int, float):
         return str(value)
     raise ValueError(f"is {shown(value)}, not a text")
+
+
+def printable(text: str) -> str:
+    """Return a text as one line that does to a terminal nothing but appear on it: control characters are escaped.
+
+    Those that turn the direction of writing are among them, since they make a line read as another.
+    """
+    return _CONTROL.sub(lambda match: match[0].encode("unicode_escape").decode(), text)
 
 
 def shown(value: object) -> str:

@@ -6,7 +6,7 @@ resource "google_bigquery_dataset" "connector" {
   dataset_id                 = each.key
   location                   = each.value.location
   description                = "Matomo's reports, synced by matomo-fn."
-  labels                     = local.labels
+  labels                     = merge(local.labels, each.value.labels)
   delete_contents_on_destroy = false # a destroy stops here rather than lose the tables (docs/deploy.md)
   deletion_policy            = var.deletion_protection ? "PREVENT" : "DELETE"
 

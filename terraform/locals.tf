@@ -24,19 +24,22 @@ locals {
       location   = coalesce(connector.location, var.dataset_location)
       matomo_url = connector.matomo_url
       # By the schedule that runs most often: every day, some days of the week, or some of the month; and six hours to spare.
+      # Only of those that are about everything: a run about some tables or sites does not say how late the others are.
       late_after_hours = coalesce(connector.late_after_hours, min(concat([local.no_schedule], [
         for schedule in values(connector.schedules) :
         can(regex(" \\* \\* \\*$", coalesce(schedule.cron, local.daily))) ? 30 :
         can(regex(" \\* \\* [^ ]+$", coalesce(schedule.cron, local.daily))) ? 174 : 750
-        if !schedule.paused
+        if !schedule.paused && schedule.sites == null && schedule.tables == null
       ])...) % local.no_schedule)
     }
   }
   datasets = {
     for dataset in distinct([for connector in values(local.connectors) : connector.dataset]) :
-    dataset => [for connector in values(local.connectors) : {
-      exists   = connector.exists
-      kms_key  = connector.kms_key
+    dataset => [for name, connector in local.connectors : {
+      exists  = connector.exists
+      kms_key = connector.kms_key
+      # Whose costs they are, where it is one connector's.
+      labels   = length([for other in values(local.connectors) : other if other.dataset == dataset]) == 1 ? { connector = name } : {}
       location = connector.location
     } if connector.dataset == dataset][0]
   }
@@ -69,11 +72,12 @@ locals {
   # Every setting of the program (matomo_fn/config/settings.py), and MATOMO_FN_TIME_BUDGET beside each function.
   # BIGQUERY_EMULATOR_HOST is the one that never stands here: it would send the rows elsewhere.
   environment = { for name, value in {
-    GOOGLE_CLOUD_PROJECT       = var.project
-    MATOMO_FN_LOG_FORMAT       = "json"
-    MATOMO_FN_SECRETS          = "secret-manager"
-    MATOMO_FN_SECRET_VERSIONS  = join(",", [for secret, version in var.secret_versions : "${secret}=${version}"])
-    MATOMO_FN_BUFFER_MEGABYTES = tostring(var.buffer_megabytes)
-    MATOMO_FN_WAREHOUSE        = "bigquery"
+    GOOGLE_CLOUD_PROJECT              = var.project
+    MATOMO_FN_LOG_FORMAT              = "json"
+    MATOMO_FN_SECRETS                 = "secret-manager"
+    MATOMO_FN_SECRET_VERSIONS         = join(",", [for secret, version in var.secret_versions : "${secret}=${version}"])
+    MATOMO_FN_ALLOW_PRIVATE_ADDRESSES = var.allow_private_addresses ? "" : "false"
+    MATOMO_FN_BUFFER_MEGABYTES        = tostring(var.buffer_megabytes)
+    MATOMO_FN_WAREHOUSE               = "bigquery"
   } : name => value if value != "" }
 }

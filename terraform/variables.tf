@@ -13,6 +13,13 @@ variable "alert_emails" {
   }
 }
 
+variable "allow_private_addresses" {
+  description = "Whether a Matomo may be at an address that is not public. Set it to false where people who are not trusted with the functions' network write configurations (MATOMO_FN_ALLOW_PRIVATE_ADDRESSES). Metadata servers are refused in any case."
+  type        = bool
+  default     = true
+  nullable    = false
+}
+
 variable "buffer_megabytes" {
   description = "Megabytes of rows that a run gathers before it writes them (MATOMO_FN_BUFFER_MEGABYTES)."
   type        = number
@@ -45,7 +52,8 @@ variable "connectors" {
     dataset_exists: the dataset is there already and stays its owner's: it gets the right to be written, and nothing else.
     kms_key: key that encrypts the dataset's tables (CMEK), in the dataset's location; Google's own by default.
     late_after_hours: alert where the newest day was missing for so long; 0 for no such alert. By default what the schedule
-    promises: 30 where one runs every day, 174 where some days of the week, 750 otherwise.
+    promises: 30 where one runs every day, 174 where some days of the week, 750 otherwise. Only schedules count that name neither
+    sites nor tables; give sites that have a schedule of their own a connector of their own.
     location: of the dataset, by default dataset_location.
     matomo_url: address of Matomo, for the command that sets the configuration (output set_config).
     schedules: by name, when to ask for what. cron in five fields and in time_zone, by default at the connector's own minute

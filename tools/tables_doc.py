@@ -7,6 +7,7 @@ from pathlib import Path
 from matomo_fn.catalogue import (
     BUILT_IN,
     SYNC_LOG,
+    SYNC_RUNS,
     SYNC_STATE,
     SYNC_STATE_DESCRIPTION,
     Column,
@@ -43,7 +44,7 @@ def document() -> str:
     lines = [_HEAD, "| table | what | key |", "| --- | --- | --- |"]
     lines += [
         f"| [`{schema.name}`](#{schema.name}) | {_cell(schema.description)} | {_names(schema.key)} |"
-        for schema in (*(table.schema for table in tables), SYNC_LOG)
+        for schema in (*(table.schema for table in tables), SYNC_LOG, SYNC_RUNS)
     ]
     views = {view.name: view.description for table in tables for view in table.views}
     views[SYNC_STATE] = SYNC_STATE_DESCRIPTION
@@ -56,6 +57,7 @@ def document() -> str:
             lines += ["", f"## {view.name}", "", f"{view.description} A view of `{table.name}`.", ""]
             lines += _columns(column for column, _ in view.columns)
     lines += ["", *_section(SYNC_LOG, "by day"), "", *_columns(SYNC_LOG.columns)]
+    lines += ["", *_section(SYNC_RUNS, "by month"), "", *_columns(SYNC_RUNS.columns)]
     lines += ["", f"## {SYNC_STATE}", "", f"{SYNC_STATE_DESCRIPTION} A view, with the columns of `{SYNC_LOG.name}`."]
     return "\n".join(lines) + "\n"
 

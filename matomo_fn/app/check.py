@@ -67,7 +67,7 @@ def check_connector(settings: Settings, name: str) -> list[Check]:
     connector = checks.attempt("configuration", lambda: _configuration(checks, secrets, name))
     token = checks.attempt("token", lambda: read_token(secrets, name))
     if connector is not None and token is not None:
-        client = make_client(Credentials(connector, token), Deadline())
+        client = make_client(Credentials(connector, token, settings.allow_private_addresses), Deadline())
         if checks.attempt("matomo", lambda: _version(checks, client)):
             checks.attempt("sites", lambda: _sites(checks, client, connector))
     if connector is not None:

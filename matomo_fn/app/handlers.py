@@ -24,6 +24,7 @@ from matomo_fn.errors import (
     UnforeseenError,
     WarehouseUnavailable,
 )
+from matomo_fn.redaction import redact, redact_value
 from matomo_fn.unforeseen import note_unforeseen
 
 log = structlog.get_logger()
@@ -32,7 +33,10 @@ _EXAMPLE = '{"connector": "shop"}'
 
 
 class TryAgainError(Exception):
-    """Raised to Pub/Sub's face so that it delivers the message once more."""
+    """Raised to Pub/Sub's face so that it delivers the message once more; the platform logs its text."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(redact(message))
 
 
 def handle_http(method: str, headers: Mapping[str, str], body: bytes) -> tuple[int, dict[str, Any]]:
@@ -50,9 +54,9 @@ def handle_http(method: str, headers: Mapping[str, str], body: bytes) -> tuple[i
             return HTTPStatus.METHOD_NOT_ALLOWED, _failure(error)
         request = _read(body, "request body")
         if request.dry_run:
-            return HTTPStatus.OK, make_plan(settings, request).as_dict()
+            return HTTPStatus.OK, redact_value(make_plan(settings, request).as_dict())
         result = run_sync(settings, request, new_run(_schedule(headers)))
-        return result.http_status, result.as_dict()
+        return result.http_status, redact_value(result.as_dict())
     except InputError as error:
         log.error("request_refused", problems=list(error.sentences))
         return HTTPStatus.BAD_REQUEST, _failure(error)
@@ -147,4 +151,4 @@ def _status_of(error: MatomoFnError) -> HTTPStatus:
 
 
 def _failure(error: MatomoFnError) -> dict[str, Any]:
-    return {"status": "failed", "errors": list(error.sentences)}
+    return {"status": "failed", "errors": [redact(sentence) for sentence in error.sentences]}

@@ -9,6 +9,9 @@ from typing import TYPE_CHECKING, Any, TextIO
 
 import structlog
 
+from matomo_fn.redaction import redact_value
+from matomo_fn.values import printable
+
 if TYPE_CHECKING:
     from structlog.typing import Processor
 
@@ -16,6 +19,10 @@ if TYPE_CHECKING:
 _TRACE = "logging.googleapis.com/trace"
 _SPAN = "logging.googleapis.com/spanId"
 _TRACEPARENT = re.compile(r"[0-9a-f]{2}-(?P<trace>[0-9a-f]{32})-(?P<span>[0-9a-f]{16})-[0-9a-f]{2}")
+# Characters of one text, items of one list, and characters of a traceback in a log line.
+_LONGEST, _MOST_ITEMS, _LONGEST_TRACE = 1_000, 200, 20_000
+# What the program itself writes into each line.
+_OWN = frozenset({"time", "level", "event", "run_id", _TRACE, _SPAN})
 _CLOUD_TRACE = re.compile(r"(?P<trace>[0-9a-f]{32})(/(?P<span>[0-9]{1,20}))?(;.*)?")
 
 
@@ -31,12 +38,15 @@ def configure_logs(form: str, stream: TextIO | None = None, level: int = logging
         structlog.contextvars.merge_contextvars,
         structlog.processors.TimeStamper(fmt="iso", key="time"),
     ]
+    processors += [structlog.processors.format_exc_info, _clean]
     if form == "text" or (form == "auto" and target.isatty()):
-        console = structlog.dev.ConsoleRenderer(colors=target.isatty(), timestamp_key="time")
-        processors += [structlog.processors.add_log_level, _time_of_day, console]
+        console = structlog.dev.ConsoleRenderer(
+            colors=target.isatty(), timestamp_key="time", exception_formatter=structlog.dev.plain_traceback
+        )
+        processors += [structlog.processors.add_log_level, _time_of_day, _printable, console]
     else:
         json_line = structlog.processors.JSONRenderer(ensure_ascii=False, default=str)
-        processors += [structlog.processors.format_exc_info, _cloud_fields, json_line]
+        processors += [_cloud_fields, json_line]
     structlog.configure(
         processors=processors,
         wrapper_class=structlog.make_filtering_bound_logger(level),
@@ -56,6 +66,36 @@ def trace_fields(headers: Mapping[str, str], project: str) -> dict[str, str]:
         return {}
     fields = {_TRACE: f"projects/{project}/traces/{match['trace']}"}
     return fields | ({_SPAN: span} if span else {})
+
+
+def _clean(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Shorten what is long, since an entry of Cloud Logging has at most 256 KB, and redact secrets."""
+    for name in list(event):
+        if name not in _OWN:
+            event[name] = redact_value(_shortened(event[name], _LONGEST_TRACE if name == "exception" else _LONGEST))
+    return event
+
+
+def _shortened(value: Any, longest: int) -> Any:
+    """Return a value whose texts and lists are not longer than can be read; what is left out is counted."""
+    if isinstance(value, str) and len(value) > longest:
+        return f"{value[:longest]}... ({len(value) - longest} more characters)"
+    if isinstance(value, Mapping):
+        return {_shortened(str(name), longest): _shortened(item, longest) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        more = [f"... ({len(value) - _MOST_ITEMS} more)"] if len(value) > _MOST_ITEMS else []
+        return [*(_shortened(item, longest) for item in value[:_MOST_ITEMS]), *more]
+    return value
+
+
+def _printable(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+    """Escape what a terminal would obey; a traceback keeps its lines."""
+    for name, value in event.items():
+        if name == "exception":
+            event[name] = "\n".join(map(printable, str(value).splitlines()))
+        elif isinstance(value, str):  # the texts within other values are shown as Python writes them
+            event[name] = printable(value)
+    return event
 
 
 def _cloud_fields(_logger: object, method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:

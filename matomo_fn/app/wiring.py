@@ -31,10 +31,11 @@ log = structlog.get_logger()
 
 @dataclass(frozen=True, slots=True)
 class Credentials:
-    """A connector with its token."""
+    """A connector with its token; ``allow_private``: its Matomo may be at an address that is not public."""
 
     connector: Connector
     token: Token
+    allow_private: bool = True
 
 
 def read_credentials(settings: Settings, name: str) -> Credentials:
@@ -52,7 +53,7 @@ def read_credentials(settings: Settings, name: str) -> Credentials:
         problems += error.problems
     if connector is None or token is None:
         raise InputError(problems)
-    return Credentials(connector, token)
+    return Credentials(connector, token, settings.allow_private_addresses)
 
 
 def make_client(credentials: Credentials, deadline: Deadline) -> MatomoClient:
@@ -62,7 +63,11 @@ def make_client(credentials: Credentials, deadline: Deadline) -> MatomoClient:
     """
     connector = credentials.connector
     transport = HttpTransport(
-        connector.matomo_url, credentials.token, timeout=connector.timeout_seconds, deadline=deadline
+        connector.matomo_url,
+        credentials.token,
+        timeout=connector.timeout_seconds,
+        deadline=deadline,
+        allow_private=credentials.allow_private,
     )
     return MatomoClient(
         InterruptibleTransport(transport, deadline),

@@ -14,7 +14,7 @@ from matomo_fn.catalogue.model import (
     View,
 )
 from matomo_fn.catalogue.prebuilt import BUILT_IN, PREBUILT, VISIT_COUNTS
-from matomo_fn.catalogue.records import SYNC_LOG, SYNC_STATE, SYNC_STATE_DESCRIPTION
+from matomo_fn.catalogue.records import SYNC_LOG, SYNC_RUNS, SYNC_STATE, SYNC_STATE_DESCRIPTION
 from matomo_fn.catalogue.visits import ACTION_FIELDS, EXCLUDABLE, PAGE_TITLES, VISIT_ACTIONS, VISITS
 
 __all__ = [
@@ -27,6 +27,7 @@ __all__ = [
     "SLICE_COLUMNS",
     "STAMP_COLUMNS",
     "SYNC_LOG",
+    "SYNC_RUNS",
     "SYNC_STATE",
     "SYNC_STATE_DESCRIPTION",
     "VISITS",

@@ -1,10 +1,10 @@
-"""Record keeping: what was asked of Matomo and what became of it, slice by slice."""
+"""Record keeping: what became of each slice, and one row for each run."""
 
 from matomo_fn.catalogue.model import Column, ColumnType, Schema
 
 SYNC_LOG = Schema(
     "_sync_log",
-    "One row for each slice (table, site, segment, day) that a run handled. Appended, never changed.",
+    "One row for each change of what is known of a slice (table, site, segment, day). Appended, never changed.",
     (
         Column("date", ColumnType.DATE, "The slice's day.", required=True),
         Column("connector", ColumnType.STRING, "The connector that the run was for.", required=True),
@@ -65,6 +65,32 @@ SYNC_LOG = Schema(
     ),
     # Status first: a filter on it leaves out the blocks of all the partitions that never had an open slice.
     clustering=("status", "connector", "table_name", "website_id"),
+)
+# One row a run, also where nothing changed: a quiet run adds no row to _sync_log.
+SYNC_RUNS = Schema(
+    "_sync_runs",
+    "One row for each run, whether it changed anything or not. Appended, never changed.",
+    (
+        Column("date", ColumnType.DATE, "The day, in UTC, on which the run began.", required=True),
+        Column("connector", ColumnType.STRING, "The connector that the run was for.", required=True),
+        Column("matomo_url", ColumnType.STRING, "The Matomo that was synced.", required=True),
+        Column("run_id", ColumnType.STRING, "The run.", required=True),
+        Column("request_id", ColumnType.STRING, "What started the run (message, schedule).", required=True),
+        Column("mode", ColumnType.STRING, "incremental, backfill or full_refresh.", required=True),
+        Column("status", ColumnType.STRING, "How the run ended, as its answer says it.", required=True),
+        Column("started_at", ColumnType.TIMESTAMP, "When the run began.", required=True),
+        Column("finished_at", ColumnType.TIMESTAMP, "When it had written everything.", required=True),
+        Column("sites", ColumnType.INT64, "How many sites it was about.", required=True),
+        Column("row_count", ColumnType.INT64, "Rows written.", required=True),
+        Column("written", ColumnType.INT64, "Slices written.", required=True),
+        Column("unchanged", ColumnType.INT64, "Slices that were the same.", required=True),
+        Column("pending", ColumnType.INT64, "Slices that Matomo had not processed.", required=True),
+        Column("failed", ColumnType.INT64, "Slices that failed.", required=True),
+        Column("remaining", ColumnType.INT64, "Slices that were not handled for want of time.", required=True),
+        Column("matomo_calls", ColumnType.INT64, "HTTP calls to Matomo, retries included.", required=True),
+        Column("error", ColumnType.STRING, "The first sentence of what failed."),
+    ),
+    clustering=("connector",),
 )
 SYNC_STATE = "_sync_state"
 SYNC_STATE_DESCRIPTION = "The newest row of each slice in _sync_log."

@@ -8,10 +8,10 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 
 from matomo_fn.catalogue import BUILT_IN, EXCLUDABLE, PREBUILT, VISITS, Catalogue
 from matomo_fn.config.validation import read_model, read_object, suggestion
+from matomo_fn.sites import SITE_ID
 
 CONNECTOR_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _DATASET_NAME = re.compile(r"[A-Za-z0-9_]{1,1024}")
-_SITE_ID = re.compile(r"[1-9][0-9]{0,9}")
 _LOCATION = re.compile(r"[A-Za-z]+(-[a-z]+[0-9]+)?")
 
 
@@ -24,7 +24,7 @@ def site_list(value: Any) -> Any:
     sites = []
     for item in value:
         text = str(item) if isinstance(item, str | int) and not isinstance(item, bool) else ""
-        if not _SITE_ID.fullmatch(text):
+        if not SITE_ID.fullmatch(text):
             raise ValueError(f"{item!r} is not a site id: it has to be a whole number such as 1")
         sites.append(text)
     return tuple(dict.fromkeys(sites))

@@ -20,6 +20,10 @@ def _number(value: Any) -> Any:
     return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
 
 
+def _truth(value: Any) -> Any:
+    return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
+
+
 def _versions(value: Any) -> Any:
     versions = {}
     for item in filter(None, (part.strip() for part in str(value).split(","))):
@@ -63,6 +67,11 @@ class Settings(BaseModel):
         ge=1,
         le=100_000,
         description="Megabytes of rows (uncompressed) that wait before they are written.",
+    )
+    allow_private_addresses: Annotated[bool, BeforeValidator(_truth)] = Field(
+        validation_alias=f"{PREFIX}ALLOW_PRIVATE_ADDRESSES",
+        default=True,
+        description="true, or false: no connection to a Matomo at an address that is not public.",
     )
     log_format: Literal["auto", "json", "text"] = Field(
         validation_alias=f"{PREFIX}LOG_FORMAT",
@@ -121,7 +130,7 @@ class Settings(BaseModel):
         return None if self.warehouse == "bigquery" else Path(self.warehouse.removeprefix("duckdb:"))
 
 
-# Field of Settings -> environment variable. The README's table and Terraform name the same ones (tested).
+# Field of Settings -> environment variable. docs/settings.md and Terraform name the same ones (tested).
 VARIABLES = {name: str(field.validation_alias) for name, field in Settings.model_fields.items()}
 
 

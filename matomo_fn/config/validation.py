@@ -3,6 +3,7 @@
 import difflib
 import json
 from collections.abc import Iterable, Mapping
+from functools import partial
 from typing import Any, TypeVar
 
 from pydantic import BaseModel, ValidationError
@@ -11,13 +12,17 @@ from matomo_fn.errors import InputError
 
 Model = TypeVar("Model", bound=BaseModel)
 
+# Problems that are told one by one; characters of a sentence, and of them those that are kept of its end.
+_MOST_PROBLEMS = 20
+_LONGEST, _TAIL = 500, 150
+
 
 def read_object(text: str | bytes, what: str) -> dict[str, Any]:
     """Return the JSON object that a text holds; ``what`` names the text in the errors."""
     if not text.strip():
         raise InputError(f"{what} is empty: it has to be a JSON object")
     try:
-        value = json.loads(text)
+        value = json.loads(text, object_pairs_hook=partial(_unique, what))
     except UnicodeDecodeError:
         raise InputError(f"{what} is not UTF-8 text") from None
     except json.JSONDecodeError as error:
@@ -36,7 +41,11 @@ def read_model(model: type[Model], values: Mapping[str, Any], what: str) -> Mode
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
-        raise InputError([_sentence(problem, what, list(model.model_fields)) for problem in error.errors()]) from None
+        sentences = [_shortened(_sentence(problem, what, list(model.model_fields))) for problem in error.errors()]
+        more = (
+            [f"{what}: and {len(sentences) - _MOST_PROBLEMS} more problems"] if len(sentences) > _MOST_PROBLEMS else []
+        )
+        raise InputError([*sentences[:_MOST_PROBLEMS], *more]) from None
 
 
 def suggestion(name: str, known: Iterable[str]) -> str:
@@ -44,6 +53,16 @@ def suggestion(name: str, known: Iterable[str]) -> str:
     names = sorted(known)
     close = difflib.get_close_matches(name, names, n=1)
     return f"did you mean {close[0]!r}?" if close else f"known are {', '.join(names)}"
+
+
+def _unique(what: str, pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """Return the object of some keys and values; which one of two equal keys was meant, nobody can tell."""
+    values = dict(pairs)
+    if len(values) < len(pairs):
+        names = [name for name, _ in pairs]
+        double = next(name for name in names if names.count(name) > 1)
+        raise InputError(f"{what}: the key {_shown(double)} stands there more than once: keep one of them")
+    return values
 
 
 _TYPES = {
@@ -76,6 +95,14 @@ def _sentence(problem: Any, what: str, known: list[str]) -> str:
             return f"{what}: {path} has to be {_TYPES[kind]}, not {_shown(given)}"
         case _:
             return f"{what}: {path}: {problem['msg'].removeprefix('Input ').strip()}, not {_shown(given)}"
+
+
+def _shortened(sentence: str) -> str:
+    """Return a sentence that repeats of a long value no more than its beginning."""
+    if len(sentence) <= _LONGEST:
+        return sentence
+    end = sentence[-_TAIL:]  # what to do about it
+    return f"{sentence[: _LONGEST - _TAIL - 3]}...{end}"
 
 
 def _shown(value: Any) -> str:

@@ -16,7 +16,8 @@ from matomo_fn.catalogue import VISITS, Column, ColumnType
 from matomo_fn.errors import InvalidResponse
 from matomo_fn.values import as_float, as_integer, as_text, encode, shown
 
-_DIMENSION = re.compile(r"dimension(\d+)")
+# Matomo counts them from 1; a longer number is none of its, fits no column, and is kept in raw like any other field.
+_DIMENSION = re.compile(r"dimension([0-9]{1,9})")
 _LOCAL_TIME = re.compile(r"([01]?\d|2[0-3]):[0-5]\d(:[0-5]\d)?")
 # Matomo's numbers for actions that have no word of their own (core's Piwik\Tracker\Action::TYPE_CONTENT).
 _ACTION_TYPES = {13: "content"}

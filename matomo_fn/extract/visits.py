@@ -12,13 +12,13 @@ from matomo_fn.days import Days
 from matomo_fn.errors import DiskFull, InvalidResponse, MatomoError, MatomoFatal
 from matomo_fn.extract.extracted import ExtractContext, Extracted
 from matomo_fn.extract.jobs import Job
-from matomo_fn.extract.visit_rows import VisitParser
+from matomo_fn.extract.visit_rows import VisitParser, VisitRow
 from matomo_fn.matomo.client import MatomoClient
-from matomo_fn.matomo.visits_log import VisitsLogOff, read_visits
+from matomo_fn.matomo.visits_log import METHOD, VisitsLogOff, read_visits
 from matomo_fn.sites import Site
 from matomo_fn.slices import Slice
 from matomo_fn.unforeseen import note_unforeseen
-from matomo_fn.values import utf8
+from matomo_fn.values import shown, utf8
 from matomo_fn.warehouse.buffer import Buffer, BufferedSlice
 
 # Seconds after its last action at which a visit of the present day is taken: Matomo ends a visit after 30 minutes
@@ -131,6 +131,7 @@ class VisitsOfDay:
         total = 0
         for visit in read_visits(self._client, self._site.id, slice_.date):
             row = self._parser.parse(visit)
+            self._check_place(visit, row, slice_.date)
             if until is not None and row.last_action > until:
                 break
             if not seen.add(row.visit_id):
@@ -140,6 +141,18 @@ class VisitsOfDay:
             if not self._may_continue():
                 return None
         return f"{total % 2**_HASH_BITS:064x}"
+
+    def _check_place(self, visit: object, row: VisitRow, day: date) -> None:
+        """Raise InvalidResponse for a visit of another site, or whose last action was on another day."""
+        site = visit.get("idSite") if isinstance(visit, Mapping) else None
+        if site is not None and str(site) != self._site.id:
+            raise InvalidResponse(f"{METHOD} answers a visit of site {shown(site)} when asked for {self._site.id}")
+        try:
+            found = datetime.fromtimestamp(row.last_action, self._site.timezone).date()
+        except (ValueError, OverflowError, OSError):
+            raise InvalidResponse(f"{METHOD} answers visit {row.visit_id} at a time that no calendar has") from None
+        if found != day:
+            raise InvalidResponse(f"{METHOD} answers visit {row.visit_id} of {found} when asked for {day}")
 
 
 class _MovedError(Exception):

@@ -2,7 +2,8 @@
 
 import re
 import threading
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from typing import Any
 
@@ -26,7 +27,8 @@ from matomo_fn.matomo.reports import ALWAYS, Answered, ReportQuery, ReportReader
 from matomo_fn.matomo.responses import parse_response
 from matomo_fn.matomo.transport import Transport
 from matomo_fn.periods import Period
-from matomo_fn.sites import Site, read_timezone
+from matomo_fn.sites import SITE_ID, Site, read_timezone
+from matomo_fn.values import shown
 
 log = structlog.get_logger()
 
@@ -40,6 +42,8 @@ _VERSION = "API.getMatomoVersion"
 _NUMBERS = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})(?![0-9]).*", re.DOTALL)
 # How old databases write that a site's creation is not known.
 _NO_DATE = "0000-00-00"
+# Characters of a site's name that are kept: it is shown by `check` and nothing else. Matomo's column has 90.
+_LONGEST_NAME = 90
 
 
 class MatomoClient:
@@ -86,12 +90,12 @@ class MatomoClient:
         return text
 
     def sites(self) -> list[Site]:
-        """Return the sites that the token may see; one that is not set up right has its ``problem``."""
+        """Return the sites that the token may see, each once; one that is not set up right has its ``problem``."""
         method = "SitesManager.getSitesWithAtLeastViewAccess"
         value, _ = self.call(method, {"filter_limit": "-1"})
         if not isinstance(value, list):
             raise InvalidResponse(f"{method} answers no list of sites")
-        return [_read_site(method, item) for item in value]
+        return _each_once([_read_site(method, item) for item in value])
 
     def report(self, source: Source, site_id: str, days: Days, period: Period = Period.DAY) -> Answered:
         """Return a report's answer for each of some consecutive periods, which are named by their first days.
@@ -234,7 +238,10 @@ def _has_only_errors(value: object) -> bool:
 def _read_site(method: str, item: object) -> Site:
     if not isinstance(item, dict) or not {"idsite", "timezone", "ts_created"} <= item.keys():
         raise InvalidResponse(f"{method} answers a site without idsite, timezone or ts_created")
-    key, name, written = str(item["idsite"]), str(item.get("name", "")), str(item["ts_created"])
+    key, name, written = _site_id(item["idsite"]), str(item.get("name", ""))[:_LONGEST_NAME], str(item["ts_created"])
+    if not SITE_ID.fullmatch(key):
+        problem = "Matomo answers that as its id, where a whole number such as 1 belongs"
+        return Site(shown(item["idsite"]), name, UTC, date.min, problem=problem)
     try:
         timezone = read_timezone(str(item["timezone"]))
         if written.startswith(_NO_DATE):
@@ -243,3 +250,17 @@ def _read_site(method: str, item: object) -> Site:
     except (ValueError, OverflowError) as error:
         return Site(key, name, UTC, date.min, problem=f"Matomo's settings of the site cannot be read: {error}")
     return Site(key, name, timezone, created.date())
+
+
+def _site_id(value: object) -> str:
+    return str(value) if isinstance(value, int | str) and not isinstance(value, bool) else ""
+
+
+def _each_once(sites: Sequence[Site]) -> list[Site]:
+    """Return each site once; one that is listed with different settings has a problem, since one of them is wrong."""
+    found: dict[str, Site] = {}
+    for site in sites:
+        first = found.setdefault(site.id, site)
+        if first != site and not first.problem:
+            found[site.id] = replace(first, problem="Matomo lists it more than once, with different settings")
+    return list(found.values())

@@ -1,19 +1,20 @@
 """One HTTP exchange with a Matomo: the only place that knows the token's text and imports requests."""
 
-import html
-import json
-import re
+import ssl
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
+from urllib.parse import urlsplit
 
 import requests
 
 from matomo_fn import __version__
 from matomo_fn.config.token import Token
 from matomo_fn.deadline import Deadline
-from matomo_fn.errors import MatomoFatal, MatomoUnavailable, ReportRefused
+from matomo_fn.errors import MatomoError, MatomoFatal, MatomoUnavailable, ReportRefused
+from matomo_fn.matomo.connection import AddressRefusedError, Exchange, WatchedAdapter, refuse_name
+from matomo_fn.redaction import protect
 
 USER_AGENT = f"matomo-fn/{__version__} (Matomo to BigQuery)"
 # Seconds until a connection stands; how long an answer may take is the connector's timeout_seconds.
@@ -22,6 +23,10 @@ CONNECT_TIMEOUT = 10.0
 # small function's memory once it is parsed.
 MAX_ANSWER = 128 * 1024 * 1024
 _CHUNK = 1024 * 1024
+# What OpenSSL calls an answer that is not TLS: another protocol, most often HTTP.
+_NO_TLS = frozenset(
+    {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "HTTPS_PROXY_REQUEST", "UNKNOWN_PROTOCOL", "PACKET_LENGTH_TOO_LONG"}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,62 +61,98 @@ class HttpTransport:
     error_bad_token_post, error_bad_token_post_params_in_url).
     """
 
-    def __init__(self, url: str, token: Token, *, timeout: float, deadline: Deadline) -> None:
+    def __init__(
+        self, url: str, token: Token, *, timeout: float, deadline: Deadline, allow_private: bool = True
+    ) -> None:
         self._url = f"{url}index.php"
         self._shown = url
         self._token = token
-        self._spelled = re.compile("".join(_spellings(sign) for sign in token.reveal()), re.IGNORECASE)
+        self._secret = protect(token.reveal())  # what is sent can be echoed
         self._timeout = timeout
         self._deadline = deadline
+        self._allow_private = allow_private
         self._local = threading.local()
 
     def post(self, method: str, form: Mapping[str, str]) -> Reply:
-        """Send a call and return the answer; redirects are not followed, since they lose the body."""
+        """Send a call and return the answer; redirects are not followed, since they lose the body.
+
+        The connector's timeout_seconds, and what remains of the run, bound the whole exchange.
+        """
+        timeout = self._deadline.limit_request(self._timeout)
+        with Exchange(timeout, allow_private=self._allow_private) as exchange:
+            try:
+                reply = self._exchange(method, form, timeout)
+            except AddressRefusedError as error:
+                raise MatomoFatal(f"{self._shown}: {error}") from None
+            except requests.exceptions.ConnectTimeout:
+                seconds = min(CONNECT_TIMEOUT, timeout)
+                raise MatomoUnavailable(f"{self._shown}: no connection within {seconds:g} seconds") from None
+            except requests.exceptions.RequestException as error:
+                raise (self._timed_out(method, timeout) if exchange.is_over else self._failure(error, method)) from None
+            except ValueError as error:  # which the HTTP library lets through
+                if isinstance(error, UnicodeError) or type(error).__name__ == "LocationParseError":
+                    raise MatomoFatal(f"{self._shown}: its name cannot be looked up: check matomo_url") from None
+                raise MatomoUnavailable(f"{self._shown}: the answer to {method} is not HTTP") from None
+            if exchange.is_over:  # the end of the connection may look like that of headers, or of a body
+                raise self._timed_out(method, timeout)
+            return reply
+
+    def _exchange(self, method: str, form: Mapping[str, str], timeout: float) -> Reply:
         query = {"module": "API", "method": method, "format": "json"}
         # The token first: past some 1,000 fields PHP drops the rest.
-        timeout = self._deadline.limit_request(self._timeout)
         data = {"token_auth": self._token.reveal(), **form}
-        try:
-            with self._session().post(
-                self._url,
-                params=query,
-                data=data,
-                timeout=(min(CONNECT_TIMEOUT, timeout), timeout),
-                allow_redirects=False,
-                stream=True,
-            ) as response:
-                return Reply(
-                    response.status_code,
-                    response.headers.get("Content-Type", ""),
-                    _seconds(response.headers.get("Retry-After", "")),
-                    self.redact(response.headers.get("Location", "")),
-                    self._read(response, method),
-                )
-        except requests.exceptions.SSLError as error:
-            raise MatomoFatal(f"{self._shown}: {_tls_reason(error)}") from None
-        except requests.exceptions.ConnectTimeout:
-            seconds = min(CONNECT_TIMEOUT, timeout)
-            raise MatomoUnavailable(f"{self._shown}: no connection within {seconds:g} seconds") from None
-        except requests.exceptions.ReadTimeout:
-            raise MatomoUnavailable(
-                f"{self._shown}: {method} had no answer within {timeout:g} seconds (timeout_seconds)"
-            ) from None
-        except requests.exceptions.ChunkedEncodingError:
-            raise MatomoUnavailable(f"{self._shown}: the answer to {method} broke off") from None
-        except requests.exceptions.ConnectionError as error:
-            raise MatomoUnavailable(f"{self._shown}: {_reason(error)}") from None
-        except requests.exceptions.RequestException as error:
-            raise MatomoUnavailable(f"{self._shown}: {method} failed: {type(error).__name__}") from None
-        except UnicodeError:  # of a name with an empty or an endless part; requests lets it through
-            raise MatomoFatal(f"{self._shown}: its name cannot be looked up: check matomo_url") from None
-        except ValueError as error:  # of a chunk with a negative size, say; as above
-            if type(error).__name__ == "LocationParseError":
-                raise MatomoFatal(f"{self._shown}: its name cannot be looked up: check matomo_url") from None
-            raise MatomoUnavailable(f"{self._shown}: the answer to {method} is no HTTP") from None
+        refuse_name(urlsplit(self._url).hostname or "")
+        with self._session().post(
+            self._url,
+            params=query,
+            data=data,
+            timeout=(min(CONNECT_TIMEOUT, timeout), timeout),
+            allow_redirects=False,
+            stream=True,
+        ) as response:
+            return Reply(
+                response.status_code,
+                response.headers.get("Content-Type", ""),
+                _seconds(response.headers.get("Retry-After", "")),
+                self.redact(response.headers.get("Location", "")),
+                self._read(response, method),
+            )
+
+    def _timed_out(self, method: str, timeout: float) -> MatomoUnavailable:
+        return MatomoUnavailable(
+            f"{self._shown}: {method} had no whole answer within {timeout:g} seconds (timeout_seconds)"
+        )
+
+    def _failure(self, error: requests.exceptions.RequestException, method: str) -> MatomoError:
+        """Return what a failure of the HTTP library means; its own text has the request in it, and is not shown."""
+        match error:
+            case requests.exceptions.SSLError():
+                return self._tls_failure(error)
+            case requests.exceptions.ReadTimeout():
+                text = f"{method} had no answer in time (timeout_seconds)"
+            case requests.exceptions.ChunkedEncodingError():
+                text = f"the answer to {method} broke off"
+            case requests.exceptions.ConnectionError():
+                text = _reason(error)
+            case _:
+                text = f"{method} failed: {type(error).__name__}"
+        return MatomoUnavailable(f"{self._shown}: {text}")
+
+    def _tls_failure(self, error: requests.exceptions.SSLError) -> MatomoError:
+        """Return what a failed TLS handshake means: only a certificate, or a server without TLS, fails again."""
+        cause = _tls_cause(error)
+        if isinstance(cause, ssl.SSLCertVerificationError):
+            return MatomoFatal(
+                f"{self._shown}: its certificate is not valid for that name or not trusted: fix it, or matomo_url"
+            )
+        reason = getattr(cause, "reason", None) or "no reason given"
+        if reason in _NO_TLS:
+            return MatomoFatal(f"{self._shown}: there is no HTTPS at that address: check matomo_url and the server")
+        return MatomoUnavailable(f"{self._shown}: the TLS handshake failed ({str(reason).replace('_', ' ').lower()})")
 
     def redact(self, text: str) -> str:
-        """Return a text without the token, in whichever spelling a URL, a form, HTML or JSON gives it."""
-        return self._spelled.sub("***", text)
+        """Return a text without the token, whole or in pieces."""
+        return self._secret.redact(text)
 
     def _read(self, response: requests.Response, method: str) -> bytes:
         parts, size = [], 0
@@ -130,6 +171,8 @@ class HttpTransport:
             session = requests.Session()
             session.headers["User-Agent"] = USER_AGENT
             session.auth = _no_auth
+            for scheme in ("http://", "https://"):
+                session.mount(scheme, WatchedAdapter())
             self._local.session = session
         return session
 
@@ -139,24 +182,18 @@ def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
     return request
 
 
-def _spellings(sign: str) -> str:
-    """Return a pattern of the ways in which one sign of the token may be written."""
-    code = ord(sign)
-    percent = "".join(f"%(?:25)*{byte:02x}" for byte in sign.encode(errors="surrogatepass"))
-    ways = {re.escape(sign), percent, re.escape(json.dumps(sign)[1:-1]), re.escape(html.escape(sign))}
-    ways |= {f"&#0*{code};", f"&#x0*{code:x};", *({" ": (r"\+", "%(?:25)*2b"), "/": (r"\\/",)}.get(sign, ()))}
-    return f"(?:{'|'.join(sorted(ways))})"
-
-
 def _seconds(header: str) -> float | None:
     # The other form, a date, is not promised by any Matomo host and would need the server's clock.
     return float(header) if header.strip().isdecimal() else None
 
 
-def _tls_reason(error: requests.exceptions.SSLError) -> str:
-    if "certificate" in str(error).lower():
-        return "its certificate is not valid for that name or not trusted: fix it, or matomo_url"
-    return "there is no HTTPS at that address: check matomo_url and the server"
+def _tls_cause(error: BaseException) -> BaseException | None:
+    """Return the error of the TLS library that others are wrapped around."""
+    seen: BaseException | None = error
+    while seen is not None and not isinstance(seen, ssl.SSLError):
+        inner = getattr(seen, "reason", None) or next(iter(seen.args), None)
+        seen = inner if isinstance(inner, BaseException) else seen.__cause__
+    return seen
 
 
 def _reason(error: requests.exceptions.ConnectionError) -> str:

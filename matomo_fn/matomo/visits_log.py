@@ -11,7 +11,7 @@ from matomo_fn.errors import InvalidResponse, ReportRefused
 from matomo_fn.matomo.client import MatomoClient
 from matomo_fn.values import as_integer, shown
 
-_METHOD = "Live.getLastVisitsDetails"
+METHOD = "Live.getLastVisitsDetails"
 # Visits of the first page. 2,000 visits with their actions were 7.6 MB and took a small server 1.6 seconds.
 _FIRST_LIMIT = 500
 _LARGEST_LIMIT = 20_000
@@ -57,22 +57,22 @@ def _places(page: list[object], last: int | None) -> list[tuple[int, int]]:
     places = [_place(visit) for visit in page]
     moments = [moment for _, moment in places]
     if last is not None and moments and moments[0] < last:
-        raise InvalidResponse(f"{_METHOD} repeats a page: the server ignores minTimestamp")
+        raise InvalidResponse(f"{METHOD} repeats a page: the server ignores minTimestamp")
     if moments != sorted(moments):
-        raise InvalidResponse(f"{_METHOD} does not answer in the order that was asked for")
+        raise InvalidResponse(f"{METHOD} does not answer in the order that was asked for")
     return places
 
 
 def _place(visit: object) -> tuple[int, int]:
     """Return a visit's id and the time of its last action."""
     if not isinstance(visit, Mapping):
-        raise InvalidResponse(f"{_METHOD} answers {shown(visit)} where a visit belongs")
+        raise InvalidResponse(f"{METHOD} answers {shown(visit)} where a visit belongs")
     try:
         return as_integer(visit["idVisit"]), as_integer(visit["lastActionTimestamp"])
     except KeyError as error:
-        raise InvalidResponse(f"{_METHOD} answers a visit without {error.args[0]}") from None
+        raise InvalidResponse(f"{METHOD} answers a visit without {error.args[0]}") from None
     except ValueError as error:
-        raise InvalidResponse(f"{_METHOD} answers a visit whose id or time {error}") from None
+        raise InvalidResponse(f"{METHOD} answers a visit whose id or time {error}") from None
 
 
 def _smaller(limit: int, error: ReportRefused) -> int:
@@ -88,5 +88,5 @@ def _smaller(limit: int, error: ReportRefused) -> int:
 def _larger(limit: int, largest: int) -> int:
     """Return how many visits to ask where a full page brought nothing new: so many share a second."""
     if limit >= largest:
-        raise InvalidResponse(f"{_METHOD}: more than {limit} visits have their last action in one second")
+        raise InvalidResponse(f"{METHOD}: more than {limit} visits have their last action in one second")
     return min(largest, 4 * limit)

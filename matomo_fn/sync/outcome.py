@@ -42,6 +42,10 @@ class KnownSlice:
     written_run_id: str | None
     request_id: str
     is_intact: bool
+    is_final: bool = False
+    has_others: bool = False
+    visits_difference: int | None = None
+    error: str | None = None
 
 
 UNKNOWN = KnownSlice(Status.FAILED, 0, None, None, "", is_intact=False)
@@ -49,7 +53,11 @@ UNKNOWN = KnownSlice(Status.FAILED, 0, None, None, "", is_intact=False)
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """One row to append to the log; ``row_count`` and ``content_hash`` tell of the table, not of the answer."""
+    """One row of the log; ``row_count`` and ``content_hash`` tell of the table, not of the answer.
+
+    ``is_news``: the row says something that the newest row of the slice does not. Other rows are counted, and not
+    appended: a quiet run would otherwise add as many rows as it has slices, and every later run would read them.
+    """
 
     slice: Slice
     status: Status
@@ -60,15 +68,21 @@ class LogEntry:
     written_run_id: str | None
     error: str | None = None
     visits_difference: int | None = None
+    is_news: bool = True
 
 
 @dataclass(frozen=True, slots=True)
 class Run:
-    """One execution; ``request_id`` stays the same where the same request is delivered again."""
+    """One execution; ``request_id`` stays the same where the same request is delivered again.
+
+    ``logs_everything``: rows without news are logged as well, with the request's id. A request for a whole window
+    needs that: delivered again, it continues where it stopped.
+    """
 
     id: str
     request_id: str
     started_at: datetime
+    logs_everything: bool = False
 
 
 def outcome_of(extracted: Extracted, known: KnownSlice, run: Run, *, is_final: bool, rewrite: bool) -> LogEntry:
@@ -88,7 +102,7 @@ def outcome_of(extracted: Extracted, known: KnownSlice, run: Run, *, is_final: b
         error=extracted.pending or extracted.error,
     )
     if content is None:
-        return kept
+        return replace(kept, is_news=run.logs_everything or _is_news(kept, known))
     found = replace(
         kept,
         error=None,
@@ -96,7 +110,8 @@ def outcome_of(extracted: Extracted, known: KnownSlice, run: Run, *, is_final: b
         visits_difference=extracted.visits_difference,
     )
     if known.is_intact and known.content_hash == content.content_hash and not rewrite:
-        return replace(found, status=Status.UNCHANGED)
+        unchanged = replace(found, status=Status.UNCHANGED)
+        return replace(unchanged, is_news=run.logs_everything or _is_news(unchanged, known))
     return replace(
         found,
         status=Status.WRITTEN,
@@ -104,6 +119,16 @@ def outcome_of(extracted: Extracted, known: KnownSlice, run: Run, *, is_final: b
         content_hash=content.content_hash,
         written_run_id=run.id,
     )
+
+
+def _is_news(entry: LogEntry, known: KnownSlice) -> bool:
+    """Return whether an entry that wrote nothing says something that is not known."""
+    if known is UNKNOWN:
+        return True
+    same_status = known.status.is_good if entry.status.is_good else known.status is entry.status
+    before = (known.is_final, known.has_others, known.visits_difference, known.error)
+    now = (entry.is_final, entry.has_others, entry.visits_difference, entry.error)
+    return not same_status or before != now
 
 
 def not_written(entry: LogEntry, known: KnownSlice, error: Exception) -> LogEntry:

@@ -14,7 +14,7 @@ from matomo_fn.sync.scope import Scope, Window
 
 @dataclass(frozen=True, slots=True)
 class Reach:
-    """How far the tables of a run reach; all None for a run about days that its request named.
+    """How far the tables of a run reach; all None for a run about days, tables or sites that its request named.
 
     ``newest_day``: the newest day of the table and site that is furthest behind, None where that one has no day.
     ``days_late``: how many days it lacks up to the last day that has ended at its site; 0 where all is there.

@@ -4,7 +4,7 @@ import errno
 import tempfile
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -27,6 +27,7 @@ from matomo_fn.sync.outcome import UNKNOWN, Run, outcome_of
 from matomo_fn.sync.plan import Plan, make_plan
 from matomo_fn.sync.reach import Reach, ReachTracker
 from matomo_fn.sync.result import RunResult, Tally
+from matomo_fn.sync.runs import record_run
 from matomo_fn.sync.scope import Scope, is_final, resolve_scope
 from matomo_fn.sync.state import Snapshot, SyncState
 from matomo_fn.sync.write import Writer
@@ -77,12 +78,29 @@ def sync(session: Session, request: SyncRequest, run: Run, progress: Progress = 
     log could not be read or written.
     """
     scope = resolve_scope(session.client, session.connector, request, session.now())
+    run = replace(run, logs_everything=not _is_incremental(request))
     log.info("run_started", connector=session.connector.name, mode=request.mode, sites=len(scope.windows))
     execution = _Execution(session, request, scope, run)
     if scope.windows:
         tables = execution.prepare()
         execution.execute(_plan(session, request, scope.only(tables), tables, run), progress)
-    return execution.result()
+    result = execution.result()
+    if scope.windows:
+        _record(session, run, result)
+    return result
+
+
+def _record(session: Session, run: Run, result: RunResult) -> None:
+    """Append the run's own row; without it the run has nevertheless done its work."""
+    try:
+        record_run(session.warehouse, session.connector, run, result, session.now())
+    except WarehouseError as error:
+        log.warning("run_not_recorded", error=str(error))
+
+
+def _is_incremental(request: SyncRequest) -> bool:
+    """Return whether a request is about what is due, and not about all of a window."""
+    return request.mode == "incremental" and request.start_date is None
 
 
 def plan_sync(session: Session, request: SyncRequest) -> Plan:
@@ -101,7 +119,7 @@ def _plan(session: Session, request: SyncRequest, scope: Scope, there: list[str]
     """Return the plan of a scope; ``there`` are the tables that exist, the log among them where it is not empty."""
     snapshot = Snapshot()
     if there and scope.windows:
-        incremental = request.mode == "incremental" and request.start_date is None
+        incremental = _is_incremental(request)
         snapshot = session.state.read(scope.tables.select(there), scope.windows, incremental=incremental)
     return make_plan(
         scope,
@@ -151,7 +169,7 @@ class _Execution:
     def execute(self, plan: Plan, progress: Progress) -> None:
         """Extract what is due and write it, until all is done or the deadline allows no more."""
         self._tally.expect(plan)
-        if self._request.start_date is None:
+        if not (self._request.start_date or self._request.tables or self._request.sites):
             self._reach = ReachTracker(self._scope, plan)
         deadline = self._session.deadline
         pool = WorkerPool(self._session.connector.concurrency, deadline)

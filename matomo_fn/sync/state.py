@@ -11,6 +11,7 @@ from matomo_fn.catalogue import SYNC_LOG, SYNC_STATE, SYNC_STATE_DESCRIPTION, Ca
 from matomo_fn.config.connector import Connector
 from matomo_fn.days import Days, Range
 from matomo_fn.errors import InputError
+from matomo_fn.redaction import redact
 from matomo_fn.slices import Slice, Stream
 from matomo_fn.sync.outcome import KnownSlice, LogEntry, Run, Status
 from matomo_fn.sync.scope import Window
@@ -19,6 +20,9 @@ from matomo_fn.warehouse import sql
 from matomo_fn.warehouse.buffer import named_if_full
 from matomo_fn.warehouse.protocol import Warehouse
 from matomo_fn.warehouse.tables import Stamp, append_rows, ensure_table, ensure_view
+
+# Characters of an error that a row keeps.
+_LONGEST_ERROR = 2_000
 
 
 class Snapshot:
@@ -61,6 +65,7 @@ class SyncState:
     def prepare(self) -> bool:
         """Make log and view ready; return whether the log had to be created."""
         created = ensure_table(self._warehouse, SYNC_LOG, "day")
+
         query = sql.state_view(self._warehouse.dataset)
         ensure_view(self._warehouse, SYNC_STATE, SYNC_LOG.column_names, query, SYNC_STATE_DESCRIPTION)
         return created
@@ -108,11 +113,15 @@ class SyncState:
         last = max(window.open_day or window.last for window in windows)
         recheck_from = min(window.recheck_from for window in windows)
         settled: dict[Stream, Days] = {}
-        older: list[date] = []
+        open_days = Days()
         if incremental:
-            older = [row["date"] for row in self._warehouse.query(sql.older_open_days(dataset, connector, first))]
-            settled = _settled(tables, self._warehouse.query(sql.settled_runs(dataset, connector, first, last)))
-        span = sql.Span(first, last, recheck_from, Days.of(older))
+            older = self._warehouse.query(sql.older_open_days(dataset, connector, first))
+            runs = self._warehouse.query(sql.known_runs(dataset, connector, first, last))
+            settled = _settled(tables, runs)
+            unsettled = Days.joined((row["first_day"], row["last_day"]) for row in runs if not row["is_settled"])
+            open_days = Days.of(row["date"] for row in older) | unsettled.before(recheck_from)
+        # What is settled is known by its ranges. Only the rest is read with its hashes, from few partitions of the log.
+        span = sql.Span(recheck_from, last, open_days)
         rows = self._warehouse.query(sql.known_slices(dataset, connector, list(tables.values()), span))
         return Snapshot(settled, {_slice(tables, row): _known(row) for row in rows})
 
@@ -144,7 +153,7 @@ class SyncState:
             "request_id": run.request_id,
             "started_at": run.started_at.isoformat(),
             "logged_at": logged_at.isoformat(),
-            "error": entry.error,
+            "error": entry.error and redact(entry.error)[:_LONGEST_ERROR],
         }
         return json.dumps(row, ensure_ascii=False) + "\n"
 
@@ -152,7 +161,7 @@ class SyncState:
 def _settled(tables: Catalogue, rows: Iterable[Mapping[str, Any]]) -> dict[Stream, Days]:
     ranges: dict[Stream, list[Range]] = {}
     for row in rows:
-        if row["table_name"] in tables:
+        if row["is_settled"] and row["table_name"] in tables:
             stream = tables[row["table_name"]].stream(row["website_id"], row["segment"])
             ranges.setdefault(stream, []).append((row["first_day"], row["last_day"]))
     return {stream: Days.joined(found) for stream, found in ranges.items()}
@@ -170,4 +179,8 @@ def _known(row: Mapping[str, Any]) -> KnownSlice:
         row["written_run_id"],
         row["request_id"],
         row["is_intact"],
+        row["is_final"],
+        row["has_others"],
+        row["visits_difference"],
+        row["error"],
     )

@@ -88,7 +88,9 @@ class Writer:
         self._flushes += 1
         loaded = self._loader.load(batches, Stamp(self._run.id, self._flushes, self._now()))
         entries = [*entries, *loaded.entries]
-        self._state.append(self._run, entries, self._folder, Stamp(self._run.id, self._flushes, self._now()))
+        news = [entry for entry in entries if entry.is_news]
+        if news:
+            self._state.append(self._run, news, self._folder, Stamp(self._run.id, self._flushes, self._now()))
         return Loaded(entries, loaded.seconds, [*errors, *loaded.errors])
 
     def discard(self) -> None:

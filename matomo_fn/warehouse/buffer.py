@@ -15,8 +15,9 @@ from types import TracebackType
 from typing import IO, Any, Self
 
 from matomo_fn.errors import DiskFull
+from matomo_fn.redaction import redact_rows
 from matomo_fn.slices import Slice
-from matomo_fn.values import utf8
+from matomo_fn.values import encode, utf8
 
 _LEVEL = 1
 
@@ -51,12 +52,13 @@ class Buffer:
 
     def add(self, slice_: Slice, lines: Iterable[str]) -> None:
         """Append the rows of a slice, with the slice's own columns in front."""
-        prefix = f'{{"date":"{slice_.date}","website_id":"{slice_.website_id}",'
+        columns = {"date": str(slice_.date), "website_id": slice_.website_id}
         if self._has_segment:
-            prefix += f'"segment":"{slice_.segment}",'
+            columns["segment"] = slice_.segment
+        prefix = f"{encode(columns)[:-1]},"
         whole = [f"{prefix}{line[1:]}\n" for line in lines]
         with named_if_full(self.path.parent):
-            self.size += self._gzip.write(utf8("".join(whole)))
+            self.size += self._gzip.write(utf8(redact_rows("".join(whole))))
         self.rows += len(whole)
 
     def close(self) -> None:

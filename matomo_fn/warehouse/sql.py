@@ -182,46 +182,49 @@ def older_open_days(dataset: str, connector: str, before: date) -> str:
     )
 
 
-def settled_runs(dataset: str, connector: str, first: date, last: date) -> str:
-    """Return the query for the runs of consecutive days that need not be asked again, by table, site and segment.
+def known_runs(dataset: str, connector: str, first: date, last: date) -> str:
+    """Return the query for the runs of consecutive days of which something is known, by table, site and segment.
 
-    Columns: table_name, website_id, segment, first_day, last_day. A year of good days is one row.
+    Columns: table_name, website_id, segment, is_settled, first_day, last_day. A settled day need not be refetched; the
+    others are pending, failed or not final. A year of settled days is one row.
     """
     window = f"l.connector = {literal(connector)} and l.date between {literal(first)} and {literal(last)}"
+    stream = "table_name, website_id, segment, is_settled"
     return (
-        "select table_name, website_id, segment, min(date) as first_day, max(date) as last_day from ("
-        "select table_name, website_id, segment, date, date_diff(date, date '1970-01-01', day) - "
-        "row_number() over (partition by table_name, website_id, segment order by date) as island "
-        f"from {_newest(dataset, window)} where status in ('written', 'unchanged') and is_final) "
-        "group by table_name, website_id, segment, island order by table_name, website_id, segment, first_day"
+        f"select {stream}, min(date) as first_day, max(date) as last_day from ("
+        f"select {stream}, date, date_diff(date, date '1970-01-01', day) - "
+        f"row_number() over (partition by {stream} order by date) as island "
+        "from (select l.table_name, l.website_id, l.segment, l.date, "
+        "l.status in ('written', 'unchanged') and l.is_final as is_settled "
+        f"from {_newest(dataset, window)})) "
+        f"group by {stream}, island order by {stream}, first_day"
     )
 
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The days that a run looks at: ``first`` to ``last``, closely since ``recheck_from``, and some ``older`` ones."""
+    """The days that a run looks at closely: those from ``recheck_from`` to ``last``, and ``open_days`` before them."""
 
-    first: date
-    last: date
     recheck_from: date
-    older: Days
+    last: date
+    open_days: Days
 
 
 def known_slices(dataset: str, connector: str, tables: Sequence[Table], span: Span) -> str:
     """Return the query for what is known of the slices that may be refetched.
 
-    These are the open ones of the span, and all since ``recheck_from``; for the latter ``is_intact`` tells whether
+    These are all since ``recheck_from``, and the open ones before; for the former ``is_intact`` tells whether
     the table still has the very rows that the log speaks of. So a run that died between merge and log, and rows that
     somebody deleted, are found out.
     """
-    days = f"l.date between {literal(span.first)} and {literal(span.last)}"
-    if span.older:
-        days = f"({days} or {in_days('l', span.older)})"
+    days = f"l.date between {literal(span.recheck_from)} and {literal(span.last)}"
+    if span.open_days:
+        days = f"({days} or {in_days('l', span.open_days)})"
     window = f"l.connector = {literal(connector)} and {days}"
     present = " union all ".join(_present(dataset, table, span.recheck_from, span.last) for table in tables)
     return (
         "select k.table_name, k.website_id, k.segment, k.date, k.status, k.row_count, k.content_hash, "
-        f"k.written_run_id, k.request_id, "
+        "k.written_run_id, k.request_id, k.is_final, k.has_others, k.visits_difference, k.error, "
         f"k.date >= {literal(span.recheck_from)} and coalesce(p.row_count, 0) = k.row_count and "
         "(k.row_count = 0 or (p.first_run = k.written_run_id and p.last_run = k.written_run_id)) as is_intact "
         f"from (select {_names('l')} from {_newest(dataset, window)}) k left join ({present}) p "

@@ -311,6 +311,10 @@ run "datasets_and_secrets" {
     error_message = "A destroy never takes tables along; datasets are labelled."
   }
   assert {
+    condition     = { for name, dataset in google_bigquery_dataset.connector : name => lookup(dataset.labels, "connector", "of several") } == { clients = "of several", matomo_far = "far" }
+    error_message = "A dataset of several connectors is nobody's alone."
+  }
+  assert {
     condition     = toset(keys(google_secret_manager_secret.connector)) == toset(["matomo-far-config", "matomo-far-token", "matomo-shop-config", "matomo-shop-token", "matomo-two-sites-config", "matomo-two-sites-token"])
     error_message = "Two secrets for each connector, under the program's names."
   }
@@ -324,10 +328,14 @@ run "datasets_and_secrets" {
   }
 }
 
-run "secrets_say_whose_they_are" {
+run "secrets_and_datasets_say_whose_they_are" {
   assert {
     condition     = { for name, secret in google_secret_manager_secret.connector : name => secret.labels["connector"] } == { matomo-shop-config = "shop", matomo-shop-token = "shop" }
     error_message = "Secrets are labelled by connector."
+  }
+  assert {
+    condition     = google_bigquery_dataset.connector["matomo_shop"].labels == tomap({ app = "matomo-fn", connector = "shop" })
+    error_message = "A dataset is labelled by its connector, where it is one's alone."
   }
 }
 

@@ -11,8 +11,9 @@ import structlog
 
 from fake_matomo import Fault
 from matomo_fn.app.logs import configure_logs, trace_fields
+from matomo_fn.redaction import protect
 from tests.support import shop
-from tests.support.canary import assert_absent
+from tests.support.canary import CANARY, assert_absent
 from tests.support.clock import Clock, budget_by
 from tests.support.server import deployed
 from tests.support.shop import Shop, log_lines
@@ -203,3 +204,41 @@ def test_the_deployed_program_logs_info_lines_and_no_token(place: Shop) -> None:
         events = [line for line in program.process.stdout.splitlines() if line.startswith("{")]
         assert [event["message"] for event in log_lines("\n".join(events))][-1] == "run_finished"
         assert_absent(output=program.output)
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_what_is_long_is_shortened(form: str) -> None:
+    """An entry of Cloud Logging has at most 256 KB, and nobody reads a megabyte."""
+    target = io.StringIO()
+    configure_logs(form, target)
+    structlog.get_logger().error("refused", error="x" * 10**6, problems=["y" * 10**5] * 10_000, deep={"z" * 5_000: "z"})
+    (line,) = target.getvalue().splitlines()
+    assert len(line) < 256_000
+    assert "x... (999000 more characters)" in line
+    assert "... (9800 more)" in line
+
+
+@pytest.mark.parametrize("sign", ["\x1b", "\x00", "\x07", "\x7f", "\x9b", "\n", "\u2028", "\u202e", "\ud800"])
+def test_a_terminal_gets_no_sign_that_it_would_obey(sign: str) -> None:
+    """A label of a hostile visitor's could clear the screen, write other lines or set the window's title."""
+    target = io.StringIO()
+    configure_logs("text", target)
+    error = f"before{sign}]0;title"
+    structlog.get_logger().error(f"refused{sign}", error=error, errors=[error], inner={error: error})
+    written = target.getvalue().removesuffix("\n")
+    assert sign not in written
+    assert "before" in written
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_a_secret_stands_in_no_field_of_any_kind(form: str) -> None:
+    """Not in a text, a list, a key, a number, an object or a traceback."""
+    protect(CANARY)
+    target = io.StringIO()
+    configure_logs(form, target)
+    try:
+        int(CANARY)
+    except ValueError as error:
+        structlog.get_logger().exception("broke", a=CANARY, b=[CANARY], c={CANARY: {"x": (CANARY,)}}, d=error)
+    assert target.getvalue().count("***") >= 6
+    assert_absent(log=target.getvalue())

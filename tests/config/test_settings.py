@@ -58,6 +58,14 @@ EACH = [
         "MATOMO_FN_BUFFER_MEGABYTES has to be 1 or more, not 0",
     ),
     (
+        "allow_private_addresses",
+        True,
+        "false",
+        False,
+        "no",
+        'MATOMO_FN_ALLOW_PRIVATE_ADDRESSES has to be true or false, not "no"',
+    ),
+    (
         "log_format",
         "auto",
         "text",

@@ -40,6 +40,8 @@ def test_a_json_object_is_read(text: str | bytes) -> None:
         ("1.5", "it has to be a JSON object, not a number"),
         ("true", "it has to be a JSON object, not true or false"),
         ("null", "it has to be a JSON object, not null"),
+        ('{"a": 1, "b": 2, "a": 1}', 'it: the key "a" stands there more than once: keep one of them'),
+        ('{"a": {"x": [{"b": 1, "b": 2}]}}', 'it: the key "b" stands there more than once: keep one of them'),
     ],
 )
 def test_what_is_no_json_object_is_said_in_one_sentence(text: str | bytes, sentence: str) -> None:
@@ -47,6 +49,17 @@ def test_what_is_no_json_object_is_said_in_one_sentence(text: str | bytes, sente
     with pytest.raises(InputError) as raised:
         read_object(text, "it")
     assert raised.value.problems == (sentence,)
+
+
+@pytest.mark.parametrize("values", [{"x" * 10**6: 1}, {"name": ["x" * 10**6]}, {f"k{n}": n for n in range(5_000)}])
+def test_what_is_long_is_not_repeated(values: dict[str, object]) -> None:
+    """A request of megabytes does not become a log entry of megabytes."""
+    with pytest.raises(InputError) as raised:
+        read_model(Model, values, "it")
+    assert max(map(len, raised.value.problems)) <= 500
+    assert len(raised.value.problems) <= 21
+    if len(values) > 1:
+        assert raised.value.problems[-1] == "it: and 4980 more problems"
 
 
 def test_every_problem_of_a_model_is_reported_at_once() -> None:

@@ -1,4 +1,4 @@
-"""Settings, events and times: what stands in the code stands in Terraform and in the README, and means the same."""
+"""Settings, events and times: what stands in the code stands in Terraform and in the documents, and means the same."""
 
 from __future__ import annotations
 
@@ -43,9 +43,9 @@ def test_every_setting_is_set_by_terraform() -> None:
         assert name in terraform_text("locals.tf"), f"{name}: say why it is not set"
 
 
-def test_every_setting_stands_in_the_readme() -> None:
-    readme = (ROOT / "README.md").read_text(encoding="utf-8")
-    rows = set(re.findall(r"^\| `([A-Z_]+)` \|", readme, re.MULTILINE))
+def test_every_setting_stands_in_the_documents() -> None:
+    page = (ROOT / "docs" / "settings.md").read_text(encoding="utf-8")
+    rows = set(re.findall(r"^\| `([A-Z_]+)` \|", page, re.MULTILINE))
     assert {name for name in rows if name.startswith(PREFIX)} == {
         name for name in VARIABLES.values() if name.startswith(PREFIX)
     }

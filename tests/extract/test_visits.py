@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gzip
+import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -10,7 +11,7 @@ import pytest
 from matomo_fn.errors import InvalidResponse
 from matomo_fn.slices import Slice, Stream
 from tests.support.recordings import Scripted
-from tests.support.visits import DAY, LATER, a_visit, read_day, reader_of, server_of
+from tests.support.visits import DAY, LATER, NOON, a_visit, read_day, reader_of, server_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -25,7 +26,7 @@ def moving(times: int) -> Scripted:
         is_first = "minTimestamp" not in form
         readings[0] += is_first
         moved = 5_000 if not is_first and readings[0] <= times else 0
-        visits = [a_visit(1, 1_000 + moved), *(a_visit(number, 1_000 + number) for number in range(2, 9))]
+        visits = [a_visit(1, NOON + moved), *(a_visit(number, NOON + number) for number in range(2, 9))]
         return server_of(visits).answer(method, form)
 
     return Scripted(answer)
@@ -50,7 +51,7 @@ def test_a_reading_that_is_stopped_leaves_nothing(tmp_path: Path) -> None:
     """Out of time in the middle of a day: no slice, no file."""
     answers = iter([True] * 5)
     reader = reader_of(
-        server_of([a_visit(number, 1_000 + number) for number in range(20)]),
+        server_of([a_visit(number, NOON + number) for number in range(20)]),
         tmp_path,
         may_continue=lambda: next(answers, False),
     )
@@ -60,7 +61,7 @@ def test_a_reading_that_is_stopped_leaves_nothing(tmp_path: Path) -> None:
 
 def test_a_visit_that_cannot_be_read_fails_the_day_and_leaves_nothing(tmp_path: Path) -> None:
     """The sentence names the visit and the field."""
-    visits = [a_visit(1, 1_000), a_visit(2, 1_001, visitDuration="long")]
+    visits = [a_visit(1, NOON), a_visit(2, NOON + 1, visitDuration="long")]
     with pytest.raises(InvalidResponse, match='visit 2: visitDuration is "long", not a whole number'):
         read_day(server_of(visits), tmp_path)
     assert list(tmp_path.iterdir()) == []
@@ -68,7 +69,7 @@ def test_a_visit_that_cannot_be_read_fails_the_day_and_leaves_nothing(tmp_path: 
 
 def test_the_hash_of_a_day_depends_on_its_visits_and_on_nothing_else(tmp_path: Path) -> None:
     """Neither on the order of visits of the same second, nor on the pages; but on every value of every visit."""
-    visits = [a_visit(number, 1_000, actions=number) for number in range(5)]
+    visits = [a_visit(number, NOON, actions=number) for number in range(5)]
     hashes = [read_day(Scripted(_answering(order)), tmp_path).content_hash for order in (visits, visits[::-1])]
     assert hashes[0] == hashes[1]
     other = read_day(server_of([*visits[:-1], visits[-1] | {"actions": 9}]), tmp_path)
@@ -77,4 +78,40 @@ def test_the_hash_of_a_day_depends_on_its_visits_and_on_nothing_else(tmp_path: P
 
 
 def _answering(visits: list[dict[str, Any]]) -> Any:
-    return lambda _method, form: [] if int(form.get("minTimestamp", 0)) >= 1_000 else visits
+    return lambda _method, form: [] if int(form.get("minTimestamp", 0)) >= NOON else visits
+
+
+@pytest.mark.parametrize("away", [-13 * 3600 - 1, 11 * 3600, 86_400, -86_400, 10**9])
+@pytest.mark.parametrize("among", [0, 3])
+def test_a_visit_of_another_day_is_refused(away: int, among: int, tmp_path: Path) -> None:
+    """A server that ignores the date would have each visit stand on every day; midnight is the site's."""
+    visits = [a_visit(number, NOON + number) for number in range(among)] + [a_visit(77, NOON + away)]
+    with pytest.raises(InvalidResponse, match=rf"answers visit 77 of \d+-\d+-\d+ when asked for {DAY}"):
+        read_day(server_of(visits), tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_first_and_the_last_second_of_a_day_are_its_own(tmp_path: Path) -> None:
+    """In Paris the day begins at 23:00 UTC of the one before."""
+    visits = [a_visit(1, NOON - 13 * 3600), a_visit(2, NOON + 11 * 3600 - 1)]
+    assert read_day(server_of(visits), tmp_path).row_count == 2
+
+
+@pytest.mark.parametrize("site", [2, "2", "1 ", None, [1]])
+def test_a_visit_of_another_site_is_refused(site: object, tmp_path: Path) -> None:
+    """The rows say which site they are of by the call alone."""
+    visits = [a_visit(1, NOON, idSite=1), a_visit(2, NOON + 1, idSite=site)]
+    if site is None:  # Matomo always says it; a visit without it is no other site's
+        assert read_day(server_of(visits), tmp_path).row_count == 2
+        return
+    with pytest.raises(InvalidResponse, match=r"answers a visit of site .* when asked for 1"):
+        read_day(server_of(visits), tmp_path)
+
+
+@pytest.mark.parametrize("name", ["dimension9999999999999999999", "dimension٣", "dimension"])
+def test_a_dimension_that_fits_no_number_is_kept_as_it_came(name: str, tmp_path: Path) -> None:
+    """Loaded as a number it would fail every day of the batch; in raw it is not lost either."""
+    read = read_day(server_of([a_visit(1, NOON, **{name: "x", "dimension3": "y"})]), tmp_path)
+    row = json.loads(gzip.decompress(read.buffer.path.read_bytes()))
+    assert row["custom_dimensions"] == [{"index": 3, "value": "y"}]
+    assert row["raw"] == {name: "x"}

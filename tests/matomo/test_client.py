@@ -478,6 +478,53 @@ def test_a_site_that_is_not_set_up_right_keeps_no_other_from_being_known(timezon
     assert second.problem.startswith("Matomo's settings of the site cannot be read: ")
 
 
+def site_of(key: object, zone: str = "UTC") -> dict[str, object]:
+    """A site as Matomo lists it."""
+    return {"idsite": key, "name": "S", "timezone": zone, "ts_created": "2026-01-01 00:00:00"}
+
+
+@pytest.mark.parametrize(
+    "key",
+    [
+        '2","zz":"',
+        "4\\",
+        "",
+        " 1",
+        "01",
+        "0",
+        "-1",
+        "1.0",
+        "٣",
+        "2 or 1=1",
+        10**12,
+        0,
+        1.5,
+        True,
+        None,
+        ["1"],
+        {"1": 1},
+    ],
+)
+def test_an_id_that_no_configuration_may_have_is_that_sites_problem(key: object) -> None:
+    """It would go into calls, rows and statements; the other sites go on."""
+    good, odd = client_of(Scripted(lambda *_: [site_of("1"), site_of(key)])).sites()
+    assert (good.id, good.problem) == ("1", "")
+    assert odd.problem == "Matomo answers that as its id, where a whole number such as 1 belongs"
+    assert odd.id == json.dumps(key, ensure_ascii=False)
+
+
+def test_a_site_that_is_listed_twice_is_one_site() -> None:
+    """Each of its rows would stand in the tables twice."""
+    found = client_of(Scripted(lambda *_: [site_of("1"), site_of(2), site_of(1), site_of("2")])).sites()
+    assert [(site.id, site.problem) for site in found] == [("1", ""), ("2", "")]
+
+
+def test_a_site_that_is_listed_with_different_settings_is_not_synced() -> None:
+    """One of two time zones is wrong, and moves visits to other days."""
+    (site,) = client_of(Scripted(lambda *_: [site_of("1"), site_of("1", "Asia/Kolkata"), site_of("1")])).sites()
+    assert site.problem == "Matomo lists it more than once, with different settings"
+
+
 def test_a_site_whose_creation_is_not_known_has_no_first_day() -> None:
     """Old databases write zeros."""
     item = {"idsite": 1, "timezone": "UTC", "ts_created": "0000-00-00 00:00:00"}

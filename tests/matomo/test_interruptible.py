@@ -52,7 +52,12 @@ def test_a_stop_ends_a_call_whose_answer_does_not_come(silent: Silent) -> None:
     """Whoever waits for it goes on; the next call does not begin."""
     deadline = Deadline()
     transport = InterruptibleTransport(Scripted(silent), deadline)
-    stopper = threading.Thread(target=lambda: (silent.requested.wait(), deadline.stop()))
+
+    def stop() -> None:
+        silent.requested.wait()
+        deadline.stop()
+
+    stopper = threading.Thread(target=stop)
     stopper.start()
     for _ in range(2):
         with pytest.raises(Stopped):

@@ -7,12 +7,11 @@ import html
 import json
 import socket
 import traceback
+from time import monotonic
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qsl, quote, quote_plus
 
 import pytest
-from hypothesis import given
-from hypothesis import strategies as st
 
 from matomo_fn import __version__
 from matomo_fn.config.token import Token
@@ -139,15 +138,52 @@ def test_a_redirect_is_not_followed(status: str) -> None:
 
 def test_an_answer_that_does_not_come_in_time_is_unavailable() -> None:
     """The connector's timeout_seconds bounds the wait, and the sentence says so."""
-    with pytest.raises(MatomoUnavailable, match=r"VisitsSummary\.get had no answer within 0\.05 seconds"):
+    with pytest.raises(MatomoUnavailable, match=r"VisitsSummary\.get had no whole answer within 0\.05 seconds"):
         exchange(b"", silent=True, timeout=0.05)
 
 
 def test_an_answer_that_stops_in_the_middle_is_unavailable() -> None:
     """A server that goes silent in the body is no shorter answer."""
     whole = answer(b"[" + b"1," * 1000 + b"1]")
-    with pytest.raises(MatomoUnavailable, match=r"the (connection|answer to VisitsSummary\.get) broke off"):
+    with pytest.raises(MatomoUnavailable, match=r"VisitsSummary\.get had no whole answer within 0\.05 seconds"):
         exchange(whole[:-100], silent=True, timeout=0.05)
+
+
+@pytest.mark.parametrize(
+    ("sent", "drip"),
+    [
+        (b"HTTP/1.1 200 OK\r\n", b"X-Slow: yes\r\n"),
+        (b"", b"HTTP/1.1 100 Continue\r\n\r\n"),
+        (b"HTTP/1.1 200 OK\r\nContent-Length: 100000\r\n\r\n[", b"1,"),
+        (b"HTTP/1.1 200 OK\r\nConnection: close\r\n\r\n[]", b" "),
+        (b"HTTP/1.1 200 OK\r\nTransfer-Encoding: chunked\r\n\r\n", b"1\r\n1\r\n"),
+    ],
+    ids=["headers", "before them", "body", "body that ends with the connection", "chunks"],
+)
+@pytest.mark.parametrize("is_tls", [False, True], ids=["http", "https"])
+def test_an_answer_that_comes_a_byte_at_a_time_is_given_up_in_time(
+    sent: bytes, drip: bytes, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, *, is_tls: bool
+) -> None:
+    """timeout_seconds bounds the whole exchange, and not each read of it; what came until then is no answer."""
+    tls = self_signed(tmp_path) if is_tls else None
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "server.pem"))
+    with WireServer(sent, drip=drip, tls=tls) as server:
+        started = monotonic()
+        with pytest.raises(MatomoUnavailable, match=r"VisitsSummary\.get had no whole answer within 0\.3 seconds"):
+            transport_to(server.url, timeout=0.3).post("VisitsSummary.get", {})
+        assert monotonic() - started < 5
+        assert len(server.requests) == 1
+
+
+def test_a_connection_that_is_used_again_is_bounded_again() -> None:
+    """The second exchange of a connection that was kept open is given up like the first."""
+    whole = answer(b"[]")
+    with WireServer(whole, again=whole[:20], drip=b"a") as server:
+        transport = transport_to(server.url, timeout=0.3)
+        assert transport.post("API.get", {}).body == b"[]"
+        with pytest.raises(MatomoUnavailable, match=r"had no whole answer within 0\.3 seconds"):
+            transport.post("API.get", {})
+        assert (server.connections, len(server.requests)) == (1, 2)
 
 
 def test_the_deadline_bounds_the_wait_as_well() -> None:
@@ -230,6 +266,86 @@ def test_a_certificate_that_nobody_trusts_ends_the_run(tmp_path: Path) -> None:
         assert server.requests == []
 
 
+def test_a_tls_handshake_that_is_cut_short_is_a_connection_that_broke_off(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A restart or a proxy does that; the next try has its answer."""
+    tls = self_signed(tmp_path)
+    monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "server.pem"))
+    with WireServer(answer(), tls=tls, cut=1) as server:
+        transport = transport_to(server.url)
+        with pytest.raises(MatomoUnavailable, match=r"the TLS handshake failed \(|the connection broke off"):
+            transport.post("API.get", {})
+        assert transport.post("API.get", {}).body == b"[]"
+
+
+def test_a_server_that_speaks_no_tls_ends_the_run() -> None:
+    """It will not learn it until the next try."""
+    with WireServer(answer()) as server, pytest.raises(MatomoFatal, match="there is no HTTPS at that address"):
+        transport_to(server.url.replace("http:", "https:")).post("API.get", {})
+
+
+# ---- where connections may go
+
+
+@pytest.mark.parametrize(
+    "host",
+    ["169.254.169.254", "2852039166", "0xa9fea9fe", "metadata.google.internal", "metadata.google.internal.",
+     "Metadata.Google.Internal", "[fe80::1]", "[::ffff:169.254.169.254]", "[64:ff9b::a9fe:a9fe]", "[fd20:ce::254]"],
+)  # fmt: skip
+@pytest.mark.parametrize("proxy", [None, "http://127.0.0.1:9/"], ids=["direct", "proxy"])
+def test_the_metadata_server_of_a_cloud_is_never_asked(
+    host: str, proxy: str | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It would take the token, and its answer would stand in an error: no connection is tried, by a proxy neither."""
+    if proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy)
+    with pytest.raises(MatomoFatal, match="is a cloud's metadata server or link-local, where no Matomo is"):
+        transport_to(f"http://{host}/").post("API.get", {})
+
+
+def test_a_name_that_resolves_to_a_metadata_server_is_not_connected_to(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What counts is the address that the connection would go to, also where the name had another one before."""
+    with WireServer(answer(connection="close")) as server:
+        port = int(server.url.rsplit(":", 1)[1].strip("/"))
+        answers = iter([LOCAL, "169.254.169.254"])
+
+        def resolve(host: str, port: int, *_: object, **__: object) -> list[tuple[object, ...]]:
+            number = host if host == LOCAL else next(answers)
+            return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (number, port))]
+
+        monkeypatch.setattr(socket, "getaddrinfo", resolve)
+        transport = transport_to(f"http://rebound.example.com:{port}/")
+        assert transport.post("API.get", {}).body == b"[]"
+        with pytest.raises(MatomoFatal, match=r"169\.254\.169\.254 is a cloud's metadata server"):
+            transport.post("API.get", {})
+        assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize(
+    "address",
+    ["127.0.0.1", "10.1.2.3", "192.168.0.9", "172.16.0.1", "100.64.0.1", "0.0.0.0", "224.0.0.1", "[::1]", "[fc00::1]",
+     "[::ffff:10.0.0.1]"],
+)  # fmt: skip
+def test_an_address_that_is_not_public_is_refused_where_the_process_is_told_so(address: str) -> None:
+    """A function that many may configure must not become a way into the network that it runs in."""
+    transport = HttpTransport(
+        f"http://{address}:9/", Token(CANARY), timeout=1, deadline=Deadline(), allow_private=False
+    )
+    with pytest.raises(MatomoFatal, match="is not public, and MATOMO_FN_ALLOW_PRIVATE_ADDRESSES is false"):
+        transport.post("API.get", {})
+
+
+def test_a_proxy_may_stand_at_a_private_address(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The operator's own choice, and where a network has one it is private."""
+    with WireServer(answer()) as proxy:
+        monkeypatch.setenv("HTTP_PROXY", proxy.url)
+        url = "http://matomo.example.com/"
+        transport = HttpTransport(url, Token(CANARY), timeout=5, deadline=Deadline(), allow_private=False)
+        assert transport.post("API.get", {}).body == b"[]"
+        assert proxy.requests[0].startswith(b"POST http://matomo.example.com/index.php")
+
+
 # ---- the token in what is shown
 
 
@@ -264,14 +380,6 @@ def test_a_text_is_cleaned_of_the_token_in_every_spelling(spelling: str, token: 
     assert transport_to("http://localhost/", token).redact(f"before {written} after {written}") == (
         "before *** after ***"
     )
-
-
-@given(st.text(st.characters(exclude_categories=["Cs"])), st.text(), st.sampled_from(sorted(spellings(""))))
-def test_no_text_is_changed_but_for_the_token(token: str, text: str, spelling: str) -> None:
-    """A text without the token stays as it is; with it, the token is gone whatever its signs are."""
-    transport = transport_to("http://localhost/", f"~{token}~")
-    assert transport.redact(text.replace("~", "")) == text.replace("~", "")
-    assert transport.redact(f"<{spellings(f'~{token}~')[spelling]}>") == "<***>"
 
 
 @pytest.mark.parametrize("token", [CANARY, WORDPRESS], ids=["matomo", "wordpress"])

@@ -10,6 +10,7 @@ import subprocess
 import sys
 from datetime import UTC, date, datetime, timedelta
 from functools import cache
+from html import unescape
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -19,14 +20,14 @@ import pytest
 import matomo_fn
 from fake_matomo import FakeMatomo, Site, World
 from matomo_fn.app.cli.commands import cli
-from matomo_fn.catalogue import BUILT_IN, PREBUILT, SYNC_LOG, SYNC_STATE, VISIT_ACTIONS
+from matomo_fn.catalogue import BUILT_IN, PREBUILT, SYNC_LOG, SYNC_RUNS, SYNC_STATE, VISIT_ACTIONS
 from matomo_fn.config.connector import ConnectorConfig, VisitsConfig
 from matomo_fn.config.request import SyncRequest, read_request
 from matomo_fn.config.settings import PREFIX, VARIABLES, Settings
 from matomo_fn.warehouse.duckdb import to_duckdb
 from tests.support.canary import CANARY
 from tests.support.server import serving
-from tools import tables_doc
+from tools import pictures, tables_doc
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -50,14 +51,14 @@ def text_of(name: str) -> str:
 
 def section(heading: str, text: str) -> str:
     """What stands below a heading, up to the next one of its level or above."""
-    body = text.partition(f"\n{heading}\n")[2]
+    body = f"\n{text}".partition(f"\n{heading}\n")[2]
     assert body, f"there is no heading {heading!r}"
     return re.split(rf"^#{{1,{heading.index(' ')}}} ", body, flags=re.MULTILINE)[0]
 
 
-def rows(heading: str) -> list[list[str]]:
-    """The cells of the tables below a heading of the README, without the tables' heads."""
-    lines = [line for line in section(heading, text_of("README.md")).splitlines() if line.startswith("|")]
+def rows(page: str, heading: str) -> list[list[str]]:
+    """The cells of the tables below a heading of a page, without the tables' heads."""
+    lines = [line for line in section(heading, text_of(page)).splitlines() if line.startswith("|")]
     found = [[cell.strip() for cell in line.strip("|").split(" | ")] for line in lines]
     return [row for index, row in enumerate(found) if not is_head(found, index)]
 
@@ -103,16 +104,16 @@ def logged_events() -> set[str]:
 
 
 def shown(value: object) -> str:
-    """A default as the README writes it."""
+    """A default as the documents write it."""
     return json.dumps(value) if isinstance(value, str | bool) else str(value)
 
 
 # Names and defaults
 
 
-def test_readme_has_every_setting_and_no_other() -> None:
+def test_documents_have_every_setting_and_no_other() -> None:
     """The table of settings is that of the program, default for default."""
-    table = {codes(row[0])[0]: row[1] for row in rows("## Settings")}
+    table = {codes(row[0])[0]: row[1] for row in rows("docs/settings.md", "# Settings")}
     assert list(table) == list(VARIABLES.values())
     for field, variable in VARIABLES.items():
         default = Settings.model_fields[field].get_default(call_default_factory=True, validated_data={})
@@ -129,9 +130,9 @@ def test_documents_name_no_setting_that_does_not_exist() -> None:
         assert named <= set(VARIABLES.values()), path.name
 
 
-def test_readme_has_every_configuration_key_and_no_other() -> None:
+def test_documents_have_every_configuration_key_and_no_other() -> None:
     """The table of the configuration is that of the program: keys, defaults and bounds."""
-    table = {codes(row[0])[0]: row for row in rows("## Configuration")}
+    table = {codes(row[0])[0]: row for row in rows("docs/configuration.md", "## Keys")}
     assert list(table) == list(ConnectorConfig.model_fields)
     for key, field in ConnectorConfig.model_fields.items():
         _, kind, default, _ = table[key]
@@ -144,42 +145,42 @@ def test_readme_has_every_configuration_key_and_no_other() -> None:
             assert re.findall(r"\d+", kind) == bounds, key
 
 
-def test_readme_has_every_key_of_visits_and_no_other() -> None:
+def test_documents_have_every_key_of_visits_and_no_other() -> None:
     """The table of the object behind `visits` is that of the program, default for default."""
-    table = {codes(row[0])[0]: row[2] for row in rows("### Raw visits")}
+    table = {codes(row[0])[0]: row[2] for row in rows("docs/configuration.md", "## Raw visits")}
     assert list(table) == list(VisitsConfig.model_fields)
     for key, field in VisitsConfig.model_fields.items():
         assert table[key] == f"`{json.dumps(field.default)}`"
 
 
-def test_readme_has_every_field_of_a_request_and_no_other() -> None:
+def test_documents_have_every_field_of_a_request_and_no_other() -> None:
     """The table of the request is that of the program, defaults and modes included."""
-    table = {codes(row[0])[0]: row for row in rows("## The request") if len(row) == 4}
+    table = {codes(row[0])[0]: row for row in rows("docs/requests.md", "## The request") if len(row) == 4}
     assert list(table) == list(SyncRequest.model_fields)
     assert table["connector"][2] == "required"
     for key in ("mode", "dry_run"):
         assert table[key][2] == f"`{shown(SyncRequest.model_fields[key].default)}`"
     modes = SyncRequest.model_json_schema()["properties"]["mode"]["enum"]
-    assert [codes(row[0])[0] for row in rows("### Modes")] == modes
+    assert [codes(row[0])[0] for row in rows("docs/requests.md", "### Modes")] == modes
 
 
 def test_readme_has_every_table_and_no_other() -> None:
     """The list of what lands is the catalogue."""
-    assert [codes(row[0])[0] for row in rows("## What lands")] == [
+    assert [codes(row[0])[0] for row in rows("README.md", "## Tables")] == [
         *BUILT_IN,
         VISIT_ACTIONS.name,
         SYNC_LOG.name,
+        SYNC_RUNS.name,
         SYNC_STATE,
     ]
 
 
-def test_readme_has_every_command_and_option_and_no_other() -> None:
+def test_documents_have_every_command_and_option_and_no_other() -> None:
     """The tables of commands and options are those of the program."""
-    found = rows("## Command line")
-    commands = [codes(row[0])[0] for row in found if len(row) == 2 and codes(row[0])]
+    commands = [codes(row[0])[0] for row in rows("docs/command-line.md", "## Commands")]
     assert sorted(commands) == sorted(cli.commands)
     options = {option for command in [cli, *cli.commands.values()] for option in options_of(command)}
-    listed = [option for row in found if len(row) == 3 for option in codes(row[0])]
+    listed = [option for row in rows("docs/command-line.md", "## Options") for option in codes(row[0])]
     assert sorted(listed) == sorted(options | {"--help"})
 
 
@@ -197,23 +198,23 @@ def test_documents_name_no_option_that_does_not_exist() -> None:
                     assert set(OPTION.findall(match[2])) <= options_of(command), line
 
 
-def test_readme_has_every_event_of_the_log_and_no_other() -> None:
+def test_documents_have_every_event_of_the_log_and_no_other() -> None:
     """The table of events is what the program logs."""
-    assert {codes(row[0])[0] for row in rows("## Logs")} == logged_events()
+    assert {codes(row[0])[0] for row in rows("docs/logs.md", "## Events")} == logged_events()
 
 
 def test_every_sentence_of_the_troubleshooting_is_one_that_the_program_prints() -> None:
     """A user finds an error by its words, so the words have to be the program's."""
-    sentences = [sentence for row in rows("## Troubleshooting") for sentence in codes(row[0])]
+    sentences = [sentence for row in rows("docs/troubleshooting.md", "## Sentences") for sentence in codes(row[0])]
     assert len(sentences) > 25
     for sentence in sentences:
         if sentence not in ('"status": "partial"', "remaining"):  # of the answer, and no error
             assert any(sentence in template for template in templates()), sentence
 
 
-def test_the_answer_that_readme_shows_has_the_keys_of_a_real_one(recent: Place) -> None:
+def test_the_answer_that_a_document_shows_has_the_keys_of_a_real_one(recent: Place) -> None:
     """The example is what the program answers, key for key."""
-    (example,) = (json.loads(body) for body in fences("json", section("## Answers", text_of("README.md"))))
+    (example,) = (json.loads(body) for body in fences("json", section("## The answer", text_of("docs/requests.md"))))
     recent.write_connector(reports=["visitor_country"])
     done = recent.run("matomo-fn sync shop --json")
     real = json.loads(done.stdout)
@@ -243,6 +244,13 @@ def test_every_relative_link_resolves(path: Path) -> None:
             assert anchor in anchors(linked), target
 
 
+def test_readme_links_every_page_and_every_picture() -> None:
+    """A reader gets from the README to each file of docs/."""
+    linked = {target.partition("#")[0] for target in LINK.findall(text_of("README.md"))}
+    found = [*(ROOT / "docs").glob("*.md"), *(ROOT / "docs" / "pictures").iterdir()]
+    assert {path.relative_to(ROOT).as_posix() for path in found} <= linked
+
+
 def anchors(path: Path) -> set[str]:
     """The headings of a document as GitHub makes anchors of them."""
     headings = re.findall(r"^#+ (.*)$", FENCE.sub("", path.read_text(encoding="utf-8")), re.MULTILINE)
@@ -260,11 +268,17 @@ def test_no_document_names_a_path_of_this_machine() -> None:
 def test_every_target_of_make_that_a_document_names_exists() -> None:
     """`make x` in a document is a target of the Makefile."""
     targets = set(re.findall(r"^([a-z]+):", text_of("Makefile"), re.MULTILINE))
-    for name in ("README.md", "docs/tables.md", "docs/decisions.md", "CHANGELOG.md"):
-        text = text_of(name)
+    for path in DOCUMENTS:
+        text = path.read_text(encoding="utf-8")
         commands = [*codes(text), *"\n".join(fences("sh", text)).splitlines()]
         named = {command.split()[1] for command in commands if command.startswith("make ")}
-        assert named <= targets, name
+        assert named <= targets, path.name
+
+
+def test_the_worked_example_is_the_table_of_the_catalogue() -> None:
+    """The table that the document shows is the one in the code, line for line."""
+    (example,) = fences("python", text_of("docs/contributing.md"))
+    assert example in text_of("matomo_fn/catalogue/marketing.py")
 
 
 def test_the_changelog_has_this_version_and_one_sentence_an_entry() -> None:
@@ -282,6 +296,39 @@ def test_decisions_are_numbered_one_after_the_other() -> None:
     """A number names one decision for good."""
     numbers = [int(number) for number in re.findall(r"^## (\d+)\. ", text_of("docs/decisions.md"), re.MULTILINE)]
     assert numbers == list(range(1, len(numbers) + 1))
+
+
+# Pictures
+
+
+def picture(name: str) -> list[str]:
+    """The lines of text in a picture; a terminal's are cut where it has more than one space."""
+    found = re.findall(r"<text[^>]*>([^<]*)</text>", text_of(f"docs/pictures/{name}.svg"))
+    return [unescape(line).replace("\xa0", " ").strip() for line in found]
+
+
+def test_the_picture_of_the_flow_is_fresh() -> None:
+    """It is what the script draws; `make pictures` writes it."""
+    assert text_of("docs/pictures/flow.svg") == pictures.flow()
+
+
+def test_the_picture_of_the_demo_shows_todays_tables_and_headings() -> None:
+    """A table that was added, or a heading that was changed, needs `make pictures`."""
+    lines = picture("demo")
+    assert [line.split()[0] for line in lines if line.split() and line.split()[0] in PREBUILT] == list(PREBUILT)
+    headings = [line.removeprefix("-- ") for line in lines if line.startswith("-- ")]
+    assert len(headings) > 4
+    patterns = [re.compile(".+".join(map(re.escape, text.split("…")))) for text in templates() if text.strip("… -")]
+    for heading in headings:
+        assert any(pattern.fullmatch(heading) for pattern in patterns), heading
+
+
+def test_pictures_are_small_and_load_nothing() -> None:
+    """A page that shows them fetches no font, script or image from elsewhere."""
+    for path in (ROOT / "docs" / "pictures").iterdir():
+        text = path.read_text(encoding="utf-8").replace("http://www.w3.org/2000/svg", "")
+        assert len(text) < 200_000
+        assert not re.search(r"url\((?!#)|href|@import|<script|<image", text), path.name
 
 
 # Commands
@@ -346,14 +393,14 @@ def recent(tmp_path: Path) -> Iterator[Place]:
     yield from place(tmp_path, YESTERDAY - timedelta(days=4))
 
 
-def commands_of(heading: str) -> str:
-    """The shell commands below a heading of the README."""
-    return "\n".join(fences("sh", section(heading, text_of("README.md"))))
+def commands_of(page: str, heading: str) -> str:
+    """The shell commands below a heading of a page."""
+    return "\n".join(fences("sh", section(heading, text_of(page))))
 
 
 def test_the_quick_start_with_ones_own_matomo_runs(recent: Place) -> None:
     """The commands of the README, from an empty folder to rows, with only the address put in and the token typed."""
-    written = commands_of("### Your own Matomo, on your machine")
+    written = commands_of("README.md", "### Your own Matomo, on your machine")
     assert "https://matomo.example.com" in written
     connect, commands = written.replace("https://matomo.example.com", recent.matomo.url).split("\n", 1)
     # Without what the test's other commands get: the block has to set it itself. The token is typed.
@@ -369,7 +416,7 @@ def test_the_quick_start_into_bigquery_runs(recent: Place, emulator: Emulator, d
     """The same against the emulator; gcloud's login needs Google and is stood in for."""
     recent.stand_in("gcloud", 'test "$*" = "auth application-default login"')
     recent.write_connector(reports=["visits_summary", "visitor_country"], dataset=dataset_name)
-    commands = commands_of("### Into BigQuery").replace("my-project", emulator.project)
+    commands = commands_of("README.md", "### Into BigQuery").replace("my-project", emulator.project)
     done = recent.run(commands, BIGQUERY_EMULATOR_HOST=emulator.address)
     assert "complete: " in done.stdout
     client = emulator.client()
@@ -379,8 +426,8 @@ def test_the_quick_start_into_bigquery_runs(recent: Place, emulator: Emulator, d
 
 
 def test_the_backfill_by_curl_runs(tmp_path: Path) -> None:
-    """The README's call of the function: the identity token goes along, the window of the year is synced."""
-    curl, publish = fences("sh", section("## The request", text_of("README.md")))
+    """The documented call of the function: the identity token goes along, the window of the year is synced."""
+    curl, publish = fences("sh", section("### A backfill", text_of("docs/requests.md")))
     for there in place(tmp_path, date(2025, 12, 29)):
         there.write_connector(reports=["visitor_country"])
         there.stand_in("gcloud", 'test "$*" = "auth print-identity-token" && echo an-identity-token')
@@ -399,9 +446,9 @@ def test_the_backfill_by_curl_runs(tmp_path: Path) -> None:
 
 
 def test_the_command_for_dbt_runs(recent: Place) -> None:
-    """It writes the file that the README says, with the connector's dataset."""
+    """It writes the file that the document says, with the connector's dataset."""
     recent.write_connector()
-    recent.run(commands_of("## dbt and Looker Studio"))
+    recent.run(commands_of("docs/command-line.md", "## dbt"))
     written = (recent.folder / "sources.yml").read_text()
     assert "database: my-project\n  schema: matomo_shop\n" in written
 

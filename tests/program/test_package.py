@@ -159,6 +159,16 @@ def test_the_function_is_deployed_without_what_the_command_line_needs() -> None:
     assert not deployed & {"duckdb", "pytz", "pyyaml", "sqlglot"}
 
 
+@pytest.mark.parametrize("name", ["requirements.txt", "requirements-dev.txt"])
+def test_each_requirement_is_one_version_with_the_hashes_of_its_files(name: str) -> None:
+    """So pip and uv install no other bytes than those that were tested, whoever may change a file at the index."""
+    text = (ROOT / name).read_text().replace("\\\n", " ")
+    requirements = [line for line in text.splitlines() if line and not line.lstrip().startswith("#")]
+    assert len(requirements) > 30
+    for line in requirements:
+        assert re.match(r"[a-z0-9.-]+(\[[a-z0-9,]+\])?==\S+ (; .*? )? *--hash=sha256:[0-9a-f]{64}( |$)", line), line
+
+
 @pytest.mark.parametrize("command", [("matomo-fn",), ("python", "-P", "-m", "matomo_fn")], ids=" ".join)
 def test_the_program_runs_from_any_folder_by_its_name(
     command: tuple[str, ...], installed: Installed, folder: Path

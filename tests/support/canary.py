@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import base64
 import gzip
+import re
 from pathlib import Path
 from urllib.parse import quote, quote_plus
 
@@ -11,6 +12,9 @@ import pytest
 
 # Shaped like one of Matomo's: 32 hexadecimal digits.
 CANARY = "0ca9a12e0ca9a12edeadbeefca9a12e0"
+# Letters and digits in a row that tell enough of the token to be it, whatever stands between them.
+PIECE = 12
+NO_SIGN = re.compile(rb"[^0-9a-z\x80-\xff]+")
 GZIP = b"\x1f\x8b"
 
 
@@ -42,12 +46,30 @@ def find(data: str | bytes, token: str = CANARY) -> str | None:
         # Base64 minds the case; the other forms may have been written in either.
         if form in raw or ("base64" not in name and form.lower() in lower):
             return name
+    squeezed = NO_SIGN.sub(b"", lower)
+    for name, form in (
+        *forms(token).items(),
+        ("hexadecimal", _codes(token, "0x")),
+        ("hexadecimal", _codes(token, "x")),
+    ):
+        piece = piece_in(squeezed, NO_SIGN.sub(b"", form.lower()))
+        if piece and "base64" not in name:
+            return f"{name}, in pieces"
     if raw.startswith(GZIP):
         try:
             return find(gzip.decompress(raw), token)
         except (OSError, EOFError):
             return None
     return None
+
+
+def _codes(token: str, before: str) -> bytes:
+    return "".join(f"{before}{byte:02x}" for byte in token.encode()).encode()
+
+
+def piece_in(squeezed: bytes, form: bytes) -> bool:
+    """Whether a piece of a form stands in bytes that are letters and digits only."""
+    return any(form[start : start + PIECE] in squeezed for start in range(len(form) - PIECE + 1))
 
 
 def assert_absent(token: str = CANARY, **places: str | bytes | Path) -> None:

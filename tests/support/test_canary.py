@@ -23,6 +23,12 @@ HIDING_PLACES = {
     "base64": base64.b64encode(CANARY.encode()).decode(),
     "base64 of a text around it": base64.b64encode(f"ab token={CANARY}&x".encode()).decode(),
     "url-safe base64 of a text around it": base64.urlsafe_b64encode(f"?token={CANARY}ÿ".encode()).decode(),
+    "split by blanks": " ".join(CANARY),
+    "split over lines": "\n".join((CANARY[:11], CANARY[11:22], CANARY[22:])),
+    "its second half": f"...{CANARY[16:]}",
+    "reversed and split": "-".join(reversed(CANARY)),
+    "codes": ", ".join(f"0x{ord(sign):02X}" for sign in CANARY),
+    "codes of a shell": "".join(f"\\x{ord(sign):02x}" for sign in CANARY),
     "a Pub/Sub message": base64.b64encode(json.dumps({"t": CANARY}).encode()).decode(),
 }
 

@@ -33,6 +33,7 @@ NEW_YORK = ZoneInfo("America/New_York")
 # The time zone of a recording's site.
 ZONES = {1: PARIS, 2: UTC, 3: NEW_YORK}
 DAY = date(2026, 11, 12)
+NOON = int(datetime(2026, 11, 12, 12, tzinfo=UTC).timestamp())  # of that day
 LATER = datetime(2026, 11, 20, 12, tzinfo=UTC)
 # Two sites with two days of visits, as the sample Matomo has them.
 DAYS = [LATER.date() - timedelta(days=back) for back in range(1, 3)]

@@ -52,11 +52,11 @@ class Watched:
         return sum(name == method and what.startswith(start) for name, what in self.calls)
 
     def changes(self) -> list[tuple[str, str]]:
-        """The calls that change something, but for making sure of the dataset and appending to the log."""
+        """The calls that change something, but for the dataset, the log and the record of runs."""
         return [
             (name, what)
             for name, what in self.calls
-            if name in CHANGES - {"ensure_dataset"} and "_sync_log" not in what
+            if name in CHANGES - {"ensure_dataset"} and not any(table in what for table in ("_sync_log", "_sync_runs"))
         ]
 
     def ensure_dataset(self) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import datetime
 import ipaddress
+import itertools
 import socket
 import ssl
 import threading
@@ -32,11 +33,26 @@ def answer(body: bytes | str = b"[]", status: str = "200 OK", **headers: str) ->
 class WireServer:
     """Answers each request on a connection of its own; ``requests`` are the bytes that came.
 
-    With ``silent`` it sends what it has and then neither a byte more nor hangs up.
+    With ``silent`` it sends what it has and then neither a byte more nor hangs up. With ``drip`` it sends that, again
+    and again, a byte every few milliseconds, for as long as somebody reads; with ``again`` it first answers a second
+    request of the connection by that. ``cut`` handshakes of TLS are cut short.
     """
 
-    def __init__(self, sent: bytes, *, silent: bool = False, tls: ssl.SSLContext | None = None) -> None:
+    def __init__(
+        self,
+        sent: bytes,
+        *,
+        silent: bool = False,
+        drip: bytes = b"",
+        again: bytes = b"",
+        tls: ssl.SSLContext | None = None,
+        cut: int = 0,
+    ) -> None:
         self.sent = sent
+        self.connections = 0
+        self._again = again
+        self._drip = drip
+        self._cut = cut
         self.requests: list[bytes] = []
         self._silent = silent
         self._tls = tls
@@ -76,24 +92,46 @@ class WireServer:
 
     def _serve(self, connection: socket.socket) -> None:
         with contextlib.suppress(OSError):
+            if self._cut:
+                self._cut -= 1
+                with connection:
+                    connection.recv(5)
+                return
             if self._tls:
                 connection = self._tls.wrap_socket(connection, server_side=True)
+            self.connections += 1
             with connection:
                 self.requests.append(_read_request(connection))
                 connection.sendall(self.sent)
+                if self._again:
+                    self.requests.append(_read_request(connection))
+                    connection.sendall(self._again)
                 if self._silent:
                     self._stop.wait()
+                for byte in itertools.cycle(self._drip):
+                    if self._stop.wait(0.005):
+                        break
+                    connection.sendall(bytes([byte]))
 
 
 def _read_request(connection: socket.socket) -> bytes:
     raw = b""
     while b"\r\n\r\n" not in raw:
-        raw += connection.recv(65536)
+        raw += _some(connection)
+        if raw.startswith(b"\x16"):
+            return raw  # the beginning of TLS, which a server without it answers as it answers anything
     head, _, body = raw.partition(b"\r\n\r\n")
     length = next(int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
     while len(body) < length:
-        body += connection.recv(65536)
+        body += _some(connection)
     return head + b"\r\n\r\n" + body
+
+
+def _some(connection: socket.socket) -> bytes:
+    data = connection.recv(65536)
+    if not data:
+        raise ConnectionResetError
+    return data
 
 
 def self_signed(folder: Path) -> ssl.SSLContext:

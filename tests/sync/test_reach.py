@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import timedelta
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -59,6 +59,15 @@ def test_a_hole_before_the_newest_day_is_not_late(matomo: FakeMatomo, shop: Loca
     assert shop.sync().reach == Reach(YESTERDAY, 0, ago(4), 3)
 
 
+def test_the_oldest_pending_day_counts(matomo: FakeMatomo, shop: Local) -> None:
+    """Of all sites, and in whichever order they are logged."""
+    matomo.unprocess(1, ago(5))
+    matomo.unprocess(1, ago(2))
+    matomo.unprocess(2, ago(3))
+    reach = shop.sync().reach
+    assert (reach.oldest_pending_day, reach.days_pending) == (ago(5), 4)
+
+
 def test_yesterday_pending_is_late_by_one_day_and_pending_for_none(matomo: FakeMatomo, shop: Local) -> None:
     matomo.unprocess(2, YESTERDAY)
     assert shop.sync().reach == Reach(ago(2), 1, YESTERDAY, 0)
@@ -84,9 +93,32 @@ def test_the_present_day_of_a_site_is_neither_newest_nor_missing(matomo: FakeMat
         assert shop.sync().reach == UP_TO_DATE
 
 
+def test_yesterday_is_missing_although_the_present_day_is_there(matomo: FakeMatomo, tmp_path: Path) -> None:
+    matomo.faults.add(Fault(method="Live.getLastVisitsDetails", day=YESTERDAY, message="Something broke"))
+    with local(matomo, tmp_path / "today.duckdb", reports=["visits_summary"], visits={"intraday": True}) as shop:
+        assert shop.sync().reach == Reach(ago(2), 1)
+
+
+def test_a_table_that_cannot_be_written_is_late_and_no_other_one_speaks_for_it(shop: Local) -> None:
+    """It has a column of another type, so the run leaves it as it is."""
+    shop.warehouse.ensure_dataset()
+    shop.warehouse.run(f"create table `{shop.warehouse.dataset}`.visitor_country (date string)", "clash")
+    result = shop.sync()
+    assert result.tables["visitor_country"].error
+    assert result.reach == Reach(None, 6)
+
+
 def test_a_request_about_named_days_says_nothing(shop: Local) -> None:
     """A backfill of old years is complete without a newest day, so it must not silence the alert."""
     assert shop.sync(mode="backfill", start_date=ago(6), end_date=YESTERDAY).reach == Reach()
+
+
+@pytest.mark.parametrize("part", [{"tables": ["visits_summary"]}, {"sites": ["1"]}])
+def test_a_request_about_a_part_says_nothing(matomo: FakeMatomo, shop: Local, part: dict[str, Any]) -> None:
+    """It cannot speak for the rest, which may be late."""
+    assert shop.sync(**part).reach == Reach()
+    matomo.faults.add(Fault(method=COUNTRY, message="Something broke"))
+    assert shop.sync().reach.days_late == 6
 
 
 def test_a_visits_log_that_is_switched_off_is_not_late(matomo: FakeMatomo, tmp_path: Path) -> None:

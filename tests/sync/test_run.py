@@ -462,7 +462,7 @@ def test_a_first_run_can_be_killed_before_any_statement(matomo: FakeMatomo, tmp_
                 assert shop.duplicates() == []
                 shop.sync(start_date=ago(2))
             assert shop.contents() == expected, f"killed before statement {statement}"
-    assert statement == 18
+    assert statement == 23
 
 
 def test_out_of_time_a_run_says_what_is_left_and_the_next_one_does_it(matomo: FakeMatomo, tmp_path: Path) -> None:
@@ -594,7 +594,7 @@ def cost(matomo: FakeMatomo, path: Path, backfill_days: int) -> list[tuple[int, 
 
 
 def test_a_runs_loads_and_statements_do_not_grow_with_days_and_sites(tmp_path: Path) -> None:
-    """One load and one merge a table, one of each for the log, whatever the number of days and sites."""
+    """One load and one merge a table, and one of each for the log and for the record of runs."""
     costs = []
     for index, (sites, backfill) in enumerate([(1, 3), (4, 25)]):
         with FakeMatomo(small_world(sites)) as matomo:
@@ -602,12 +602,21 @@ def test_a_runs_loads_and_statements_do_not_grow_with_days_and_sites(tmp_path: P
     few, many = costs
     assert few == many
     tables = 4
-    assert [(loads, runs) for loads, runs, _, _ in few] == [(tables + 1, 2 * (tables + 1))] * 2
+    assert [(loads, runs) for loads, runs, _, _ in few] == [(tables + 2, 2 * (tables + 2))] * 2
 
 
-def test_a_run_in_which_nothing_changed_loads_the_log_alone(pair: Local) -> None:
-    """Equal answers cost one load and two statements, those of the log."""
+def test_a_run_in_which_nothing_changed_adds_one_row_its_own(pair: Local) -> None:
+    """Equal answers cost one load and two statements; the log, which every later run reads, does not grow."""
     pair.sync()
     pair.sync()
     assert (pair.watched.count("load"), pair.watched.count("run")) == (1, 2)
-    assert pair.watched.count("load", "load_staging__sync_log") == 1
+    assert pair.watched.count("load", "load_staging__sync_runs") == 1
+    dataset = pair.warehouse.dataset
+    (log,) = pair.warehouse.query(f"select countif(l.run_id = 'run0002') as news from `{dataset}._sync_log` l")
+    assert log["news"] == 0
+    runs = pair.warehouse.query(f"select r.* from `{dataset}._sync_runs` r order by r.started_at")
+    assert [(row["run_id"], row["written"], row["unchanged"]) for row in runs] == [
+        ("run0001", len(pair.states()), 0),
+        ("run0002", 0, runs[1]["unchanged"]),
+    ]
+    assert runs[1]["unchanged"] > 0

@@ -260,10 +260,11 @@ def test_out_of_memory_the_day_is_read_in_smaller_pages(local: LocalVisits, mato
 def test_a_visit_that_keeps_moving_fails_its_slice_by_a_sentence(local: LocalVisits, matomo: FakeMatomo) -> None:
     """The others are written, and the run says which day of which site is left to the next one."""
     first = matomo.visits(1, DAYS[0])[0]
+    last = max(visit.last_at for visit in matomo.visits(1, DAYS[0])) + 1
 
     def moving(answer: object) -> object:
         assert isinstance(answer, list)
-        end = {"idVisit": first.id, "firstActionTimestamp": 1, "lastActionTimestamp": 2**31}
+        end = {"idVisit": first.id, "firstActionTimestamp": 1, "lastActionTimestamp": last}
         return [*answer, end] if answer else answer
 
     # The first visit of the day comes once more, at its end, in each reading.

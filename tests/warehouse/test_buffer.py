@@ -6,7 +6,8 @@ import gzip
 import json
 import random
 from datetime import date
-from typing import TYPE_CHECKING
+from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import pytest
 from hypothesis import given
@@ -14,10 +15,8 @@ from hypothesis import strategies as st
 
 from matomo_fn.errors import DiskFull
 from matomo_fn.slices import Slice, Stream
+from matomo_fn.values import utf8
 from matomo_fn.warehouse.buffer import Buffer
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 DAY = date(2026, 11, 16)
 PIECE = Slice(Stream("countries", "12", "mobile"), DAY)
@@ -40,6 +39,18 @@ def test_a_row_has_its_slices_columns_in_front(tmp_path: Path) -> None:
         ["2026-11-16", "3", "", 'a\nb "c" é 😀', 3],
     ]
     assert list(read(buffer)[0]) == ["date", "website_id", "segment", "label", "n"]
+
+
+@given(st.text(), st.text())
+def test_a_slices_own_columns_are_encoded_like_any_other(site: str, segment: str) -> None:
+    """Whatever a site or a segment is called, it stays one value of one column."""
+    with TemporaryDirectory() as folder:
+        buffer = Buffer(Path(folder) / "s.gz")
+        buffer.add(Slice(Stream("countries", site, segment), DAY), ['{"n":1}'])
+        buffer.close()
+        (row,) = read(buffer)
+    expected = {name: utf8(text).decode() for name, text in (("website_id", site), ("segment", segment))}
+    assert row == {"date": "2026-11-16", "n": 1} | expected
 
 
 def test_rows_and_bytes_are_counted_uncompressed(tmp_path: Path) -> None:

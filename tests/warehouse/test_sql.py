@@ -106,9 +106,9 @@ STATEMENTS: Mapping[str, Callable[[], list[str]]] = {
     "state_view": lambda: [sql.state_view(DATASET)],
     "create_view": lambda: [sql.create_view(DATASET, "_sync_state", sql.state_view(DATASET))],
     "older_open_days": lambda: [sql.older_open_days(DATASET, text, FIRST) for text in ODD_TEXTS],
-    "settled_runs": lambda: [sql.settled_runs(DATASET, text, FIRST, LAST) for text in ODD_TEXTS],
+    "known_runs": lambda: [sql.known_runs(DATASET, text, FIRST, LAST) for text in ODD_TEXTS],
     "known_slices": lambda: [
-        sql.known_slices(DATASET, text, tables, sql.Span(FIRST, LAST, LAST - timedelta(days=3), Days.of(older)))
+        sql.known_slices(DATASET, text, tables, sql.Span(LAST - timedelta(days=3), LAST, Days.of(older)))
         for text, tables, older in (
             ("shop", TABLES[:1], []),
             (ODD_TEXT, TABLES, MANY_DAYS),
@@ -353,8 +353,8 @@ def test_a_statement_about_the_log_fails_where_the_log_lacks_a_column(
         ("append_rows", "logged_at", "STRING"),
         ("older_open_days", "date", "TIMESTAMP"),
         ("older_open_days", "status", "INT64"),
-        ("settled_runs", "date", "STRING"),
-        ("settled_runs", "is_final", "STRING"),
+        ("known_runs", "date", "STRING"),
+        ("known_runs", "is_final", "STRING"),
         ("known_slices", "row_count", "STRING"),
         ("known_slices", "website_id", "INT64"),
         ("known_slices", "written_run_id", "BYTES"),

@@ -72,7 +72,7 @@ def statements() -> dict[str, str]:
         "set titles": sql.set_page_titles(DATASET, PAGES, TITLES.name, SLICES),
         "view": VIEW,
         "create view": sql.create_view(DATASET, VISIT_ACTIONS.name, VIEW),
-        "known": sql.known_slices(DATASET, "c", [VISITS, PAGES], sql.Span(DAY, DAY, DAY, Days.of([DAY]))),
+        "known": sql.known_slices(DATASET, "c", [VISITS, PAGES], sql.Span(DAY, DAY, Days.of([DAY]))),
         "status": sql.status_of(DATASET, "c"),
         "invalidate": sql.invalidate_slices(DATASET, VISITS.name, run_id="r", at=at, reason="gone"),
         "append": sql.append_rows(DATASET, SYNC_LOG, SYNC_LOG.name),

@@ -31,6 +31,7 @@ from matomo_fn.app.cli.output import (
     print_json,
     print_table,
     progress_bar,
+    say,
 )
 from matomo_fn.app.status import TableStatus, read_status
 from matomo_fn.app.wiring import make_plan, new_run, run_sync
@@ -86,7 +87,7 @@ def check(connector: str, *, as_json: bool, **options: Any) -> None:
             print_json({"status": "ok" if good else "failed", "checks": [item.as_dict() for item in checks]})
         else:
             for item in checks:
-                click.echo(f"{'ok   ' if item.is_good else 'wrong'}  {item.name:<13}  {item.detail}")
+                say(f"{'ok   ' if item.is_good else 'wrong'}  {item.name:<13}  {item.detail}")
         if any(item.is_input and not item.is_good for item in checks):
             raise SystemExit(BAD_INPUT)
         if not all(item.is_good for item in checks):
@@ -239,7 +240,7 @@ def _print_result(result: RunResult) -> None:
     print_table(head, rows)
     click.echo(f"\n{result.verdict}: {result.calls} calls to Matomo, {result.seconds:.1f} seconds, run {result.run_id}")
     for note in result.as_dict()["notes"]:
-        click.echo(f"note: {note}")
+        say(f"note: {note}")
     print_errors(result.as_dict()["errors"])
 
 

@@ -11,6 +11,7 @@ import yaml
 
 from matomo_fn.catalogue import (
     SYNC_LOG,
+    SYNC_RUNS,
     SYNC_STATE,
     SYNC_STATE_DESCRIPTION,
     Column,
@@ -42,7 +43,8 @@ def dbt_sources(tables: Iterable[Table], database: str | None, schema: str | Non
     source["tables"] = [
         *(_table(table) for table in tables),
         *(_view(view) for table in tables for view in table.views),
-        _described(SYNC_LOG) | {"config": _freshness("logged_at")},
+        _described(SYNC_LOG),
+        _described(SYNC_RUNS) | {"config": _freshness("finished_at")},
         _described(Schema(SYNC_STATE, SYNC_STATE_DESCRIPTION, SYNC_LOG.columns)),
     ]
     return {"version": 2, "sources": [source]}

@@ -3,7 +3,6 @@
 import io
 import json
 import logging
-import re
 import sys
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
@@ -16,14 +15,21 @@ import click
 from matomo_fn.app.logs import configure_logs
 from matomo_fn.config.settings import Settings
 from matomo_fn.errors import InputError, MatomoFnError
+from matomo_fn.redaction import redact, redact_value
 from matomo_fn.sync.run import Progress, no_progress
+from matomo_fn.values import printable
 
 FAILED, BAD_INPUT = 1, 2
 
 
+def say(text: str, *, is_error: bool = False) -> None:
+    """Print a line that may have a text of Matomo's in it: without the token and what a terminal would obey."""
+    click.echo(printable(redact(text)), err=is_error)
+
+
 def print_json(value: object) -> None:
     """Print one JSON document; days and times are ISO 8601, other types that JSON does not have are text."""
-    click.echo(json.dumps(value, ensure_ascii=False, indent=2, default=_plain))
+    click.echo(json.dumps(redact_value(value), ensure_ascii=False, indent=2, default=_plain))
 
 
 def _plain(value: object) -> str:
@@ -59,7 +65,6 @@ def print_rows(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
 _GAP = 2
 # Characters of a text in a table. A country, a campaign or a path fits; of a long URL its beginning.
 _LONGEST_CELL = 40
-_NOT_PRINTABLE = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 
 
 def _columns(head: Sequence[str], rows: Sequence[Sequence[Any]], cells: Sequence[Sequence[str]]) -> list[list[str]]:
@@ -75,27 +80,26 @@ def _columns(head: Sequence[str], rows: Sequence[Sequence[Any]], cells: Sequence
 
 def _print_columns(columns: Sequence[Sequence[str]]) -> None:
     for line in zip(*columns, strict=True):
-        click.echo((" " * _GAP).join(line).rstrip())
+        say((" " * _GAP).join(line).rstrip())
 
 
 def _cell(value: Any) -> str:
     if value is None:
         return "-"
-    return f"{value:.2f}" if isinstance(value, float) else str(value)
+    return f"{value:.2f}" if isinstance(value, float) else printable(redact(str(value)))
 
 
 def _exact_cell(value: Any) -> str:
     if value is None:
         return "-"
-    # A line break or an escape sequence in a label would break the table, or the terminal.
-    text = _NOT_PRINTABLE.sub(lambda match: match[0].encode("unicode_escape").decode(), str(value))
+    text = printable(redact(str(value)))  # escaped before the width is taken
     return text if len(text) <= _LONGEST_CELL else f"{text[: _LONGEST_CELL - 1]}…"
 
 
 def print_errors(sentences: Sequence[str]) -> None:
     """Print sentences to the terminal's error stream."""
     for sentence in sentences:
-        click.echo(f"error: {sentence}", err=True)
+        say(f"error: {sentence}", is_error=True)
 
 
 @contextmanager

@@ -61,13 +61,13 @@ module "matomo_fn" {
       }
     }
 
-    # Two sites of the same Matomo by themselves, twice a day and in their own time.
+    # In its own time, and twice a day.
     hotels = {
       late_after_hours = 14
       matomo_url       = "https://matomo.hotels.example.com"
       schedules = {
-        evening = { cron = "15 18 * * *", time_zone = "America/New_York", sites = ["4", "7"] }
-        morning = { cron = "15 6 * * *", time_zone = "America/New_York", sites = ["4", "7"] }
+        evening = { cron = "15 18 * * *", time_zone = "America/New_York" }
+        morning = { cron = "15 6 * * *", time_zone = "America/New_York" }
       }
     }
   }

@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from matomo_fn.app.cli.dbt import to_yaml
-from matomo_fn.catalogue import BUILT_IN, PREBUILT, SYNC_LOG, SYNC_STATE, VISIT_ACTIONS
+from matomo_fn.catalogue import BUILT_IN, PREBUILT, SYNC_LOG, SYNC_RUNS, SYNC_STATE, VISIT_ACTIONS
 from matomo_fn.warehouse.duckdb import to_duckdb
 from tests.app.cli.calling import call
 from tests.support.shop import DATASET
@@ -55,7 +55,7 @@ def test_database_and_schema_are_named_where_they_are_given() -> None:
 
 def test_a_connector_has_its_tables_and_its_dataset(shop: Shop) -> None:
     """Without visits there is neither their table nor the view of it; what is given as an option wins."""
-    own = [SYNC_LOG.name, SYNC_STATE]
+    own = [SYNC_LOG.name, SYNC_RUNS.name, SYNC_STATE]
     for visits, more in ((False, []), (True, ["visits", VISIT_ACTIONS.name])):
         shop.configure(reports=["visitor_country"], visits=visits)
         (source,) = yaml.safe_load(call(shop.env, "dbt-sources", "shop").out)["sources"]
@@ -82,8 +82,11 @@ def test_json_is_the_same_document() -> None:
 def test_every_table_is_there_with_every_column() -> None:
     """Names, descriptions and types are the catalogue's."""
     found = tables()
-    assert list(found) == [*BUILT_IN, VISIT_ACTIONS.name, SYNC_LOG.name, SYNC_STATE]
-    schemas = {name: table.schema for name, table in BUILT_IN.items()} | {SYNC_LOG.name: SYNC_LOG}
+    assert list(found) == [*BUILT_IN, VISIT_ACTIONS.name, SYNC_LOG.name, SYNC_RUNS.name, SYNC_STATE]
+    schemas = {name: table.schema for name, table in BUILT_IN.items()} | {
+        SYNC_LOG.name: SYNC_LOG,
+        SYNC_RUNS.name: SYNC_RUNS,
+    }
     for name, schema in schemas.items():
         assert found[name]["description"] == schema.description
         assert found[name]["columns"] == [
@@ -97,7 +100,7 @@ def test_only_what_has_a_row_every_day_can_be_late() -> None:
     """A site without campaigns is no fault of the pipeline."""
     found = tables()
     late = {name for name, table in found.items() if "freshness" in table.get("config", {})}
-    assert late == {"visits_summary", "actions_summary", SYNC_LOG.name}
+    assert late == {"visits_summary", "actions_summary", SYNC_RUNS.name}
     assert {table["config"]["loaded_at_field"] for name, table in found.items() if name in PREBUILT} == {"_synced_at"}
 
 
