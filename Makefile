@@ -17,7 +17,7 @@ ARGS ?=
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
-setup: $(VENV)/synced ## make .venv with what local runs and tests need
+setup: $(VENV)/synced ## create .venv with what local runs and tests need
 
 $(VENV)/synced: requirements-dev.txt
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' \
@@ -35,20 +35,20 @@ demo: setup ## sync a sample Matomo into a DuckDB file and show the data
 test: setup emulator lint ## everything that CI runs
 	$(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=worksteal $(ARGS)
 
-lint: setup ## style, types, and the arrows between the modules
+lint: setup ## style, types, and the direction of imports
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
 
-format: setup ## put the code into shape
+format: setup ## fix what ruff can fix
 	$(BIN)/ruff check --fix .
 	$(BIN)/ruff format .
 
 bench: setup ## measure, and print a table
 	$(BIN)/python -W error -m benchmarks
 
-docs: setup ## write docs/tables.md anew from the catalogue
+docs: setup ## write docs/tables.md from the catalogue
 	$(BIN)/python -m tools.tables_doc
 
 pictures: setup ## draw the README's pictures, from a run of the demo
@@ -66,10 +66,10 @@ terraform: ## check the deployment with Terraform and its providers; no account,
 	terraform -chdir=terraform validate
 	terraform -chdir=terraform test
 
-lock: setup ## pin anew what requirements*.in ask for
+lock: setup ## pin the newest versions that requirements*.in allow
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes requirements-function.in -o requirements.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes requirements-dev.in -o requirements-dev.txt
 
-clean: ## remove what was made here (the emulator stays in the cache)
+clean: ## remove what make created here (the emulator stays in the cache)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

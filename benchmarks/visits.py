@@ -1,6 +1,6 @@
 """`python -m benchmarks.visits`: a busy day of the visits log, in memory and in time.
 
-The Matomo is a process of its own, with visits of the sample's making put together without being made anew. Each
+The Matomo is a process of its own, with visits of the fake Matomo that are generated once. Each
 measurement is a process of its own too, so that its peak is its own.
 """
 

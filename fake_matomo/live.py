@@ -102,8 +102,17 @@ class Live:
         show, hide = names(params.get("showColumns")), names(params.get("hideColumns"))
         with_actions = params.get("doNotFetchActions") != "1" and _wanted("actionDetails", show, hide)
         return [
-            _cut(_row(visit, by_id[visit.site_id], language, with_actions=with_actions), show, hide) for visit in visits
+            _cut(self._row(visit, by_id[visit.site_id], language, with_actions=with_actions), show, hide)
+            for visit in visits
         ]
+
+    def _row(self, visit: Visit, site: Site, language: Language, *, with_actions: bool) -> Row:
+        actions = action_rows(visit, site) if with_actions else []
+        row = visit_row(visit, site, language, actions=actions, commerce=self.traffic.commerce(site, visit))
+        surplus = len(visit.actions) - ACTIONS_LIMIT
+        if with_actions and surplus > 0:
+            row["truncatedActionsCount"] = surplus
+        return row
 
     def _window(self, params: Mapping[str, str], zone: str) -> Window:
         """Return the requested interval; today has no end, and starts yesterday with `period=day`."""
@@ -212,14 +221,6 @@ class _Query:
 
 def _order(visit: Visit) -> tuple[int, int]:
     return visit.last_at, visit.id
-
-
-def _row(visit: Visit, site: Site, language: Language, *, with_actions: bool) -> Row:
-    row = visit_row(visit, site, language, action_rows(visit, site) if with_actions else [])
-    surplus = len(visit.actions) - ACTIONS_LIMIT
-    if with_actions and surplus > 0:
-        row["truncatedActionsCount"] = surplus
-    return row
 
 
 def _wanted(name: str, show: frozenset[str], hide: frozenset[str]) -> bool:

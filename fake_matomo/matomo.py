@@ -169,6 +169,10 @@ class FakeMatomo:
         """Add an action that happens now to a visit, given by itself or by its id."""
         return self.traffic.extend(self._site(site_id), visit)
 
+    def order(self, site_id: int, visit: Visit) -> Visit:
+        """Add a visit that happens now, in which the visitor of a visit places an order."""
+        return self.traffic.order(self._site(site_id), visit)
+
     def visits(self, site_id: int, day: date) -> tuple[Visit, ...]:
         """Return the visits of the site's day, whether archived or not."""
         return self.traffic.visits(self._site(site_id), day)

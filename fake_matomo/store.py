@@ -1,8 +1,9 @@
 """The cache of invented visits, and the changes that tests make to them."""
 
 from collections import OrderedDict
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from datetime import UTC, date, datetime, timedelta
+from functools import lru_cache
 from random import Random
 from threading import RLock
 
@@ -19,6 +20,10 @@ from fake_matomo.traffic import (
     visits_of,
 )
 from fake_matomo.visits import Action, Load, Visit
+
+# Days around a visit whose orders and carts count as those of its visitor. A real Matomo counts all of them, which here
+# would require years of generated visits for a single one.
+_COMMERCE_DAYS = 14
 
 # Maximum number of cached actions, about 200 bytes each: a year of two sites with sixty visits a day.
 _ACTIONS_KEPT = 400_000
@@ -70,6 +75,30 @@ class Traffic:
                 visits = tuple(sorted((*visits, *added), key=lambda visit: (visit.last_at, visit.id)))
             return visits
 
+    def commerce(self, site: Site, visit: Visit) -> list[Action]:
+        """Return the orders and abandoned carts of the visit's visitor so far, in this and in other visits.
+
+        Those of two weeks around the visit count, and those of visits that a test added, whenever they happened.
+        """
+        if not site.ecommerce:
+            return []
+        with self._lock:
+            around = [visit.day + timedelta(days=by) for by in range(-_COMMERCE_DAYS, _COMMERCE_DAYS + 1)]
+            added = [day for site_id, day in self._added if site_id == site.id]
+            return [
+                action
+                for day in dict.fromkeys([*around, *added])
+                for action in self._commerce_of_day(site, day).get(visit.visitor.id, ())
+            ]
+
+    def _commerce_of_day(self, site: Site, day: date) -> Mapping[str, tuple[Action, ...]]:
+        """Return orders and carts by visitor; from what is cached for all instances, unless a test changed the day."""
+        key = (site.id, day)
+        changed = key in self._revisions or key in self._empty or key in self._added or bool(self._gone)
+        if changed or day >= self.today(site):
+            return by_visitor(self.visits(site, day))
+        return commerce_of(self.world.seed, site, day)
+
     def change(self, site: Site, day: date, *, to_empty: bool = False) -> None:
         """Replace the day's visits by its next revision, or by none."""
         with self._lock:
@@ -101,6 +130,30 @@ class Traffic:
             self._remove(old)
             self._added.setdefault((site.id, day), []).append(new)
             return new
+
+    def order(self, site: Site, visit: Visit) -> Visit:
+        """Add a visit that happens now, in which the visitor of another visit places an order."""
+        with self._lock:
+            now = int(self.now().timestamp())
+            self._arrivals += 1
+            day = local_day(site.timezone, now)
+            rng = Random(f"{self.world.seed}/{site.id}/order/{self._arrivals}")
+            builder = VisitBuilder(site, rng, now - 60)
+            builder.see(pages_of(site)[0])
+            builder.order(day, self._arrivals)
+            made = builder.visit(
+                first_id(site, day) + ARRIVED_FROM + self._arrivals,
+                visit.visitor,
+                visit.referrer,
+                day,
+                visit_count=visit.visit_count + 1,
+                since_first=visit.since_first + max(0, now - visit.first_at),
+                since_last=max(0, now - visit.last_at),
+                since_order=None,
+            )
+            made = moved(made, now - made.last_at)
+            self._added.setdefault((site.id, day), []).append(made)
+            return made
 
     def _arrive_one(self, site: Site, now: int) -> Visit:
         self._arrivals += 1
@@ -151,6 +204,22 @@ class Traffic:
             _, dropped = self._days.popitem(last=False)
             self._kept -= _weight(dropped)
         return visits
+
+
+@lru_cache(maxsize=8192)
+def commerce_of(seed: int, site: Site, day: date) -> Mapping[str, tuple[Action, ...]]:
+    """Return the orders and abandoned carts of a day that no test changed, by visitor."""
+    return by_visitor(visits_of(World((site,), seed=seed), site, day))
+
+
+def by_visitor(visits: Iterable[Visit]) -> dict[str, tuple[Action, ...]]:
+    """Return the orders and abandoned carts of some visits by visitor."""
+    found: dict[str, tuple[Action, ...]] = {}
+    for visit in visits:
+        commerce = tuple(action for action in visit.conversions if action.kind != "goal")
+        if commerce:
+            found[visit.visitor.id] = found.get(visit.visitor.id, ()) + commerce
+    return found
 
 
 def _weight(visits: Iterable[Visit]) -> int:

@@ -232,9 +232,13 @@ class VisitBuilder:
             return
         chance = rng.random()
         if chance < 0.06:
-            self.add("ecommerceOrder", _order(rng, f"CMD-{day:%y%m%d}-{number % _IDS_A_SITE}"))
+            self.order(day, number)
         elif chance < 0.10:
             self.add("ecommerceAbandonedCart", _order(rng, None))
+
+    def order(self, day: date, number: int) -> None:
+        """Add an order."""
+        self.add("ecommerceOrder", _order(self.rng, f"CMD-{day:%y%m%d}-{number % _IDS_A_SITE}"))
 
     def visit(  # noqa: PLR0913 - each is a field of the visit that follows from none of the others
         self,

@@ -1,5 +1,6 @@
 """A visit as in `Live.getLastVisitsDetails`."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from fake_matomo.language import CHANNEL_CODES, Language
@@ -7,21 +8,24 @@ from fake_matomo.php import php_number, pretty_seconds
 from fake_matomo.pools import FAMILIES, REGIONS, SEARCH, SEARCH_ENGINES, SOCIAL, SOCIALS, Referrer
 from fake_matomo.sites import Site, zone
 from fake_matomo.tallies import Row
-from fake_matomo.visits import Order, Visit
+from fake_matomo.visits import Action, Order, Visit
 
 _ICONS = "plugins/Morpheus/icons/dist/"
 _IMAGES = "plugins/Morpheus/images/"
 _DAY = 86_400
 
 
-def visit_row(visit: Visit, site: Site, language: Language, actions: list[Row]) -> Row:
-    """Return the visit as Matomo formats it, with the given actions."""
+def visit_row(visit: Visit, site: Site, language: Language, *, actions: list[Row], commerce: Iterable[Action]) -> Row:
+    """Return the visit as Matomo formats it, with the given actions.
+
+    :param commerce: all orders and abandoned carts of the visitor: Matomo's `total…` fields are of all their visits.
+    """
     row = _identity(visit, actions)
     row |= _moment(visit, site)
     row |= _status(visit)
     row |= _origin(visit.referrer, language)
     row |= _device(visit, language)
-    row |= _commerce(visit)
+    row |= _commerce(commerce)
     row["events"] = visit.count("event")
     row |= _place(visit, language)
     begun = datetime.fromtimestamp(visit.first_at, UTC)
@@ -151,10 +155,13 @@ def _device(visit: Visit, language: Language) -> Row:
     }
 
 
-def _commerce(visit: Visit) -> Row:
+def _commerce(actions: Iterable[Action]) -> Row:
     """Return orders and carts: the number of items is a string, or the number 0 if there are none."""
-    orders = _orders(visit, "ecommerceOrder")
-    carts = _orders(visit, "ecommerceAbandonedCart")
+    orders: list[Order] = []
+    carts: list[Order] = []
+    for action in actions:
+        if isinstance(action.detail, Order):
+            (orders if action.kind == "ecommerceOrder" else carts).append(action.detail)
     return {
         "totalEcommerceRevenue": _revenue(orders),
         "totalEcommerceConversions": len(orders),
@@ -171,11 +178,6 @@ def _revenue(orders: list[Order]) -> object:
 
 def _quantity(orders: list[Order]) -> object:
     return str(sum(order.quantity for order in orders)) if orders else 0
-
-
-def _orders(visit: Visit, kind: str) -> list[Order]:
-    details = (action.detail for action in visit.conversions if action.kind == kind)
-    return [detail for detail in details if isinstance(detail, Order)]
 
 
 def _place(visit: Visit, language: Language) -> Row:

@@ -1,7 +1,7 @@
 locals {
   labels = merge(var.labels, { app = var.name })
 
-  # Times in harmony. Whoever waits, waits longer than the one he waits for, so that nobody is cut off:
+  # Times in harmony. Callers time out later than what they call, so that nothing is cut off:
   #
   #   caller's deadline   Pub/Sub: 600 s is the most that a subscription knows; over HTTP: var.http_deadline
   #   − 30 s              the function's timeout: a cold start (its imports take 1.5 s) and the answer's way back

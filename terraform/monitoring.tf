@@ -192,7 +192,7 @@ resource "google_monitoring_alert_policy" "dead_letters" {
 
   documentation {
     mime_type = "text/markdown"
-    content   = "A message was delivered ${var.delivery_attempts} times and never done. Read it, fix the cause, publish it anew and take it off:\n\n`gcloud pubsub subscriptions pull ${google_pubsub_subscription.dead_letters.name} --project=${var.project} --auto-ack`"
+    content   = "A message was delivered ${var.delivery_attempts} times and never done. Read it, fix the cause, publish it again and take it off:\n\n`gcloud pubsub subscriptions pull ${google_pubsub_subscription.dead_letters.name} --project=${var.project} --auto-ack`"
   }
 }
 

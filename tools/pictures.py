@@ -1,7 +1,7 @@
 """Draw the pictures of the README: the flow of a run, the demo in a terminal, and a chart of the demo's data.
 
 Run it by ``make pictures``. The demo's days end yesterday and its seconds vary, so each run gives other numbers; what
-the pictures name is compared with the program by ``tests/program/test_pictures.py``.
+the pictures name is compared with the program by ``tests/program/test_documents.py``.
 """
 
 import io

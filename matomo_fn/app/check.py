@@ -78,6 +78,8 @@ def check_connector(settings: Settings, name: str) -> list[Check]:
 def _configuration(checks: Checks, secrets: SecretStore, name: str) -> Connector:
     connector = read_connector(name, secrets.read(config_secret(name)))
     checks.note("configuration", f"{connector.matomo_url} to dataset {connector.dataset_name}")
+    for sentence in connector.missing_titles:
+        checks.note("configuration", sentence)
     return connector
 
 
@@ -125,6 +127,6 @@ def _tables(checks: Checks, warehouse: Warehouse, connector: Connector) -> None:
             continue
         there += 1
         partition_by = "day" if schema is SYNC_LOG else connector.partition_by
-        for problem in schema_mismatches(schema, found, partition_by):
+        for problem in schema_mismatches(schema, found, [partition_by]):
             checks.note("warehouse", f"table {schema.name}: {problem}", is_good=False)
     checks.note("warehouse", f"dataset {warehouse.dataset}: {there} of {len(schemas)} tables are there")

@@ -9,6 +9,7 @@ from typing import Any
 
 import structlog
 
+from matomo_fn.app.audit import run_audit
 from matomo_fn.app.logs import configure_logs, trace_fields
 from matomo_fn.app.wiring import make_plan, new_run, run_sync
 from matomo_fn.config.request import SyncRequest, read_request
@@ -42,9 +43,9 @@ class TryAgainError(Exception):
 def handle_http(method: str, headers: Mapping[str, str], body: bytes) -> tuple[int, dict[str, Any]]:
     """Return the status and the JSON answer of an HTTP request.
 
-    200 with a summary; 400 with every problem of request, configuration, settings or secrets; 405 where it is no
-    POST; 502 where Matomo failed, 500 or 503 where the warehouse did, with what was done nevertheless; 503 where the
-    run was stopped by a signal; 500 for what nobody foresaw.
+    200 with a summary, also of an audit that found differences; 400 with every problem of request, configuration,
+    settings or secrets; 405 where it is no POST; 502 where Matomo failed, 500 or 503 where the warehouse did, with what
+    was done nevertheless; 503 where the run was stopped by a signal; 500 for what nobody foresaw.
     """
     headers = {name.lower(): value for name, value in headers.items()}
     try:
@@ -53,6 +54,8 @@ def handle_http(method: str, headers: Mapping[str, str], body: bytes) -> tuple[i
             error = InputError(f"POST a JSON object such as {_EXAMPLE}, not {method}")
             return HTTPStatus.METHOD_NOT_ALLOWED, _failure(error)
         request = _read(body, "request body")
+        if request.mode == "audit":
+            return HTTPStatus.OK, run_audit(settings, request).as_dict()
         if request.dry_run:
             return HTTPStatus.OK, redact_value(make_plan(settings, request).as_dict())
         result = run_sync(settings, request, new_run(_schedule(headers)))
@@ -78,6 +81,9 @@ def handle_event(message_id: str, data: object, *, deliveries_are_counted: bool 
     try:
         settings = _begin({})
         request = _read(_message_data(data), "message")
+        if request.mode == "audit":
+            run_audit(settings, request)
+            return
         if request.dry_run:
             log.info("plan", **make_plan(settings, request).as_dict())
             return

@@ -15,7 +15,7 @@ from matomo_fn.catalogue.model import (
 )
 from matomo_fn.catalogue.prebuilt import BUILT_IN, PREBUILT, VISIT_COUNTS
 from matomo_fn.catalogue.records import SYNC_LOG, SYNC_RUNS, SYNC_STATE, SYNC_STATE_DESCRIPTION
-from matomo_fn.catalogue.visits import ACTION_FIELDS, EXCLUDABLE, PAGE_TITLES, VISIT_ACTIONS, VISITS
+from matomo_fn.catalogue.visits import ACTION_FIELDS, EXCLUDABLE, PAGE_TITLES, TITLE_SOURCES, VISIT_ACTIONS, VISITS
 
 __all__ = [
     "ACTION_FIELDS",
@@ -30,6 +30,7 @@ __all__ = [
     "SYNC_RUNS",
     "SYNC_STATE",
     "SYNC_STATE_DESCRIPTION",
+    "TITLE_SOURCES",
     "VISITS",
     "VISIT_ACTIONS",
     "VISIT_COUNTS",

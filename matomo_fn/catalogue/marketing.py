@@ -1,4 +1,9 @@
-"""The marketing tables: names and keys as QUANTI's published connector has them, so that its users can move over."""
+"""The marketing tables: names and keys as QUANTI's published connector has them, so that its users can move over.
+
+The descriptions of the metrics follow Matomo's archiving (core's LogAggregator and the plugins' RecordBuilders).
+"""
+
+from dataclasses import replace
 
 from matomo_fn.catalogue.columns import amount, average, count, number, text
 from matomo_fn.catalogue.model import Source, Table
@@ -7,15 +12,27 @@ ENGAGEMENT = (
     count("visits", "nb_visits", "Visits."),
     count("users", "nb_uniq_visitors", "Unique visitors of the day; never to be summed over days."),
     count("actions", "nb_actions", "Actions: page views, downloads, outlinks, searches and events."),
-    count("bounces", "bounce_count", "Visits with a single action."),
-    count("conversions", "nb_conversions", "Conversions of all goals, orders included."),
+    count("bounces", "bounce_count", "Visits with one action, or none (an order alone, for example)."),
+    count("conversions", "nb_conversions", "Conversions of all goals and orders; abandoned carts are none."),
     count("converted_visits", "nb_visits_converted", "Visits with at least one conversion."),
     count("total_visit_length", "sum_visit_length", "Length of all visits together, in seconds."),
-    amount("revenue", "revenue", "Revenue of goals and orders, in the site's currency."),
+    amount(
+        "revenue",
+        "revenue",
+        "Revenue of goals and orders, in the site's currency; that of abandoned carts is not in it.",
+    ),
 )
 
-# The labels of Referrers.getReferrerType under language=en, which is how the program always asks.
+# The label of Referrers.getReferrerType under language=en, which every request sends.
 _DIRECT = "Direct Entry"
+
+# UserLanguage archives visits only: neither column is in any row of its report, so that 0 would be made up.
+_WITHOUT_CONVERSIONS = tuple(
+    replace(column, absent=None, description=f"NULL: the report of languages does not have Matomo's {column.source}.")
+    if column.name in ("conversions", "revenue")
+    else column
+    for column in ENGAGEMENT
+)
 
 VISITOR_COUNTRY = Table(
     "visitor_country",
@@ -24,7 +41,9 @@ VISITOR_COUNTRY = Table(
     ENGAGEMENT,
     (
         text("country", "label", "The country's English name.", required=True),
-        text("country_code", "code", "The country's two-letter code (ISO 3166), in lower case."),
+        text(
+            "country_code", "code", "The country's two-letter code (ISO 3166), in lower case; xx where it is unknown."
+        ),
     ),
 )
 VISITOR_DEVICE_TYPE = Table(
@@ -52,7 +71,7 @@ VISITOR_LANGUAGE = Table(
     "visitor_language",
     "Visits by the language of the browser; one row a day, site and language.",
     (Source("UserLanguage.getLanguage"),),
-    ENGAGEMENT,
+    _WITHOUT_CONVERSIONS,
     (text("language", "label", "The language's English name.", required=True),),
 )
 BEHAVIOUR_PAGE = Table(
@@ -64,10 +83,14 @@ BEHAVIOUR_PAGE = Table(
         count("pageviews", "nb_hits", "Page views."),
         count("unique_pageviews", "nb_visits", "Visits in which the page was viewed at least once."),
         count("entrances", "entry_nb_visits", "Visits that began on the page."),
-        count("entry_actions", "entry_nb_actions", "Actions of the visits that began on the page."),
+        count("entry_actions", "entry_nb_actions", "Actions, on any page, of the visits that began on the page."),
         count("entry_bounces", "entry_bounce_count", "Visits that began on the page and had no other action."),
         count("exits", "exit_nb_visits", "Visits that ended on the page."),
-        count("total_time_spent", "sum_time_spent", "Time spent on the page by all visits together, in seconds."),
+        count(
+            "total_time_spent",
+            "sum_time_spent",
+            "Time from the page's views to the next action of the same visit, in seconds, summed up; 0 for the last.",
+        ),
         count(
             "visits_following_search",
             "nb_hits_following_search",
@@ -90,23 +113,33 @@ BEHAVIOUR_EVENT = Table(
     (Source("Events.getCategory"),),
     (
         count("events", "nb_events", "Events."),
-        count("unique_events", "nb_visits", "Visits with at least one event of the category."),
+        count(
+            "unique_events",
+            "nb_visits",
+            "Visits with an event, counted for each action and name of the category, and summed up.",
+        ),
         count("events_with_value", "nb_events_with_value", "Events that carried a value."),
         amount("event_value_sum", "sum_event_value", "Sum of the events' values."),
-        average("event_value_avg", "avg_event_value", "Average value of the events that carried one."),
+        average(
+            "event_value_avg",
+            "avg_event_value",
+            "Average value of the events that carried one, rounded to 2 decimals by Matomo.",
+        ),
     ),
     (text("event_category", "label", "The event's category.", required=True),),
 )
 ACQUISITION_CAMPAIGN = Table(
     "acquisition_campaign",
-    "Visits that came by a campaign; one row a day, site and campaign.",
+    "Visits that came by a campaign; one row a day, site and campaign. Conversions stand with what Matomo attributes "
+    "them to, which may be an earlier visit's campaign.",
     (Source("Referrers.getCampaigns"),),
     ENGAGEMENT,
     (text("campaign_name", "label", "The campaign's name, in lower case as Matomo keeps it.", required=True),),
 )
 ACQUISITION_CHANNEL_TYPE = Table(
     "acquisition_channel_type",
-    "Visits by channel; one row a day, site and channel.",
+    "Visits by channel; one row a day, site and channel. Conversions stand with the channel that Matomo attributes "
+    "them to, which may be that of an earlier visit.",
     (Source("Referrers.getReferrerType"),),
     ENGAGEMENT,
     (
@@ -127,7 +160,8 @@ def _channel(method: str, label: str, since: tuple[int, int] = (0, 0)) -> Source
 
 ACQUISITION_REFERRER = Table(
     "acquisition_referrer",
-    "Visits by referrer; one row a day, site, channel and referrer.",
+    "Visits by referrer; one row a day, site, channel and referrer. Conversions stand with the referrer that Matomo "
+    "attributes them to, which may be that of an earlier visit.",
     (
         Source(
             "Referrers.getReferrerType",

@@ -69,10 +69,10 @@ class Schema:
 
 @dataclass(frozen=True, slots=True)
 class Source:
-    """One Matomo API method, as it has to be asked to fill a table.
+    """One Matomo API method, with what its requests need to fill a table.
 
-    ``ranges``: the method answers ``period=day&date=START,END``; without it days are asked one by one.
-    ``only``: rows whose field has that value are taken, the others left. ``constants``: columns with a fixed
+    ``ranges``: the method answers ``period=day&date=START,END``; without it each day is requested alone.
+    ``only``: rows whose field has that value are taken, the others ignored. ``constants``: columns with a fixed
     value for all rows of this source. ``since``: the first (major, minor) version of Matomo that has the method.
     """
 
@@ -216,7 +216,7 @@ SLICE_COLUMNS = (
 IS_OTHERS = Column(
     "_is_others",
     ColumnType.BOOL,
-    "The row is Matomo's \"Others\": the archive's row limit cut the report and this row sums up what is missing.",
+    "The row is Matomo's \"Others\": the archive's row limit cut the report, and this row sums up the rows cut.",
     required=True,
 )
 STAMP_COLUMNS = (

@@ -34,7 +34,7 @@ SYNC_LOG = Schema(
         Column(
             "is_final",
             ColumnType.BOOL,
-            "Whether the day was older than the trailing days: it is not asked again by itself.",
+            "Whether the day was older than the trailing days: it is not refetched by itself.",
             required=True,
         ),
         Column(

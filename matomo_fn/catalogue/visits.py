@@ -1,6 +1,6 @@
 """The visits log: one row a visit with its actions nested in it, and a view with one row an action."""
 
-from matomo_fn.catalogue.columns import amount, count, document, number, text
+from matomo_fn.catalogue.columns import count, document, number, text
 from matomo_fn.catalogue.model import SLICE_COLUMNS, Column, ColumnType, Extraction, Source, Table, View
 
 LIVE = Source("Live.getLastVisitsDetails", ranges=False)
@@ -22,6 +22,11 @@ def _struct(name: str, description: str, *fields: Column, repeated: bool = True)
     return Column(name, ColumnType.STRUCT, description, repeated=repeated, fields=fields)
 
 
+def _own(name: str, type_: ColumnType, description: str) -> Column:
+    """Return a column that is computed from the visit's own actions; Matomo's field is a total of the visitor."""
+    return Column(name, type_, f"{description} Computed from actionDetails; 0 where there is none.")
+
+
 def _custom_dimensions(scope: str) -> Column:
     return _struct(
         "custom_dimensions",
@@ -32,52 +37,69 @@ def _custom_dimensions(scope: str) -> Column:
 
 
 _VISIT = (
-    text("visitor_id", "visitorId", "The visitor: a cookie or a fingerprint, 16 hexadecimal digits."),
+    text(
+        "visitor_id", "visitorId", "The visitor: from a cookie, the user ID or the fingerprint; 16 hexadecimal digits."
+    ),
     text("user_id", "userId", "The user ID that the site gave to the visitor."),
-    text("fingerprint", "fingerprint", "The device's configuration, 16 hexadecimal digits, new each day."),
+    text("fingerprint", "fingerprint", "The device's configuration, 16 hexadecimal digits; another one each day."),
     text("visit_ip", "visitIp", "The visitor's IP address, masked as the Matomo is set up."),
-    text("visitor_type", "visitorType", "new, returning or returningCustomer."),
+    text("visitor_type", "visitorType", "new, returning, or returningCustomer (who has ordered before)."),
     number("visit_count", "visitCount", "How many visits the visitor has made, this one included."),
     _moment("first_action_at", "firstActionTimestamp", "When the visit began."),
     _moment("last_action_at", "lastActionTimestamp", "When the visit's last action was; its day is the visit's."),
-    number("visit_duration", "visitDuration", "Length of the visit, in seconds."),
+    number("visit_duration", "visitDuration", "Length of the visit up to its last action or heartbeat, in seconds."),
     Column(
         "visitor_local_time",
         ColumnType.TIME,
         "The visitor's own clock when the visit began. Matomo's visitLocalTime.",
         source="visitLocalTime",
     ),
-    number("days_since_first_visit", "daysSinceFirstVisit", "Days since the visitor's first visit."),
-    number("days_since_last_visit", "daysSinceLastVisit", "Days since the visitor's visit before this one."),
-    number("days_since_last_order", "daysSinceLastEcommerceOrder", "Days since the visitor's last order."),
+    number(
+        "days_since_first_visit", "daysSinceFirstVisit", "Whole days since the visitor's first visit; 0 in that visit."
+    ),
+    number(
+        "days_since_last_visit",
+        "daysSinceLastVisit",
+        "Whole days since the visitor's visit before this one; 0 also in the first visit.",
+    ),
+    number(
+        "days_since_last_order",
+        "daysSinceLastEcommerceOrder",
+        "Whole days since the visitor's last order; 0 also where there was none.",
+    ),
 )
 _COUNTS = (
-    count("action_count", "actions", "Actions."),
-    count("interaction_count", "interactions", "Interactions: page views, searches, downloads and outlinks."),
+    count("action_count", "actions", "Actions: page views, downloads, outlinks, searches and events."),
+    count("interaction_count", "interactions", "Interactions: page views and searches."),
     count("event_count", "events", "Events."),
     count("search_count", "searches", "Searches on the site."),
-    count("goal_conversions", "goalConversions", "Conversions of goals."),
+    count("goal_conversions", "goalConversions", "Conversions of goals; orders are not among them."),
     count(
         "truncated_action_count",
         "truncatedActionsCount",
-        "Actions that Matomo left out because the visit has more than it shows (500 by default).",
+        "Actions that Matomo left out because the visit has more than it shows (500 by default); orders among them are "
+        "in no sum of orders.",
     ),
     Column(
         "is_converted",
         ColumnType.BOOL,
-        "Whether the visit converted. Matomo's visitConverted.",
+        "Whether the visit converted a goal or ordered. Matomo's visitConverted.",
         source="visitConverted",
     ),
 )
 _COMMERCE = (
     text("currency", "siteCurrency", "The site's currency (ISO 4217)."),
     text("ecommerce_status", "visitEcommerceStatus", "none, ordered, abandonedCart or orderedThenAbandonedCart."),
-    count("order_count", "totalEcommerceConversions", "Orders."),
-    amount("order_revenue", "totalEcommerceRevenue", "Revenue of the orders."),
-    count("order_items", "totalEcommerceItems", "Items ordered."),
-    count("abandoned_carts", "totalAbandonedCarts", "Abandoned carts."),
-    amount("abandoned_cart_revenue", "totalAbandonedCartsRevenue", "Value of the abandoned carts."),
-    count("abandoned_cart_items", "totalAbandonedCartsItems", "Items in the abandoned carts."),
+    _own("order_count", ColumnType.INT64, "Orders of the visit: its actions of type ecommerceOrder."),
+    _own("order_revenue", ColumnType.FLOAT64, "Revenue of the visit's orders, in the site's currency."),
+    _own("order_items", ColumnType.INT64, "Items in the visit's orders: the sum of their quantities."),
+    _own(
+        "abandoned_carts", ColumnType.INT64, "Abandoned carts of the visit: its actions of type ecommerceAbandonedCart."
+    ),
+    _own("abandoned_cart_revenue", ColumnType.FLOAT64, "Value of the visit's abandoned carts, in the site's currency."),
+    _own(
+        "abandoned_cart_items", ColumnType.INT64, "Items in the visit's abandoned carts: the sum of their quantities."
+    ),
 )
 _CAMPAIGN = tuple(
     text(f"campaign_{part}", f"campaign{part.title()}", f"The campaign's {part}, where the instance tracks it.")
@@ -85,18 +107,22 @@ _CAMPAIGN = tuple(
 )
 _ORIGIN = (
     text("referrer_type", "referrerType", "direct, search, website, campaign, social or ai-assistant."),
-    text("referrer_name", "referrerName", "The search engine, website, campaign or social network."),
-    text("referrer_keyword", "referrerKeyword", "The keyword."),
+    text("referrer_name", "referrerName", "The search engine, website's host, campaign or social network."),
+    text("referrer_keyword", "referrerKeyword", "The keyword that was searched for, or the campaign's."),
     text("referrer_url", "referrerUrl", "The URL that the visit came from."),
     *_CAMPAIGN,
 )
 _PLACE = (
     text("continent", "continent", "The continent's English name."),
-    text("continent_code", "continentCode", "The continent's three-letter code."),
+    text("continent_code", "continentCode", "The continent's three-letter code; unk where it is unknown."),
     text("country", "country", "The country's English name."),
-    text("country_code", "countryCode", "The country's two-letter code (ISO 3166), in lower case."),
+    text(
+        "country_code",
+        "countryCode",
+        "The country's two-letter code (ISO 3166), in lower case; xx where it is unknown.",
+    ),
     text("region", "region", "The region's name."),
-    text("region_code", "regionCode", "The region's code (ISO 3166-2)."),
+    text("region_code", "regionCode", "The region's code (ISO 3166-2, without the country's)."),
     text("city", "city", "The city's name."),
     _decimal("latitude", "latitude", "Latitude in degrees."),
     _decimal("longitude", "longitude", "Longitude in degrees."),
@@ -123,23 +149,29 @@ ACTION_FIELDS = (
         source="timestamp",
     ),
     text("url", "url", "The URL."),
-    text("title", "pageTitle", "The page's title."),
+    text("title", "pageTitle", "The page's title; of a download or outlink none."),
     text("pageview_id", "idpageview", "The page view that the action belongs to."),
-    number("pageview_position", "pageviewPosition", "The page view's position in the visit, from 1."),
-    number("time_spent", "timeSpent", "Time until the next page view, in seconds."),
+    number(
+        "pageview_position",
+        "pageviewPosition",
+        "The position in the visit, from 1, of the page view or search that the action belongs to.",
+    ),
+    number(
+        "time_spent", "timeSpent", "Time until the next page view or, for the last, the last heartbeat, in seconds."
+    ),
     number("page_load_ms", "pageLoadTimeMilliseconds", "Time that the page took to load, in milliseconds."),
     text("event_category", "eventCategory", "The event's category."),
     text("event_action", "eventAction", "The event's action."),
     text("event_name", "eventName", "The event's name."),
-    _decimal("event_value", "eventValue", "The event's value."),
+    _decimal("event_value", "eventValue", "The event's value, rounded to 3 decimals by Matomo."),
     number("goal_id", "goalId", "The goal's number."),
     text("goal_name", "goalName", "The goal's name."),
     _decimal("revenue", "revenue", "Revenue of the goal, order or cart, in the site's currency."),
-    text("search_keyword", "siteSearchKeyword", "What was searched for."),
+    text("search_keyword", "siteSearchKeyword", "What was searched for on the site."),
     text("search_category", "siteSearchCategory", "The category that was searched in."),
     number("search_count", "siteSearchCount", "Results found."),
     text("content_name", "contentName", "The content's name."),
-    text("content_piece", "contentPiece", "The content's slice_."),
+    text("content_piece", "contentPiece", "The content's piece, such as an image's path."),
     text("content_target", "contentTarget", "The content's target."),
     text("content_interaction", "contentInteraction", "How the content was interacted with."),
     text("order_id", "orderId", "The order's number."),
@@ -212,13 +244,16 @@ VISITS = Table(
     views=(VISIT_ACTIONS,),
 )
 
-# Columns that a connector may leave out, by their path; without the rest a row would not be a visit.
+# Columns that a connector may exclude, by their path; without the rest a row would not be a visit.
 EXCLUDABLE = frozenset(
     [column.name for column in VISITS.parsed if not column.required]
     + [f"actions.{field.name}" for field in ACTION_FIELDS if field.name != "type"]
 )
 
-# What the visits tell of the pages' titles.
+# The columns that page titles are read from, once the visits are stored.
+TITLE_SOURCES = frozenset({"actions", "actions.url", "actions.title"})
+
+# The titles of pages, found in the visits.
 PAGE_TITLES = (
     Column("date", ColumnType.DATE, "The day.", required=True),
     Column("website_id", ColumnType.STRING, "The site.", required=True),

@@ -6,7 +6,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
 
-from matomo_fn.catalogue import BUILT_IN, EXCLUDABLE, PREBUILT, VISITS, Catalogue
+from matomo_fn.catalogue import BUILT_IN, EXCLUDABLE, PREBUILT, TITLE_SOURCES, VISITS, Catalogue
 from matomo_fn.config.validation import read_model, read_object, suggestion
 from matomo_fn.sites import SITE_ID
 
@@ -165,6 +165,17 @@ class Connector(ConnectorConfig):
     def excluded_columns(self) -> tuple[str, ...]:
         """The columns of visits that are left out before anything is stored."""
         return self.visits.exclude if self.visits else ()
+
+    @property
+    def missing_titles(self) -> tuple[str, ...]:
+        """A sentence for each table whose pages get no title, since what titles are read from is excluded."""
+        excluded = ", ".join(sorted(TITLE_SOURCES.intersection(self.excluded_columns)))
+        return tuple(
+            f'page_title of {table.name} stays NULL: the configuration\'s "exclude" names {excluded}, and titles are '
+            "read from the visits as they are stored"
+            for table in self.catalogue.titled
+            if excluded
+        )
 
     @property
     def dataset_name(self) -> str:

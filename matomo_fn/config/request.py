@@ -10,7 +10,7 @@ from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_valida
 from matomo_fn.config.connector import CONNECTOR_NAME, site_list, table_list
 from matomo_fn.config.validation import read_model
 
-Mode = Literal["incremental", "backfill", "full_refresh"]
+Mode = Literal["incremental", "backfill", "full_refresh", "audit"]
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -30,6 +30,7 @@ class SyncRequest(BaseModel):
 
     ``mode``: "incremental" asks for what is due (all of an explicit window); "backfill" asks for every day of the
     window, by default the last ``backfill_days``; "full_refresh" does so and writes even what did not change.
+    "audit" extracts nothing: it compares the log with the tables, over all time.
     ``dry_run``: nothing is asked of Matomo's reports and nothing written; the answer is the plan.
     """
 
@@ -56,6 +57,8 @@ class SyncRequest(BaseModel):
             raise ValueError(f"start_date {self.start_date} lies after end_date {self.end_date}")
         if self.end_date and not self.start_date:
             raise ValueError("end_date is given without start_date: give both, or start_date alone")
+        if self.mode == "audit" and (self.start_date or self.sites):
+            raise ValueError("an audit compares all days and sites: leave out start_date, end_date and sites")
         return self
 
 

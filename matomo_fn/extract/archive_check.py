@@ -1,4 +1,4 @@
-"""Whether an empty answer is an empty day: Matomo answers a day that it has not archived yet with zeros as well."""
+"""Tells an empty day from one that Matomo has not archived yet: it answers both with zeros."""
 
 import threading
 from collections.abc import Iterable, Mapping
@@ -11,8 +11,8 @@ from matomo_fn.extract.report_rows import visits_of
 from matomo_fn.matomo.client import MatomoClient
 from matomo_fn.sites import Site
 
-# Calls to the visits log for one stretch of days: where archiving stands still for months, each of them has
-# visits and each would cost a call. Days beyond are pending as well, and left to a later run.
+# Calls to the visits log for one range of days: where archiving has stopped for months, every day has visits and
+# would cost a call. The days beyond are pending as well; a later run checks them.
 _MAX_PROBES = 31
 
 NOT_PROCESSED = "Matomo has visits of that day but has not processed its reports yet"
@@ -62,6 +62,11 @@ class ArchiveCheck:
         with self._lock:
             self._fetch(wanted)
             return {day: self._visits.get(day) for day in wanted}
+
+    def known_visits(self, days: Iterable[date]) -> dict[date, int]:
+        """Return what VisitsSummary.get counts for the days of which that is known, without a call."""
+        with self._lock:
+            return {day: self._visits[day] for day in days if day in self._visits}
 
     def _reason(self, day: date) -> str | None:
         if day in self._errors:

@@ -1,7 +1,7 @@
 """What extraction makes of one slice, and what a way of extracting works with."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from pathlib import Path
 
@@ -18,7 +18,7 @@ class Extracted:
 
     ``seconds`` is the slice's share of the time that its calls took. ``skipped``: the slice cannot be had and that
     is no failure, since the visits log is switched off. ``visits_difference``: visits read more than the summary
-    counts.
+    counts. ``unreadable``: how many values of visits are stored as if they were absent, by Matomo's field.
     """
 
     slice: Slice
@@ -28,6 +28,7 @@ class Extracted:
     seconds: float = 0.0
     skipped: str | None = None
     visits_difference: int | None = None
+    unreadable: Mapping[str, int] = field(default_factory=dict)
 
     @classmethod
     def failed(cls, slice_: Slice, reason: str) -> "Extracted":

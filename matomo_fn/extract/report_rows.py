@@ -17,8 +17,8 @@ from matomo_fn.errors import InvalidResponse
 from matomo_fn.values import as_float, as_integer, as_text, encode, shown, utf8
 
 Row = tuple[Any, ...]
-# Under language=en, which is how the program always asks. A row of that very name carries a segment, a URL or a
-# code, the sum of what the archive's row limit cut off never does (recordings others_row_*, truncate_*).
+# Under language=en, which every request sends. An ordinary row of that name has a segment, a URL or a code; the sum
+# of what the archive's row limit cut never does (recordings others_row_*, truncate_*).
 _OTHERS_LABEL = "Others"
 _METADATA = ("segment", "url", "code")
 
@@ -44,7 +44,7 @@ class ParsedSlice:
 
 
 def parse_slice(table: Table, answers: Iterable[tuple[Source, object]]) -> ParsedSlice:
-    """Return the rows that a day's answers, one for each source of the table, make.
+    """Return the rows of a day's answers, one answer for each source of the table.
 
     An answer is what Matomo gives for one day: a list of rows, or an object for a report of one row. Raises
     InvalidResponse where an answer is anything else, a value cannot be read, or two rows have the same key.
@@ -126,7 +126,7 @@ def _read(readers: Sequence[Reader], raw: Mapping[str, object], source: Source, 
 
 @lru_cache(maxsize=256)
 def _readers(table: Table, source: Source) -> Sequence[Reader]:
-    """Return what reads the columns of a table; made once, not for every day."""
+    """Return what reads the columns of a table; built once, not for every day."""
     return [_reader(column, source) for column in table.parsed if column is not IS_OTHERS]
 
 
@@ -146,7 +146,7 @@ def _reader(column: Column, source: Source) -> Reader:
         if value is None and fallback:
             value = raw.get(fallback)
         if value is None:
-            if required:
+            if required and absent is None:
                 raise ValueError(f"there is no {name}")
             return absent
         try:

@@ -1,8 +1,8 @@
 """From a visit of Matomo's visits log to a row: the only place that knows how Matomo writes a visit.
 
-What has a column goes there with its type; icons, texts made for people and copies of columns are left out; all
-else that carries information is kept as JSON in ``raw``, of the visit or of the action, so that nothing that Matomo
-says is lost.
+A field that has a column is stored there with its type. Icons, texts made for people, copies of columns and lifetime
+totals of the visitor are left out. Every other field that carries information is kept as JSON in ``raw``, of the visit
+or of the action, so that nothing that Matomo answers is lost.
 """
 
 import re
@@ -14,11 +14,13 @@ from typing import Any
 
 from matomo_fn.catalogue import VISITS, Column, ColumnType
 from matomo_fn.errors import InvalidResponse
+from matomo_fn.extract.visit_orders import LIFETIME_TOTALS, order_totals
 from matomo_fn.values import as_float, as_integer, as_text, encode, shown
 
 # Matomo counts them from 1; a longer number is none of its, fits no column, and is kept in raw like any other field.
 _DIMENSION = re.compile(r"dimension([0-9]{1,9})")
-_LOCAL_TIME = re.compile(r"([01]?\d|2[0-3]):[0-5]\d(:[0-5]\d)?")
+# What GoogleSQL takes as a TIME. Matomo's database holds others as well: -01:00:00, 838:59:59.
+_LOCAL_TIME = re.compile(r"([01]?[0-9]|2[0-3]):[0-5][0-9]:[0-5][0-9]")
 # Matomo's numbers for actions that have no word of their own (core's Piwik\Tracker\Action::TYPE_CONTENT).
 _ACTION_TYPES = {13: "content"}
 
@@ -34,8 +36,8 @@ _ACTION_COPIES = {
     "icon", "iconSVG", "title", "subtitle", "serverTimePretty", "timeSpentPretty", "pageLoadTime", "itemDetails",
 }  # fmt: skip
 _ITEM_COPIES = {"itemCategory"}
-# How long ago something was when Matomo was asked: another answer about the same visit may say otherwise, and the
-# visit has not changed for that.
+# Ages count from another moment than the visit's own data, so a later answer about the same visit may differ although
+# the visit has not changed.
 _AGES = {
     "daysSinceFirstVisit", "daysSinceLastVisit", "daysSinceLastEcommerceOrder", "secondsSinceFirstVisit",
     "secondsSinceLastVisit", "secondsSinceLastEcommerceOrder",
@@ -44,14 +46,22 @@ _AGES = {
 _Put = tuple[str, str, Callable[[object], Any], int | None]
 
 
+class _UnreadableError(ValueError):
+    """A value that is stored as if it were absent: one odd value does not fail the day of all visits."""
+
+
 @dataclass(frozen=True, slots=True)
 class VisitRow:
-    """One visit: ``line`` is what is staged (without the slice's columns), ``stable`` what its hash is made of."""
+    """One visit: ``line`` is what is staged (without the slice's columns), ``stable`` what its hash is made of.
+
+    ``unreadable``: Matomo's fields whose values are stored as if they were absent.
+    """
 
     visit_id: int
     last_action: int
     line: str
     stable: str
+    unreadable: tuple[str, ...] = ()
 
 
 class VisitParser:
@@ -66,10 +76,10 @@ class VisitParser:
         self._exclude = frozenset(exclude)
         self._ages = tuple(put for put in self._visit if put[0] in _AGES)
         self._lasting = tuple(put for put in self._visit if put[0] not in _AGES)
-        self._known = {column.source for column in VISITS.parsed} | _VISIT_COPIES
+        self._known = {column.source for column in VISITS.parsed} | _VISIT_COPIES | LIFETIME_TOTALS
         self._known_of_action = {column.source for column in _fields("actions")} | _ACTION_COPIES
         self._known_of_action |= {column.source for column in _fields("actions", "product")}
-        # Conversions repeat what the visit was attributed to: what is left out of the visit is left out of them.
+        # Conversions repeat what the visit was attributed to: what is excluded of the visit is excluded of them.
         self._known_of_action |= {column.source for column in VISITS.parsed if column.name in self._exclude}
 
     def parse(self, visit: object) -> VisitRow:
@@ -85,43 +95,45 @@ class VisitParser:
         for name in ("idVisit", "firstActionTimestamp", "lastActionTimestamp"):
             if visit.get(name) is None:
                 raise ValueError(f"there is no {name}")
-        row = _take(self._lasting, visit)
-        ages = _take(self._ages, visit)
+        unreadable: list[str] = []
+        row = _take(self._lasting, visit, unreadable)
+        ages = _take(self._ages, visit, unreadable)
         raw, dimensions = _rest(visit, self._known)
+        details = _details(visit)
+        totals = order_totals(details).items()
+        row.update((name, value) for name, value in totals if name not in self._exclude)
         self._add(row, "custom_dimensions", dimensions)
         self._add(row, "custom_variables", _custom_variables(visit.get("customVariables")))
-        self._add(row, "actions", self._actions(visit))
+        self._add(row, "actions", self._actions(visit, details, unreadable))
         self._add(ages, "raw", raw)
         # Encoded once, since most of it is the same in both.
         kept = encode(row)
         line = f"{kept[:-1]},{encode(ages)[1:]}" if ages else kept
         lasting = {} if "raw" in self._exclude else {name: raw[name] for name in raw if name not in _AGES}
         stable = kept + encode(lasting)
-        return VisitRow(as_integer(visit["idVisit"]), as_integer(visit["lastActionTimestamp"]), line, stable)
+        return VisitRow(
+            as_integer(visit["idVisit"]), as_integer(visit["lastActionTimestamp"]), line, stable, tuple(unreadable)
+        )
 
     def _add(self, row: dict[str, Any], name: str, value: Collection[object]) -> None:
         if value and name not in self._exclude:
             row[name] = value
 
-    def _actions(self, visit: Mapping[str, Any]) -> list[dict[str, Any]]:
-        details = visit.get("actionDetails")
-        if details is None or "actions" in self._exclude:
+    def _actions(
+        self, visit: Mapping[str, Any], details: Sequence[Mapping[str, Any]], unreadable: list[str]
+    ) -> list[dict[str, Any]]:
+        if "actions" in self._exclude:
             return []
-        if not isinstance(details, list) or not all(isinstance(action, Mapping) for action in details):
-            raise ValueError("actionDetails is no list of actions")
         moments = self._moments(visit, details)
-        return [self._action_row(action, moment) for action, moment in zip(details, moments, strict=True)]
+        return [self._action_row(action, moment, unreadable) for action, moment in zip(details, moments, strict=True)]
 
-    def _action_row(self, action: Mapping[str, Any], moment: int | None) -> dict[str, Any]:
-        row = _take(self._action, action)
+    def _action_row(self, action: Mapping[str, Any], moment: int | None, unreadable: list[str]) -> dict[str, Any]:
+        row = _take(self._action, action, unreadable)
         if moment is not None and "actions.occurred_at" not in self._exclude:
             row["occurred_at"] = _timestamp(moment)
-        items = action.get("itemDetails")
-        if items:
-            self._add_of_action(row, "items", [self._item_row(item) for item in _objects("itemDetails", items)])
-        product = _take(self._product, action)
-        if product:
-            self._add_of_action(row, "product", product)
+        items = [self._item_row(item, unreadable) for item in action.get("itemDetails") or ()]
+        self._add_of_action(row, "items", items)
+        self._add_of_action(row, "product", _take(self._product, action, unreadable))
         raw, dimensions = _rest(action, self._known_of_action)
         self._add_of_action(row, "custom_dimensions", dimensions)
         self._add_of_action(row, "raw", raw)
@@ -131,8 +143,8 @@ class VisitParser:
         if value and f"actions.{name}" not in self._exclude:
             row[name] = value
 
-    def _item_row(self, item: Mapping[str, Any]) -> dict[str, Any]:
-        row = _take(self._item, item)
+    def _item_row(self, item: Mapping[str, Any], unreadable: list[str]) -> dict[str, Any]:
+        row = _take(self._item, item, unreadable)
         category = item.get("itemCategory")
         if category and not row.get("categories") and "actions.items.categories" not in self._exclude:
             row["categories"] = [as_text(category)]
@@ -201,13 +213,18 @@ def _puts(columns: Sequence[Column], exclude: Collection[str]) -> tuple[_Put, ..
     return tuple(puts)
 
 
-def _take(puts: Sequence[_Put], values: Mapping[str, Any]) -> dict[str, Any]:
+def _take(puts: Sequence[_Put], values: Mapping[str, Any], unreadable: list[str]) -> dict[str, Any]:
+    """Return the columns that are read as they are; the fields of unreadable values are appended to a list."""
     row = {}
     for source, name, convert, absent in puts:
         value = values.get(source, absent)
         if value is not None:
             try:
                 row[name] = convert(value)
+            except _UnreadableError:
+                unreadable.append(source)
+                if absent is not None:
+                    row[name] = convert(absent)
             except ValueError as error:
                 raise ValueError(f"{source} {error}") from None
     return row
@@ -251,10 +268,21 @@ def _custom_variables(values: object) -> list[dict[str, Any]]:
     return rows
 
 
-def _objects(name: str, values: object) -> list[Mapping[str, Any]]:
-    if not isinstance(values, list) or not all(isinstance(value, Mapping) for value in values):
-        raise ValueError(f"{name} is no list of objects")
-    return values
+def _details(visit: Mapping[str, Any]) -> list[Mapping[str, Any]]:
+    """Return Matomo's actions of a visit; raise ValueError where they or their items are no lists of objects."""
+    details = visit.get("actionDetails")
+    if details is None:
+        return []
+    if not _are_objects(details):
+        raise ValueError("actionDetails is no list of actions")
+    for action in details:
+        if action.get("itemDetails") and not _are_objects(action["itemDetails"]):
+            raise ValueError("itemDetails is no list of objects")
+    return details  # type: ignore[no-any-return]  # the lines above have made sure
+
+
+def _are_objects(values: object) -> bool:
+    return isinstance(values, list) and all(isinstance(value, Mapping) for value in values)
 
 
 def _timestamp(seconds: int) -> str:
@@ -269,9 +297,21 @@ def _moment(value: object) -> str:
         raise ValueError(f"is {seconds}, which is no Unix time") from None
 
 
+def _integer(value: object) -> int:
+    if value == "":
+        raise _UnreadableError
+    return as_integer(value)
+
+
+def _decimal(value: object) -> float:
+    if value == "":
+        raise _UnreadableError
+    return as_float(value)
+
+
 def _local_time(value: object) -> str:
     if not isinstance(value, str) or not _LOCAL_TIME.fullmatch(value):
-        raise ValueError(f"is {shown(value)}, not a time of day")
+        raise _UnreadableError
     return value
 
 
@@ -298,8 +338,8 @@ def _list_of_texts(value: object) -> list[str]:
 
 _CONVERTERS: Mapping[ColumnType, Callable[[object], Any]] = {
     ColumnType.STRING: as_text,
-    ColumnType.INT64: as_integer,
-    ColumnType.FLOAT64: as_float,
+    ColumnType.INT64: _integer,
+    ColumnType.FLOAT64: _decimal,
     ColumnType.BOOL: _truth,
     ColumnType.TIME: _local_time,
     ColumnType.TIMESTAMP: _moment,

@@ -1,7 +1,8 @@
-"""Extracting visits: each day of the visits log into a buffer of its own, so that memory does not grow with the day."""
+"""Extracting visits: each day of the visits log into a buffer on disk, so that memory does not grow with the day."""
 
 import hashlib
 import time
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
 from datetime import date, datetime
 from pathlib import Path
@@ -36,35 +37,65 @@ def extract_visits(context: ExtractContext, job: Job) -> Iterator[Extracted]:
     reader = _reader(context, job.site)
     days = sorted(job.days, reverse=True)
     closed = Days.of(day for day in days if job.site.today(context.now) > day)
-    counted: Mapping[date, int | None] = {}
+    check = context.checks[job.site.id]
+    counts: Mapping[date, int | None] = check.known_visits(closed)
+    counted = False
     for position, day in enumerate(days):
         if not context.may_continue():
             return
         slice_ = table.stream(job.site.id, job.segment).slice(day)
         started = time.monotonic()
         try:
-            read = reader.read(slice_, context.now)
+            read = _read_or_fail(reader, slice_, context.now, counts.get(day))
         except VisitsLogOff as error:
             yield from _skipped(job, table, days[position:], error)
             return
-        except MatomoFatal:
-            raise
-        except (MatomoError, DiskFull) as error:
-            yield Extracted.failed(slice_, str(error))
-            continue
-        except Exception as error:  # noqa: BLE001 - it costs this day, and the job goes on
-            yield Extracted.failed(slice_, note_unforeseen(error, site=job.site.id, table=table.name, day=str(day)))
+        if isinstance(read, Extracted):
+            yield read
             continue
         if read is None:
             return
-        try:
-            counted = counted or context.checks[job.site.id].visits(closed)  # once the log is known to be readable
-        except MatomoFatal:  # the day is whole all the same
-            yield Extracted(slice_, read, seconds=time.monotonic() - started)
-            raise
-        count = counted.get(day)
-        difference = None if count is None else read.row_count - count
-        yield Extracted(slice_, read, seconds=time.monotonic() - started, visits_difference=difference)
+        stopped = None
+        if not counted:  # once a job, as soon as the log is known to be readable
+            try:
+                counts, counted = check.visits(closed), True
+            except MatomoFatal as error:  # the day is whole all the same
+                stopped = error
+        yield Extracted(
+            slice_,
+            read,
+            seconds=time.monotonic() - started,
+            visits_difference=difference(read.row_count, counts.get(day)),
+            unreadable=dict(reader.unreadable),
+        )
+        if stopped:
+            raise stopped
+
+
+def _read_or_fail(
+    reader: "VisitsOfDay", slice_: Slice, now: datetime, expected: int | None
+) -> BufferedSlice | Extracted | None:
+    """Return a day's visits, None where the reading was stopped, or the failed slice; raise what ends the job."""
+    try:
+        return reader.read(slice_, now, expected=expected)
+    except (VisitsLogOff, MatomoFatal):
+        raise
+    except (MatomoError, DiskFull) as error:
+        return Extracted.failed(slice_, str(error))
+    except Exception as error:  # noqa: BLE001 - it costs this day, and the job goes on
+        reason = note_unforeseen(error, site=slice_.website_id, table=slice_.table, day=str(slice_.date))
+        return Extracted.failed(slice_, reason)
+
+
+def difference(read: int, counted: int | None) -> int | None:
+    """Return how many visits a day has in the log more than VisitsSummary.get counts.
+
+    None where that cannot be judged: the summary could not be had, or it counts nothing although there are visits,
+    so that Matomo has not processed the day yet.
+    """
+    if counted is None or (counted == 0 and read > 0):
+        return None
+    return read - counted
 
 
 def _skipped(job: Job, table: Table, days: list[date], error: VisitsLogOff) -> Iterator[Extracted]:
@@ -79,7 +110,10 @@ def _reader(context: ExtractContext, site: Site) -> "VisitsOfDay":
 
 
 class VisitsOfDay:
-    """Reads days of the visits log of one site; ``may_continue`` is asked between visits, and stops it by False."""
+    """Reads days of the visits log of one site; ``may_continue`` is called between visits and stops it by False.
+
+    ``unreadable``: how many values of the last day read are stored as if they were absent, by Matomo's field.
+    """
 
     def __init__(
         self,
@@ -94,11 +128,14 @@ class VisitsOfDay:
         self._parser = parser
         self._folder = folder
         self._may_continue = may_continue
+        self.unreadable: Counter[str] = Counter()
 
-    def read(self, slice_: Slice, now: datetime) -> BufferedSlice | None:
+    def read(self, slice_: Slice, now: datetime, *, expected: int | None = None) -> BufferedSlice | None:
         """Return a day's visits, each once; None where the reading was stopped.
 
-        Of a day that is not over, the visits that are. Raises InvalidResponse where the day does not hold still.
+        Of a day that is not over, the visits that are. ``expected``: how many visits the summary counts; where the
+        log has as many, the call that confirms its end is not needed. Raises InvalidResponse where visits move
+        while the day is read.
         """
         day = slice_.date
         is_over = self._site.today(now) > day
@@ -106,7 +143,7 @@ class VisitsOfDay:
         for _ in range(_READINGS):
             buffer = Buffer(self._folder / f"visits_{uuid4().hex}.json.gz", has_segment=False)
             try:
-                content_hash = self._fill(buffer, slice_, until)
+                content_hash = self._fill(buffer, slice_, until, expected)
             except _MovedError:
                 buffer.discard()
                 continue
@@ -122,14 +159,15 @@ class VisitsOfDay:
             f"visits of {day} gained actions in each of {_READINGS} readings: the next run tries again"
         )
 
-    def _fill(self, buffer: Buffer, slice_: Slice, until: int | None) -> str | None:
+    def _fill(self, buffer: Buffer, slice_: Slice, until: int | None, expected: int | None) -> str | None:
         """Write a day's visits to a buffer and return their hash, or None where the reading was stopped.
 
         The hash is the sum of the visits' own, so that it needs neither an order nor all of them at once.
         """
         seen = _IdSet()
         total = 0
-        for visit in read_visits(self._client, self._site.id, slice_.date):
+        self.unreadable = Counter()
+        for visit in read_visits(self._client, self._site.id, slice_.date, expected=expected):
             row = self._parser.parse(visit)
             self._check_place(visit, row, slice_.date)
             if until is not None and row.last_action > until:
@@ -137,6 +175,7 @@ class VisitsOfDay:
             if not seen.add(row.visit_id):
                 raise _MovedError
             buffer.add(slice_, (row.line,))
+            self.unreadable.update(row.unreadable)
             total += int.from_bytes(hashlib.sha256(utf8(row.stable)).digest())
             if not self._may_continue():
                 return None

@@ -23,14 +23,19 @@ class VisitsLogOff(ReportRefused):
     """The visits log is switched off for the site, or the token's user may not read it."""
 
 
-def read_visits(client: MatomoClient, site_id: str, day: date, *, limit: int = _FIRST_LIMIT) -> Iterator[object]:
+def read_visits(
+    client: MatomoClient, site_id: str, day: date, *, limit: int = _FIRST_LIMIT, expected: int | None = None
+) -> Iterator[object]:
     """Yield every visit of a site's day once, by the time of its last action; the first page has ``limit``.
 
-    A visit that gains an action meanwhile comes a second time, with its later last action. Raises VisitsLogOff,
-    another MatomoError, or InvalidResponse where the server does not page as it should.
+    ``expected``: how many visits VisitsSummary.get counts. A page that is not full and brings the visits to that
+    number ends the day; otherwise it ends with a page that brings nothing new. A visit that gains an action
+    meanwhile comes a second time, with its later last action. Raises VisitsLogOff, another MatomoError, or
+    InvalidResponse where the server does not page as it should.
     """
     largest = _LARGEST_LIMIT
     last: int | None = None
+    count = 0
     seen: set[int] = set()  # visits of the second ``last``; of earlier ones none can come again
     while True:
         try:
@@ -41,6 +46,9 @@ def read_visits(client: MatomoClient, site_id: str, day: date, *, limit: int = _
         places = _places(page, last)
         new = [visit for visit, (key, moment) in zip(page, places, strict=True) if moment != last or key not in seen]
         yield from new
+        count += len(new)
+        if count == expected and len(page) < limit:
+            return
         if new:
             newest = places[-1][1]
             seen = {key for key, moment in places if moment == newest} | (seen if newest == last else set())

@@ -57,6 +57,8 @@ class LogEntry:
 
     ``is_news``: the row says something that the newest row of the slice does not. Other rows are counted, and not
     appended: a quiet run would otherwise add as many rows as it has slices, and every later run would read them.
+    ``seen_at``: when the run looked at what the table has. Of the rows of several runs the newest look counts, and not
+    the one that was logged last. None: when it is logged.
     """
 
     slice: Slice
@@ -69,6 +71,7 @@ class LogEntry:
     error: str | None = None
     visits_difference: int | None = None
     is_news: bool = True
+    seen_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,6 +2,7 @@
 
 import errno
 import tempfile
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
@@ -22,6 +23,7 @@ from matomo_fn.extract.extracted import ExtractContext, Extracted
 from matomo_fn.extract.extractor import extract
 from matomo_fn.extract.worker_pool import WorkerPool
 from matomo_fn.matomo.client import MatomoClient
+from matomo_fn.sync.late_counts import LateCounts
 from matomo_fn.sync.load import Loader
 from matomo_fn.sync.outcome import UNKNOWN, Run, outcome_of
 from matomo_fn.sync.plan import Plan, make_plan
@@ -147,6 +149,8 @@ class _Execution:
         self._notes: dict[str, None] = {}
         self._warehouse_errors: list[WarehouseError] = []
         self._reach: ReachTracker | None = None
+        self._late_counts: LateCounts | None = None
+        self._unreadable: Counter[str] = Counter()
 
     def prepare(self) -> list[str]:
         """Make dataset, log and tables ready and return the names of the tables that can be written."""
@@ -176,6 +180,8 @@ class _Execution:
         with _temporary_folder() as folder:
             context = self._extract_context(folder)
             writer = self._writer(plan, folder)
+            logs = [table for table in self._session.connector.catalogue.values() if table.is_log]
+            self._late_counts = LateCounts(self._session.state, logs, plan, context.checks)
             done = 0
             try:
                 for jobs in plan.phases:
@@ -211,7 +217,7 @@ class _Execution:
             isinstance(self._fatal, TokenRefused),
             self._session.clock() - self._started,
             self._session.client.calls,
-            list(self._notes),
+            [*self._session.connector.missing_titles, *self._notes, *self._unreadable_sentences()],
             len(self._scope.missing_sites),
             self._reach.reach() if self._reach else Reach(),
             self._session.deadline.interrupted_by,
@@ -220,7 +226,7 @@ class _Execution:
     def _prepare_table(self, state: SyncState, table: Table, *, is_new: bool) -> None:
         warehouse = self._session.warehouse
         if not is_new and warehouse.find_table(table.name) is None:
-            # What the log says of it is no longer true; said so first, lest a run that dies here forgets it.
+            # What the log says of it is no longer true. Marked first, since a run may die before the table is created.
             state.invalidate(table.name, run_id=self._run.id, at=self._session.now())
         ensure_table(warehouse, table.schema, self._session.connector.partition_by)
         for view in table.views:
@@ -251,7 +257,8 @@ class _Execution:
         titled = [
             pages
             for pages in session.connector.catalogue.titled
-            if (pages.name in planned or pages.titles_from in planned)
+            if not session.connector.missing_titles
+            and (pages.name in planned or pages.titles_from in planned)
             and all(name in planned or warehouse.find_table(name) for name in (pages.name, pages.titles_from))
         ]
         loader = Loader(warehouse, plan.known, titled)
@@ -273,6 +280,9 @@ class _Execution:
         table = self._scope.tables[slice_.table]
         try:
             entry = outcome_of(extracted, known, self._run, is_final=final, rewrite=rewrite)
+            self._unreadable.update(extracted.unreadable)
+            if self._late_counts:
+                self._late_counts.note(entry, known)
             writer.add(table, entry, extracted.content)
         except WarehouseError:
             raise
@@ -288,6 +298,9 @@ class _Execution:
 
     def _flush(self, writer: Writer) -> None:
         """Write and log everything that waits; raise WarehouseError where the log itself cannot be written."""
+        if self._late_counts:
+            for entry in self._late_counts.take():
+                writer.amend(entry)
         loaded = writer.flush()
         self._flushed = self._session.clock()
         self._warehouse_errors += loaded.errors
@@ -295,6 +308,12 @@ class _Execution:
         if self._reach:
             self._reach.note(loaded.entries)
         self._tally.wrote(loaded.seconds)
+
+    def _unreadable_sentences(self) -> list[str]:
+        return [
+            f"{name} of visits had no readable value {count} times: it is stored as if it were absent"
+            for name, count in sorted(self._unreadable.items())
+        ]
 
     def _slice_sentences(self) -> list[str]:
         rest = len(self._failed_slices) - _NAMED_FAILURES

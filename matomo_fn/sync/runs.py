@@ -43,4 +43,4 @@ def record_run(warehouse: Warehouse, connector: Connector, run: Run, result: Run
     with tempfile.TemporaryDirectory(prefix="matomo_fn_") as folder:
         path = Path(folder) / "run.json.gz"
         path.write_bytes(gzip.compress(utf8(json.dumps(row, ensure_ascii=False) + "\n"), mtime=0))
-        append_rows(warehouse, SYNC_RUNS, [path], Stamp(run.id, 0, finished_at))
+        append_rows(warehouse, SYNC_RUNS, [path], [run.started_at.date()], Stamp(run.id, 0, finished_at))

@@ -18,6 +18,7 @@ from matomo_fn.sync.scope import Window
 from matomo_fn.values import utf8
 from matomo_fn.warehouse import sql
 from matomo_fn.warehouse.buffer import named_if_full
+from matomo_fn.warehouse.partitions import split_days
 from matomo_fn.warehouse.protocol import Warehouse
 from matomo_fn.warehouse.tables import Stamp, append_rows, ensure_table, ensure_view
 
@@ -58,28 +59,32 @@ class SyncState:
         self._warehouse = warehouse
         self._connector = connector
 
+    @property
+    def connector(self) -> Connector:
+        """Whose log it is."""
+        return self._connector
+
     def exists(self) -> bool:
         """Return whether there is a log, without making one."""
         return self._warehouse.find_table(SYNC_LOG.name) is not None
 
     def prepare(self) -> bool:
         """Make log and view ready; return whether the log had to be created."""
-        created = ensure_table(self._warehouse, SYNC_LOG, "day")
-
+        # By month, so that it never has too many partitions; a log of an older version is partitioned by day.
+        created = ensure_table(self._warehouse, SYNC_LOG, "month", also=["day"])
         query = sql.state_view(self._warehouse.dataset)
         ensure_view(self._warehouse, SYNC_STATE, SYNC_LOG.column_names, query, SYNC_STATE_DESCRIPTION)
         return created
 
     def invalidate(self, table: str, *, run_id: str, at: datetime) -> None:
         """Mark every slice of a table as pending: the table is gone and will be created anew."""
-        statement = sql.invalidate_slices(
-            self._warehouse.dataset,
-            table,
-            run_id=run_id,
-            at=at,
-            reason="the table was gone and has been created anew",
-        )
-        self._warehouse.run(statement, f"invalidate_{table}_{run_id}")
+        dataset, reason = self._warehouse.dataset, "the table was gone and has been created again"
+        (logged,) = self._warehouse.query(sql.logged_days(dataset, table))
+        if logged["first_day"] is None:
+            return
+        for part in split_days(list(Days.between(logged["first_day"], logged["last_day"]))):
+            statement = sql.invalidate_slices(dataset, table, part, run_id=run_id, at=at, reason=reason)
+            self._warehouse.run(statement, f"invalidate_{table}_{run_id}")
 
     def refuse_foreign(self, tables: Iterable[str], windows: Sequence[Window]) -> None:
         """Raise InputError where another connector fills the same sites' tables from another Matomo."""
@@ -125,13 +130,31 @@ class SyncState:
         rows = self._warehouse.query(sql.known_slices(dataset, connector, list(tables.values()), span))
         return Snapshot(settled, {_slice(tables, row): _known(row) for row in rows})
 
+    def unjudged(self, stream: Stream, days: Days) -> list[LogEntry]:
+        """Return the newest entries of some days of visits that are in the table and compared with no summary."""
+        query = sql.unjudged_slices(self._warehouse.dataset, self._connector.name, stream, days)
+        return [
+            LogEntry(
+                stream.slice(row["date"]),
+                Status(row["status"]),
+                row["row_count"],
+                row["content_hash"],
+                row["has_others"],
+                row["is_final"],
+                row["written_run_id"],
+            )
+            for row in self._warehouse.query(query)
+        ]
+
     def append(self, run: Run, entries: Iterable[LogEntry], folder: Path, stamp: Stamp) -> None:
         """Append a row for each entry; ``folder`` takes the file that is loaded."""
         path = folder / f"log_{stamp.batch}.json.gz"
+        days = set()
         with named_if_full(folder), gzip.open(path, "wb", compresslevel=1) as file:
             for entry in entries:
-                file.write(utf8(self._line(run, entry, stamp.at)))
-        append_rows(self._warehouse, SYNC_LOG, [path], stamp)
+                days.add(entry.slice.date)
+                file.write(utf8(self._line(run, entry, entry.seen_at or stamp.at)))
+        append_rows(self._warehouse, SYNC_LOG, [path], days, stamp)
         path.unlink()
 
     def _line(self, run: Run, entry: LogEntry, logged_at: datetime) -> str:

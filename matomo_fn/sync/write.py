@@ -1,6 +1,7 @@
 """Writing what was extracted: rows wait in batches, are loaded whole slices at a time, and are logged."""
 
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
@@ -49,6 +50,7 @@ class Writer:
         self._batches = Batches(folder)
         self._entries: list[LogEntry] = []
         self._errors: list[WarehouseError] = []
+        self._amended: list[LogEntry] = []
         self._flushes = 0
 
     @property
@@ -71,26 +73,31 @@ class Writer:
                 self._entries += [self._loader.failed(each, error) for each in dropped]
                 self._errors.append(DiskFull(f"table {table.name}: {error}"))
             return
-        self._entries.append(entry)
+        # What it says of the table was read when the run began: a run that has written the slice since knows more.
+        self._entries.append(replace(entry, seen_at=self._run.started_at))
         if isinstance(content, BufferedSlice):
             content.buffer.discard()
 
+    def amend(self, entry: LogEntry) -> None:
+        """Take a log entry of a slice that this run did not extract; it is logged with the next flush's entries."""
+        self._amended.append(entry)
+
     def flush(self) -> Loaded:
-        """Write and log everything that waits, and return what came of it.
+        """Write and log everything that waits, and return what came of the slices added.
 
         A table that fails keeps what it had and its slices are logged as failed; the others are written.
         Raises WarehouseError where the log itself cannot be written.
         """
         batches, entries, errors = self._batches.take(), self._entries, self._errors
         self._entries, self._errors = [], []
-        if not batches and not entries:
+        if not batches and not entries and not self._amended:
             return Loaded((), {}, ())
         self._flushes += 1
-        loaded = self._loader.load(batches, Stamp(self._run.id, self._flushes, self._now()))
+        loaded = self._loader.load(batches, Stamp(self._run.id, self._flushes, self._now()), self._now)
         entries = [*entries, *loaded.entries]
-        news = [entry for entry in entries if entry.is_news]
-        if news:
-            self._state.append(self._run, news, self._folder, Stamp(self._run.id, self._flushes, self._now()))
+        logged, self._amended = [entry for entry in [*entries, *self._amended] if entry.is_news], []
+        if logged:
+            self._state.append(self._run, logged, self._folder, Stamp(self._run.id, self._flushes, self._now()))
         return Loaded(entries, loaded.seconds, [*errors, *loaded.errors])
 
     def discard(self) -> None:

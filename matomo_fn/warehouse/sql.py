@@ -4,13 +4,13 @@ BigQuery gets the text as it is, DuckDB through sqlglot, and the tests put each 
 analyzer. Column lists are always spelled out; dates stand as literals, since only literals prune partitions.
 """
 
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
 from matomo_fn.catalogue import PAGE_TITLES, STAMP_COLUMNS, SYNC_LOG, Column, Schema, Table, View
-from matomo_fn.days import Days
-from matomo_fn.slices import Slice
+from matomo_fn.days import Days, Range
+from matomo_fn.slices import Slice, Stream
 
 # Days before its own on which a visit may have stood: it ends after 30 minutes without an action, so one would do.
 _MOVED_DAYS = 2
@@ -50,44 +50,78 @@ def drop_table(dataset: str, table: str) -> str:
     return f"drop table if exists {table_name(dataset, table)}"
 
 
-def replace_slices(
-    dataset: str, table: Table, staging: str, slices: Collection[Slice], *, run_id: str, synced_at: datetime
+def replace_slices(  # noqa: PLR0913 - each is a part of the statement
+    dataset: str,
+    table: Table,
+    staging: str,
+    slices: Collection[Slice],
+    *,
+    run_id: str,
+    synced_at: datetime,
+    is_all: bool = True,
 ) -> str:
     """Return the statement that replaces slices of a table by the rows of a staging table, in one step.
 
     The constant-false condition lets BigQuery prune by the literal dates and removes the rows that vanished.
+    ``is_all``: the staging table has no other slices.
     """
     names = [column.name for column in (*table.staged, *STAMP_COLUMNS)]
     values = [f"s.{column.name}" for column in table.staged]
+    source = table_name(dataset, staging)
+    if not is_all:
+        chosen = f"{_between('s', slices)} and {in_slices('s', slices, has_segment=table.has_segment)}"
+        source = f"(select {', '.join(values)} from {source} s where {chosen})"
     values += [literal(synced_at), literal(run_id)]
     return (
-        f"merge {table_name(dataset, table.name)} t using {table_name(dataset, staging)} s on false "
-        f"when not matched by source and {in_slices('t', slices, has_segment=table.has_segment)} then delete "
+        f"merge {table_name(dataset, table.name)} t using {source} s on false "
+        f"when not matched by source and {_between('t', slices)} "
+        f"and {in_slices('t', slices, has_segment=table.has_segment)} then delete "
         f"when not matched by target then insert ({', '.join(names)}) values ({', '.join(values)})"
     )
 
 
-def delete_moved_visits(dataset: str, table: Table, staging: str, slices: Iterable[Slice]) -> str | None:
-    """Return the statement that takes visits of a staging table off the days that they have moved away from.
+def count_slices(dataset: str, table: Table, slices: Collection[Slice]) -> str:
+    """Return the query for the slices of which a table has rows.
 
-    A visit stands on the day of its last action; one that went on over midnight was written on the day before. None
-    where those days are all among the slices, which have been replaced anyway.
+    Columns: date, website_id, segment, row_count, first_run, last_run (the first and last by name).
     """
-    written = set(slices)
-    earlier = [timedelta(days=days) for days in range(1, _MOVED_DAYS + 1)]
-    before = {slice_.stream.slice(slice_.date - back) for slice_ in written for back in earlier} - written
-    if not before:
-        return None
+    chosen = f"{_between('t', slices)} and {in_slices('t', slices, has_segment=table.has_segment)}"
+    return _counted(dataset, table, chosen)
+
+
+def moved_visits(dataset: str, table: Table, slices: Collection[Slice]) -> str:
+    """Return the query for visits (date, website_id, visit_id) that stand on one of the next two days as well.
+
+    Of the days of the slices and the two before and after them.
+    """
+    offsets = [timedelta(days=days) for days in range(-_MOVED_DAYS, _MOVED_DAYS + 1)]
+    around = {slice_.stream.slice(slice_.date + offset) for slice_ in slices for offset in offsets}
+    name = table_name(dataset, table.name)
     return (
-        f"delete from {table_name(dataset, table.name)} t where {in_slices('t', before, has_segment=False)} "
-        f"and t.visit_id in (select s.visit_id from {table_name(dataset, staging)} s)"
+        f"select distinct e.date, e.website_id, e.visit_id from {name} e "
+        f"join {name} n on n.visit_id = e.visit_id and n.website_id = e.website_id "
+        f"where {_between('e', around)} and {in_slices('e', around, has_segment=False)} "
+        f"and {_between('n', around)} and {in_slices('n', around, has_segment=False)} "
+        f"and n.date > e.date and date_diff(n.date, e.date, day) <= {_MOVED_DAYS} "
+        "order by e.date, e.website_id, e.visit_id"
     )
 
 
-def find_page_titles(dataset: str, pages: Table, staging: str, slices: Collection[Slice]) -> str:
-    """Return the statement that puts the title seen most under each page's URL that day, or NULL, into a table.
+def delete_visits(dataset: str, table: Table, visits: Mapping[Slice, Collection[int]]) -> str:
+    """Return the statement that deletes visits, given by their ids, from slices."""
+    terms = [
+        f"(t.date = {literal(slice_.date)} and t.website_id = {literal(slice_.website_id)} "
+        f"and t.visit_id in ({', '.join(map(str, ids))}))"
+        for slice_, ids in visits.items()
+    ]
+    return f"delete from {table_name(dataset, table.name)} t where {_between('t', visits)} and ({' or '.join(terms)})"
 
-    The titles come from the table of visits that ``pages`` names.
+
+def find_page_titles(dataset: str, pages: Table, staging: str, slices: Collection[Slice]) -> str:
+    """Return the statement that puts the pages whose title is not the one seen most that day into a table.
+
+    With the title seen most under the page's URL, or NULL. The titles come from the table of visits that ``pages``
+    names.
     """
     names = ", ".join(column.name for column in PAGE_TITLES)
     return (
@@ -97,12 +131,12 @@ def find_page_titles(dataset: str, pages: Table, staging: str, slices: Collectio
         "select c.date, c.website_id, c.url, c.title from ("
         "select v.date, v.website_id, a.url, a.title, count(*) as views "
         f"from {table_name(dataset, pages.titles_from)} v, unnest(v.actions) a "
-        f"where {in_slices('v', slices, has_segment=False)} and a.type = 'action' "
+        f"where {_between('v', slices)} and {in_slices('v', slices, has_segment=False)} and a.type = 'action' "
         "and a.url is not null and a.title is not null group by v.date, v.website_id, a.url, a.title) c "
         "where true qualify row_number() over ("
         "partition by c.date, c.website_id, c.url order by c.views desc, c.title) = 1) b "
         "on b.date = p.date and b.website_id = p.website_id and b.url = p.page_url "
-        f"where {in_slices('p', slices)}"
+        f"where {_between('p', slices)} and {in_slices('p', slices)} and p.page_title is distinct from b.title"
     )
 
 
@@ -110,9 +144,15 @@ def set_page_titles(dataset: str, pages: Table, staging: str, slices: Collection
     """Return the statement that gives pages the titles that such a table has for them."""
     return (
         f"merge {table_name(dataset, pages.name)} t using {table_name(dataset, staging)} s "
-        f"on {in_slices('t', slices)} and t.date = s.date and t.website_id = s.website_id and t.page_url = s.url "
+        f"on {_between('t', slices)} and {in_slices('t', slices)} "
+        "and t.date = s.date and t.website_id = s.website_id and t.page_url = s.url "
         "when matched and t.page_title is distinct from s.title then update set page_title = s.title"
     )
+
+
+def count_rows(dataset: str, table: str) -> str:
+    """Return the query for the number of rows of a staging table."""
+    return f"select count(*) as row_count from {table_name(dataset, table)}"
 
 
 def view_query(dataset: str, table: str, view: View) -> str:
@@ -122,11 +162,12 @@ def view_query(dataset: str, table: str, view: View) -> str:
     return f"select {columns} from {table_name(dataset, table)} t{elements}"
 
 
-def append_rows(dataset: str, schema: Schema, staging: str) -> str:
-    """Return the statement that appends a staging table's rows."""
+def append_rows(dataset: str, schema: Schema, staging: str, days: Range) -> str:
+    """Return the statement that appends a staging table's rows of some days, (first, last)."""
     names = ", ".join(schema.column_names)
     return (
-        f"insert into {table_name(dataset, schema.name)} ({names}) select {names} from {table_name(dataset, staging)}"
+        f"insert into {table_name(dataset, schema.name)} ({names}) select {names} "
+        f"from {table_name(dataset, staging)} s where s.date between {literal(days[0])} and {literal(days[1])}"
     )
 
 
@@ -166,7 +207,7 @@ def state_view(dataset: str) -> str:
 
 
 def create_view(dataset: str, name: str, query: str) -> str:
-    """Return the statement that makes a view anew."""
+    """Return the statement that creates or replaces a view."""
     return f"create or replace view {table_name(dataset, name)} as {query}"
 
 
@@ -234,6 +275,22 @@ def known_slices(dataset: str, connector: str, tables: Sequence[Table], span: Sp
     )
 
 
+def unjudged_slices(dataset: str, connector: str, stream: Stream, days: Days) -> str:
+    """Return the query for the days of a stream of visits that are in the table and compared with no summary.
+
+    Columns: date, status, row_count, content_hash, has_others, is_final, written_run_id.
+    """
+    window = (
+        f"l.connector = {literal(connector)} and l.table_name = {literal(stream.table)} "
+        f"and l.website_id = {literal(stream.website_id)} and {in_days('l', days)}"
+    )
+    return (
+        "select k.date, k.status, k.row_count, k.content_hash, k.has_others, k.is_final, k.written_run_id "
+        f"from (select {_names('l')} from {_newest(dataset, window)}) k "
+        "where k.status in ('written', 'unchanged') and k.visits_difference is null order by k.date"
+    )
+
+
 def foreign_slices(
     dataset: str, connector: str, matomo_url: str, tables: Sequence[str], first: date, last: date
 ) -> str:
@@ -249,10 +306,18 @@ def foreign_slices(
     )
 
 
-def invalidate_slices(dataset: str, table: str, *, run_id: str, at: datetime, reason: str) -> str:
-    """Return the statement that marks every slice of a table as pending, for a table that is made anew.
+def logged_days(dataset: str, table: str) -> str:
+    """Return the query for the first and the last day that the log knows of a table; NULL where it knows none."""
+    return (
+        "select min(l.date) as first_day, max(l.date) as last_day "
+        f"from {table_name(dataset, SYNC_LOG.name)} l where {_all_time('l')} and l.table_name = {literal(table)}"
+    )
 
-    Of all connectors: those that share the table have lost their rows as well.
+
+def invalidate_slices(dataset: str, table: str, days: Range, *, run_id: str, at: datetime, reason: str) -> str:
+    """Return the statement that marks the slices of a table from one day to another as pending.
+
+    For a table that has been dropped. Of all connectors: those that share the table have lost their rows as well.
     """
     values = {
         "status": literal("pending"),
@@ -267,7 +332,7 @@ def invalidate_slices(dataset: str, table: str, *, run_id: str, at: datetime, re
         "logged_at": literal(at),
         "error": literal(reason),
     }
-    window = f"l.table_name = {literal(table)}"
+    window = f"l.date between {literal(days[0])} and {literal(days[1])} and l.table_name = {literal(table)}"
     chosen = ", ".join(values.get(name, f"k.{name}") for name in SYNC_LOG.column_names)
     return (
         f"insert into {table_name(dataset, SYNC_LOG.name)} ({', '.join(SYNC_LOG.column_names)}) "
@@ -292,15 +357,63 @@ def status_of(dataset: str, connector: str) -> str:
     )
 
 
+def differences(dataset: str, connector: str, table: Table, *, exists: bool) -> str:
+    """Return the query for the slices of which a table has other rows than the log's newest row says, of all time.
+
+    Columns: date, website_id, segment, status, logged_rows, written_run_id (NULL where the log knows nothing of the
+    slice), found_rows, first_run, last_run. ``exists``: whether the table is there. Slices that another connector
+    wrote last are its own business.
+    """
+    window = f"{_all_time('l')} and l.table_name = {literal(table.name)}"
+    slice_key = "l.website_id, l.segment, l.date"
+    logged = (
+        "select l.date, l.website_id, l.segment, l.connector, l.status, l.row_count as logged_rows, "
+        "l.written_run_id, 0 as found_rows, cast(null as string) as first_run, cast(null as string) as last_run "
+        f"from {table_name(dataset, SYNC_LOG.name)} l where {window} "
+        f"qualify row_number() over (partition by {slice_key} order by l.logged_at desc, l.run_id desc) = 1"
+    )
+    counted = _counted(dataset, table, _all_time("t"))
+    found = (
+        "select f.date, f.website_id, f.segment, cast(null as string), cast(null as string), cast(null as int64), "
+        f"cast(null as string), f.row_count, f.first_run, f.last_run from ({counted}) f"
+    )
+    return (
+        "select d.date, d.website_id, d.segment, max(d.status) as status, max(d.logged_rows) as logged_rows, "
+        "max(d.written_run_id) as written_run_id, max(d.found_rows) as found_rows, max(d.first_run) as first_run, "
+        f"max(d.last_run) as last_run from ({logged}{f' union all {found}' if exists else ''}) d "
+        "group by d.date, d.website_id, d.segment "
+        f"having coalesce(max(d.connector), {literal(connector)}) = {literal(connector)} and ("
+        "coalesce(max(d.logged_rows), 0) != max(d.found_rows) or max(d.found_rows) > 0 and ("
+        "max(d.first_run) != max(d.last_run) or max(d.first_run) != coalesce(max(d.written_run_id), ''))) "
+        "order by d.website_id, d.segment, d.date"
+    )
+
+
 def _present(dataset: str, table: Table, first: date, last: date) -> str:
     """Return the query for the slices that a table has rows of, with their number and the runs that wrote them."""
+    chosen = f"t.date between {literal(first)} and {literal(last)}"
+    return _counted(dataset, table, chosen, f"{literal(table.name)} as table_name, ")
+
+
+def _counted(dataset: str, table: Table, condition: str, more: str = "") -> str:
+    """Return the query for the rows and runs of a table's slices, of the rows ``t`` that meet a condition."""
     group, segment = ("", "''") if table.is_log else (", t.segment", "t.segment")
     return (
-        f"select {literal(table.name)} as table_name, t.date, t.website_id, {segment} as segment, "
+        f"select {more}t.date, t.website_id, {segment} as segment, "
         "count(*) as row_count, min(t._run_id) as first_run, max(t._run_id) as last_run "
-        f"from {table_name(dataset, table.name)} t "
-        f"where t.date between {literal(first)} and {literal(last)} group by t.date, t.website_id{group}"
+        f"from {table_name(dataset, table.name)} t where {condition} group by t.date, t.website_id{group}"
     )
+
+
+def _all_time(alias: str) -> str:
+    """Return a condition on a row's date that every row meets: a table may require one."""
+    return f"{alias}.date between date '0001-01-01' and date '9999-12-31'"
+
+
+def _between(alias: str, slices: Iterable[Slice]) -> str:
+    """Return the condition that a row's date lies between the slices' first and last, which prunes partitions."""
+    days = [slice_.date for slice_ in slices]
+    return f"{alias}.date between {literal(min(days))} and {literal(max(days))}"
 
 
 def _newest(dataset: str, condition: str) -> str:

@@ -1,17 +1,17 @@
-"""What is done with tables, whichever the warehouse: make ready, replace slices, append."""
+"""What is done with tables, whichever the warehouse: make them ready, stage rows, append."""
 
 from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 
 import structlog
 
-from matomo_fn.catalogue import PAGE_TITLES, Column, Schema, Table
+from matomo_fn.catalogue import Column, Schema
 from matomo_fn.errors import SchemaMismatch, WarehouseError
-from matomo_fn.slices import Slice
 from matomo_fn.warehouse import sql
+from matomo_fn.warehouse.partitions import split_days
 from matomo_fn.warehouse.protocol import STAGING_PREFIX, FoundTable, PartitionBy, Warehouse
 
 log = structlog.get_logger()
@@ -31,16 +31,20 @@ class Stamp:
         return f"{self.run_id}_{self.batch}"
 
 
-def ensure_table(warehouse: Warehouse, schema: Schema, partition_by: PartitionBy) -> bool:
+def ensure_table(
+    warehouse: Warehouse, schema: Schema, partition_by: PartitionBy, *, also: Collection[PartitionBy] = ()
+) -> bool:
     """Make a table ready and return whether it had to be created.
 
-    Missing columns are added. A table that cannot take the rows is a SchemaMismatch and stays as it is.
+    Missing columns are added. A table that cannot take the rows is a SchemaMismatch and stays as it is. ``also``: what
+    else a table that exists may be partitioned by.
     """
     found = warehouse.find_table(schema.name)
     if found is None:
         warehouse.create_table(schema, partition_by)
         return True
-    problems = schema_mismatches(schema, found, partition_by)
+    accepted = [partition_by, *also]
+    problems = schema_mismatches(schema, found, accepted)
     if problems:
         raise SchemaMismatch(
             f"table {warehouse.dataset}.{schema.name} exists and does not fit: {'; '.join(problems)}. It was left "
@@ -64,40 +68,21 @@ def ensure_view(warehouse: Warehouse, name: str, columns: Sequence[str], query: 
         warehouse.create_view(name, query, description)
 
 
-def replace_slices(
-    warehouse: Warehouse, table: Table, files: Sequence[Path], slices: Collection[Slice], stamp: Stamp
+def append_rows(
+    warehouse: Warehouse, schema: Schema, files: Sequence[Path], days: Collection[date], stamp: Stamp
 ) -> None:
-    """Replace slices of a table by the rows of files, by one load and one merge."""
-    with _staging(warehouse, table.name, table.staged, stamp.batch_id) as staging:
-        warehouse.load(staging, files, f"load{staging.name}")
-        statement = sql.replace_slices(
-            warehouse.dataset, table, staging.name, slices, run_id=stamp.run_id, synced_at=stamp.at
-        )
-        warehouse.run(statement, f"merge{staging.name}")
-        moved = sql.delete_moved_visits(warehouse.dataset, table, staging.name, slices) if table.is_log else None
-        if moved:
-            warehouse.run(moved, f"moved{staging.name}")
-
-
-def fill_page_titles(warehouse: Warehouse, pages: Table, slices: Collection[Slice], stamp: Stamp) -> None:
-    """Give the pages of some slices the titles that the visits of those days saw most."""
-    with _staging(warehouse, "titles", PAGE_TITLES, stamp.batch_id) as staging:
-        warehouse.run(sql.find_page_titles(warehouse.dataset, pages, staging.name, slices), f"find{staging.name}")
-        warehouse.run(sql.set_page_titles(warehouse.dataset, pages, staging.name, slices), f"set{staging.name}")
-
-
-def append_rows(warehouse: Warehouse, schema: Schema, files: Sequence[Path], stamp: Stamp) -> None:
-    """Append the rows of files to a table, by one load and one insert.
+    """Append the rows of files, which are of some days, to a table: by one load, and one insert for each 3,500 days.
 
     Not by a load into the table itself: a table takes 1,500 of those a day, and any number of inserts.
     """
-    with _staging(warehouse, schema.name, schema.columns, stamp.batch_id) as staging:
+    with staging_table(warehouse, schema.name, schema.columns, stamp.batch_id) as staging:
         warehouse.load(staging, files, f"load{staging.name}")
-        warehouse.run(sql.append_rows(warehouse.dataset, schema, staging.name), f"append{staging.name}")
+        for part in split_days(days):
+            warehouse.run(sql.append_rows(warehouse.dataset, schema, staging.name, part), f"append{staging.name}")
 
 
 @contextmanager
-def _staging(warehouse: Warehouse, table: str, columns: tuple[Column, ...], suffix: str) -> Iterator[Schema]:
+def staging_table(warehouse: Warehouse, table: str, columns: tuple[Column, ...], suffix: str) -> Iterator[Schema]:
     """Create a staging table and yield its schema; drop the table afterwards.
 
     The name is another one for each run and batch: BigQuery counts table changes by name.
@@ -113,8 +98,11 @@ def _staging(warehouse: Warehouse, table: str, columns: tuple[Column, ...], suff
             log.warning("staging_table_left", table=staging.name, error=str(error))
 
 
-def schema_mismatches(schema: Schema, found: FoundTable, partition_by: PartitionBy) -> list[str]:
-    """Return a phrase for each reason why a table cannot take the rows of a schema."""
+def schema_mismatches(schema: Schema, found: FoundTable, accepted: Sequence[PartitionBy]) -> list[str]:
+    """Return a phrase for each reason why a table cannot take the rows of a schema.
+
+    ``accepted``: what the table may be partitioned by, first what it would be created with.
+    """
     if found.is_view:
         return ["it is a view"]
     wanted = {column.name.lower(): column for column in schema.columns}
@@ -128,6 +116,6 @@ def schema_mismatches(schema: Schema, found: FoundTable, partition_by: Partition
             problems.append(f"column {column.name} is {column.type_name}, not {ours.type_name}")
         elif column.required and not ours.required:
             problems.append(f"column {column.name} is required, but Matomo does not always have a value for it")
-    if schema.partitioned and found.partition_by not in (None, partition_by):
-        problems.append(f"it is partitioned by {found.partition_by}, not by {partition_by} of the column date")
+    if schema.partitioned and found.partition_by not in (None, *accepted):
+        problems.append(f"it is partitioned by {found.partition_by}, not by {accepted[0]} of the column date")
     return problems

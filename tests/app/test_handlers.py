@@ -8,6 +8,7 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
+import duckdb
 import pytest
 
 from fake_matomo import Fault, maintenance
@@ -40,6 +41,38 @@ def place(tmp_path: Path) -> Iterator[Shop]:
     """A connector that works, and an empty warehouse."""
     with shop.running(tmp_path) as running:
         yield running
+
+
+# ---- an audit
+
+
+def test_an_audit_over_http_answers_what_differs_and_warns(place: Shop, capsys: pytest.CaptureFixture[str]) -> None:
+    """So that a schedule can run it and an alert can see it; a message runs the same audit, and none needs a token."""
+    assert place.post(REQUEST).status_code == 200
+    (place.secrets / "matomo-shop-token").unlink()
+    audit = {"connector": "shop", "mode": "audit"}
+    assert place.post(audit).get_json()["status"] == "consistent"
+    with duckdb.connect(str(place.warehouse)) as connection:
+        connection.execute(f"delete from {DATASET}.visitor_country where date = '2024-03-05'")
+    capsys.readouterr()
+    found = place.post(audit | {"dry_run": True})
+    assert (found.status_code, found.get_json()["status"], found.get_json()["marked_pending"]) == (200, "different", 0)
+    (event,) = [line for line in log_lines(capsys.readouterr().err) if line["message"] == "audit_finished"]
+    assert (event["severity"], event["slices"]) == ("WARNING", 1)
+    assert event["differences"][0].startswith("visitor_country of site 1, 2024-03-05: another number of rows")
+    data = base64.b64encode(json.dumps(audit).encode()).decode()
+    message = {"message": {"data": data, "messageId": "7"}, "subscription": "projects/p/subscriptions/s"}
+    assert shop.events().post("/", json=message).status_code == 200
+    statuses = [row["status"] for row in place.contents()[LOG] if row["table_name"] == "visitor_country"]
+    assert sorted(statuses) == ["pending", "written", "written"]
+
+
+@pytest.mark.parametrize("more", [{"start_date": "2024-03-05"}, {"sites": ["1"]}, {"tables": ["visitor_contry"]}])
+def test_an_audit_of_less_than_all_days_and_sites_is_refused(place: Shop, more: dict[str, Any]) -> None:
+    """Nor is a misspelt table taken for none."""
+    answer = place.post({"connector": "shop", "mode": "audit", **more})
+    assert answer.status_code == 400
+    assert answer.get_json()["errors"]
 
 
 # ---- HTTP

@@ -12,6 +12,7 @@ from fake_matomo import FakeMatomo, Fault
 from matomo_fn.catalogue import ACTION_FIELDS, EXCLUDABLE, VISITS, Column, ColumnType
 from matomo_fn.config.connector import read_connector
 from matomo_fn.errors import InputError
+from matomo_fn.extract.visit_orders import order_totals
 from tests.support.visits import METHOD, WORLD, LocalVisits, read_day, server_of
 
 if TYPE_CHECKING:
@@ -107,7 +108,8 @@ def test_without_exclusion_every_canary_is_kept(tmp_path: Path) -> None:
     missing = {column: values for column, values in canaries.of.items() if not all(value in kept for value in values)}
     assert missing == {}
     untold = {"actions", "actions.occurred_at", "actions.content_interaction", "is_converted"}
-    assert canaries.of.keys() | untold >= EXCLUDABLE - {"actions.items", "actions.product"}
+    computed = order_totals([]).keys()
+    assert canaries.of.keys() | untold | computed >= EXCLUDABLE - {"actions.items", "actions.product"}
 
 
 @pytest.mark.parametrize("column", sorted(EXCLUDABLE))

@@ -15,6 +15,7 @@ from matomo_fn.catalogue import PREBUILT, Table
 from matomo_fn.errors import InvalidResponse
 from matomo_fn.extract.report_rows import ParsedSlice, is_empty, parse_slice, visits_of
 from matomo_fn.values import utf8
+from tests.support.recordings import answers_of, read
 
 COUNTRY = PREBUILT["visitor_country"]
 COUNTRIES = PREBUILT["countries"]
@@ -259,6 +260,23 @@ def test_the_second_dimension_of_a_key_tells_rows_apart() -> None:
     assert len(rows(REFERRERS, [{**same, "referer_type": 3}, {**same, "referer_type": 6}])) == 2
     with pytest.raises(InvalidResponse, match="two rows"):
         rows(REFERRERS, [{**same, "referer_type": 3}, {**same, "referer_type": 3, "url": "v"}])
+
+
+def test_others_of_all_referrers_has_a_channel_in_its_key() -> None:
+    """Matomo's row has none, since it sums up several channels; a NULL in a key would compare with nothing."""
+    (recorded,) = answers_of(read("m53_getAll_others.json"), REFERRERS.sources[0])
+    lines = [json.loads(line) for line in parse_slice(REFERRERS, [(REFERRERS.sources[0], recorded[1])]).lines]
+    assert [line["referer_type"] for line in lines if line["_is_others"]] == [0]
+    assert all(line["referer_type"] in (1, 2, 3, 6, 7) for line in lines if not line["_is_others"])
+
+
+def test_the_report_of_languages_says_nothing_of_conversions() -> None:
+    """No recorded row has them, visits that converted are counted; 0 would be made up."""
+    table = PREBUILT["visitor_language"]
+    (recorded,) = answers_of(read("day_UserLanguage.getLanguage.json"), table.sources[0])
+    lines = [json.loads(line) for line in parse_slice(table, [(table.sources[0], recorded[1])]).lines]
+    assert sum(line["converted_visits"] for line in lines) > 0
+    assert {(line["conversions"], line["revenue"]) for line in lines} == {(None, None)}
 
 
 @pytest.mark.parametrize("metadata", [{"segment": "pageTitle==Others"}, {"url": "https://x/Others"}, {"code": "oo"}])

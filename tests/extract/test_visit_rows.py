@@ -45,17 +45,28 @@ def test_custom_variables_of_several_slots_stand_in_their_order() -> None:
     assert [(each["index"], each["value"]) for each in row["custom_variables"]] == [(1, "v1"), (3, "v3")]
 
 
-@pytest.mark.parametrize(("summary", "difference"), [({"nb_visits": 0}, 2), ([], 2), ({"nb_visits": "2"}, 0)])
-def test_the_difference_is_told_also_where_the_summary_counts_no_visits(
-    summary: Any, difference: int, tmp_path: Path
+@pytest.mark.parametrize(
+    ("visits", "summary", "difference"),
+    [
+        (2, {"nb_visits": "2"}, 0),
+        (2, {"nb_visits": 1}, 1),
+        (0, {"nb_visits": 3}, -3),
+        (0, {"nb_visits": 0}, 0),
+        (0, [], 0),
+        (2, {"nb_visits": 0}, None),
+        (2, [], None),
+    ],
+)
+def test_the_difference_is_judged_where_the_day_is_processed(
+    visits: int, summary: Any, difference: int | None, tmp_path: Path
 ) -> None:
-    """0 is a count, and the visits that the log has are too many by all of them."""
+    """Where the summary counts nothing and the log has visits, Matomo has not processed the day yet."""
 
     def answer(method: str, form: Mapping[str, str]) -> object:
         if method == "VisitsSummary.get":
             return {str(DAY): summary}
-        visits = [a_visit(1, NOON), a_visit(2, NOON + 60)]
-        return [visit for visit in visits if visit["lastActionTimestamp"] > int(form.get("minTimestamp", 0))]
+        found = [a_visit(number, NOON + number) for number in range(visits)]
+        return [visit for visit in found if visit["lastActionTimestamp"] > int(form.get("minTimestamp", 0))]
 
     client, site = client_of(Scripted(answer)), Site("1", "Shop", UTC, date(2020, 1, 1))
     context = ExtractContext(

@@ -44,6 +44,7 @@ NOT_SERVED: Mapping[str, str] = {
     "format_xml_*": "the fake renders JSON only",
     "live_offset_bug_*": "how many visits are lost depends on how many there are: test_live holds the rule",
     "m53_goals_days_*": "another instance, with other quiet days: test_generic compares the days that both have",
+    "m53_live_lifetime_*": "an order was placed between the two, on another instance: test_commerce has the rule",
     "no_format_*": "the fake renders JSON only",
 }
 

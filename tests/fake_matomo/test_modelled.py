@@ -18,7 +18,7 @@ DIGESTS = {
     "Actions.getPageUrls": "299c7e24d77dee38",
     "DevicesDetection.getType": "9a36447b63f24ae7",
     "Events.getCategory": "b39f5ac42db46ebf",
-    "Live.getLastVisitsDetails": "41d7d91bb50f2d1d",
+    "Live.getLastVisitsDetails": "e12a3ed49c3eed0a",
     "Referrers.getAll": "9ba29bbb32679650",
     "Referrers.getCampaigns": "a2264290a3f3a4f7",
     "Referrers.getReferrerType": "c54a3536049ebe9a",

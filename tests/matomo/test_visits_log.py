@@ -198,3 +198,33 @@ def test_other_errors_are_what_they_are(reply: Reply, kind: type[Exception]) -> 
         ids(transport, 10)
     assert not isinstance(raised.value, VisitsLogOff)
     assert set(limits(transport)) == {10}
+
+
+# --- the call that confirms the end of a day --------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("expected", "pages"),
+    [(None, 2), (7, 1), (6, 2), (8, 2), (0, 2)],
+    ids=["unknown", "as many", "fewer", "more", "not processed"],
+)
+def test_a_short_page_ends_the_day_where_the_summary_counts_as_many(expected: int | None, pages: int) -> None:
+    """Otherwise the next page, which brings nothing new, does; the visits are the same."""
+    transport = server_of([a_visit(number, 1_000 + number) for number in range(7)])
+    found = list(read_visits(client_of(transport), "1", DAY, limit=10, expected=expected))
+    assert len(found) == 7
+    assert len(transport.asked) == pages
+
+
+def test_a_full_page_never_ends_the_day() -> None:
+    """The summary may have been counted before the last visits came."""
+    transport = server_of([a_visit(number, 1_000 + number) for number in range(8)])
+    assert len(list(read_visits(client_of(transport), "1", DAY, limit=7, expected=7))) == 8
+
+
+def test_an_empty_day_is_one_call() -> None:
+    """Whatever the summary counts."""
+    for expected in (None, 0, 3):
+        transport = server_of([])
+        assert list(read_visits(client_of(transport), "1", DAY, expected=expected)) == []
+        assert len(transport.asked) == 1

@@ -118,7 +118,7 @@ def test_documents_have_every_setting_and_no_other() -> None:
     for field, variable in VARIABLES.items():
         default = Settings.model_fields[field].get_default(call_default_factory=True, validated_data={})
         if default or default == 0:
-            assert codes(table[variable]) == [str(default)], variable
+            assert codes(table[variable]) == [str(default).lower() if default is True else str(default)], variable
         else:
             assert not codes(table[variable]), variable
 
@@ -543,7 +543,7 @@ def test_totals_hold_others_and_rankings_do_not(synced: duckdb.DuckDBPyConnectio
 
 def test_the_days_that_are_not_there_are_named(synced: duckdb.DuckDBPyConnection) -> None:
     """An unprocessed day is pending in every table, with the reason."""
-    found = answer(synced, "Days that are not there yet", YESTERDAY, YESTERDAY)
+    found = answer(synced, "Missing days", YESTERDAY, YESTERDAY)
     assert {(row["website_id"], row["status"]) for row in found} == {("2", "pending")}
     assert {row["table_name"] for row in found} == set(PREBUILT)
     assert all("has not processed" in row["error"] for row in found)

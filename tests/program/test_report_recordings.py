@@ -50,7 +50,14 @@ OTHERS = [("_is_others", "", "others")]
 EXPECTED: dict[str, list[tuple[str, str, str]]] = {
     "visitor_country": [("country", "label", "text"), ("country_code", "code", "text"), *ENGAGEMENT, *OTHERS],
     "visitor_device_type": [("device_type", "label", "text"), *ENGAGEMENT, *OTHERS],
-    "visitor_language": [("language", "label", "text"), *ENGAGEMENT, *OTHERS],
+    "visitor_language": [
+        ("language", "label", "text"),
+        *ENGAGEMENT[:4],
+        ("conversions", "nb_conversions", "bound"),
+        *ENGAGEMENT[5:7],
+        ("revenue", "revenue", "average"),
+        *OTHERS,
+    ],
     "behaviour_page": [
         ("page_url", "url|label", "text"),
         ("page_title", "", "nothing"),
@@ -105,7 +112,7 @@ EXPECTED: dict[str, list[tuple[str, str, str]]] = {
     ],
     "referrers": [
         ("label", "label", "text"),
-        ("referer_type", "referer_type", "bound"),
+        ("referer_type", "referer_type", "count"),
         ("url", "url", "text"),
         ("logo", "logo", "text"),
         ("segment_definition", "segment", "text"),
@@ -209,7 +216,7 @@ NOT_KEPT: dict[str, dict[str, str]] = {
         "Referrers_SocialNetwork": _FLAT,
         "Referrers_WebsitePage": _FLAT,
     },
-    "Referrers.getAll": {"Referrers_Referrer": _FLAT},
+    "Referrers.getAll": {"Referrers_Referrer": _FLAT, "is_summary": "flat=1 only: _is_others says it"},
 }
 
 
@@ -373,6 +380,7 @@ ROWS: dict[str, tuple[int, ...]] = {
     "flat_DevicesDetection.getType.json": (14,),
     "flat_Events.getCategory.json": (8,),
     "flat_Referrers.getAll.json": (14,),
+    "m53_getAll_others.json": (17,),
     "flat_Referrers.getCampaigns.json": (3,),
     "flat_Referrers.getReferrerType.json": (5,),
     "flat_Referrers.getSearchEngines.json": (6,),

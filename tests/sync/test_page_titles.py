@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
+import pytest
+
 from fake_matomo import FakeMatomo, Fault
 from matomo_fn.warehouse import sql
 from tests.support.visits import DAYS, METHOD, WORLD, LocalVisits
@@ -140,4 +142,31 @@ def test_only_one_of_the_two_tables_synced_still_fills_titles(tmp_path: Path) ->
         assert set(titles(local).values()) == {None}
         local.sync(tables=("visits",))
         assert titles(local) == expected(matomo, local, lambda title, _: title)
+        local.close()
+
+
+@pytest.mark.parametrize("excluded", ["actions", "actions.url", "actions.title"])
+def test_excluding_what_titles_are_read_from_is_said(excluded: str, tmp_path: Path) -> None:
+    """The run's notes name table and column, and no statement looks for titles that cannot be there."""
+    with FakeMatomo(WORLD) as matomo:
+        local = _connector(matomo, tmp_path / "w.duckdb", visits={"exclude": ["visit_ip", excluded]})
+        result = local.sync()
+        assert result.http_status == 200
+        assert list(result.notes) == [
+            f'page_title of {PAGES} stays NULL: the configuration\'s "exclude" names {excluded}, and titles are read '
+            "from the visits as they are stored"
+        ]
+        assert set(titles(local).values()) == {None}
+        assert not [what for _, what in local.watched.calls if "titles" in what]
+        local.close()
+
+
+@pytest.mark.parametrize(
+    ("reports", "exclude"), [([PAGES], ["visit_ip", "actions.pageview_id"]), (["visits_summary"], ["actions.url"])]
+)
+def test_excluding_anything_else_says_nothing(reports: list[str], exclude: list[str], tmp_path: Path) -> None:
+    """Nor does it where the connector has no table of pages."""
+    with FakeMatomo(WORLD) as matomo:
+        local = _connector(matomo, tmp_path / "w.duckdb", reports=reports, visits={"exclude": exclude})
+        assert list(local.sync().notes) == []
         local.close()

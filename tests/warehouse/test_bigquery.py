@@ -20,7 +20,8 @@ from matomo_fn.errors import SchemaMismatch, WarehouseError, WarehouseUnavailabl
 from matomo_fn.slices import Slice, Stream
 from matomo_fn.warehouse import sql
 from matomo_fn.warehouse.bigquery import BigQueryWarehouse, connect
-from matomo_fn.warehouse.tables import Stamp, ensure_table, replace_slices
+from matomo_fn.warehouse.replacement import replace_slices
+from matomo_fn.warehouse.tables import Stamp, ensure_table
 from tests.support.proxy import Answer, Proxy, already_exists, drop, failure, is_job, proxied, unavailable
 from tests.support.warehouses import rows_of, write_lines
 
@@ -71,7 +72,7 @@ def write(warehouse: BigQueryWarehouse, folder: Path, views: int = 7) -> None:
     """Replace the slice of a day by one row."""
     rows = [{"date": str(DAY), "website_id": "1", "segment": "", "nb_pageviews": views}]
     path = write_lines(folder / "rows.gz", rows)
-    slices = [Slice(Stream(SUMMARY.name, "1"), DAY)]
+    slices = {Slice(Stream(SUMMARY.name, "1"), DAY): 1}
     replace_slices(warehouse, SUMMARY, [path], slices, Stamp("r1", 1, AT))
 
 

@@ -16,7 +16,8 @@ from matomo_fn.catalogue import PREBUILT
 from matomo_fn.errors import DiskFull, WarehouseError, WarehouseUnavailable
 from matomo_fn.slices import Slice, Stream
 from matomo_fn.warehouse.duckdb import DuckDBWarehouse, to_duckdb
-from matomo_fn.warehouse.tables import Stamp, ensure_table, replace_slices
+from matomo_fn.warehouse.replacement import replace_slices
+from matomo_fn.warehouse.tables import Stamp, ensure_table
 from tests.support.warehouses import Watched, duplicates, rows_of, write_lines
 
 if TYPE_CHECKING:
@@ -115,7 +116,7 @@ def test_two_runs_that_write_a_slice_at_the_same_moment_leave_it_once(tmp_path: 
                 {"date": str(DAY), "website_id": str(site), "segment": "", "nb_pageviews": again} for site in range(300)
             ]
             path = write_lines(tmp_path / f"{run}.gz", lines)
-            slices = [Slice(Stream(SUMMARY.name, str(site)), DAY) for site in range(300)]
+            slices = {Slice(Stream(SUMMARY.name, str(site)), DAY): 1 for site in range(300)}
             replace_slices(warehouse, SUMMARY, [path], slices, Stamp(run, 1, AT))
         finally:
             warehouse.close()

@@ -95,14 +95,15 @@ STATEMENTS: Mapping[str, Callable[[], list[str]]] = {
     ),
     "drop_table": lambda: [sql.drop_table(DATASET, staging(name)) for name in (*PREBUILT, SYNC_LOG.name)],
     "replace_slices": lambda: [
-        sql.replace_slices(DATASET, table, staging(table.name), slices, run_id=run_id, synced_at=AT)
+        sql.replace_slices(DATASET, table, staging(table.name), slices, run_id=run_id, synced_at=AT, is_all=is_all)
         for table in TABLES
+        for is_all in (True, False)
         for slices, run_id in (
             ([Slice(Stream(table.name, "1"), LAST)], "20261120T030405_0123abcd"),
             (many_slices(table.name), ODD_TEXT),
         )
     ],
-    "append_rows": lambda: [sql.append_rows(DATASET, SYNC_LOG, staging(SYNC_LOG.name))],
+    "append_rows": lambda: [sql.append_rows(DATASET, SYNC_LOG, staging(SYNC_LOG.name), (FIRST, LAST))],
     "state_view": lambda: [sql.state_view(DATASET)],
     "create_view": lambda: [sql.create_view(DATASET, "_sync_state", sql.state_view(DATASET))],
     "older_open_days": lambda: [sql.older_open_days(DATASET, text, FIRST) for text in ODD_TEXTS],
@@ -119,12 +120,24 @@ STATEMENTS: Mapping[str, Callable[[], list[str]]] = {
         sql.foreign_slices(DATASET, text, f"https://example.com/{text}", NAMES, FIRST, LAST) for text in ODD_TEXTS
     ],
     "invalidate_slices": lambda: [
-        sql.invalidate_slices(DATASET, name, run_id=text, at=AT, reason=text)
+        sql.invalidate_slices(DATASET, name, (FIRST, LAST), run_id=text, at=AT, reason=text)
         for text, name in product(ODD_TEXTS, NAMES)
     ],
-    "delete_moved_visits": lambda: [
-        sql.delete_moved_visits(DATASET, VISITS, staging(VISITS.name), slices) or ""
+    "delete_visits": lambda: [
+        sql.delete_visits(DATASET, VISITS, {slice_: [1, 2**62] for slice_ in slices})
         for slices in ([Slice(Stream(VISITS.name, "1"), LAST)], many_slices(VISITS.name))
+    ],
+    "moved_visits": lambda: [
+        sql.moved_visits(DATASET, VISITS, slices)
+        for slices in ([Slice(Stream(VISITS.name, "1"), LAST)], many_slices(VISITS.name))
+    ],
+    "count_slices": lambda: [sql.count_slices(DATASET, table, many_slices(table.name)) for table in TABLES],
+    "count_rows": lambda: [sql.count_rows(DATASET, staging("titles"))],
+    "logged_days": lambda: [sql.logged_days(DATASET, text) for text in ODD_TEXTS],
+    "differences": lambda: [
+        sql.differences(DATASET, text, table, exists=exists)
+        for text, exists in (("shop", True), (ODD_TEXT, False))
+        for table in TABLES
     ],
     "find_page_titles": lambda: [sql.find_page_titles(DATASET, PAGES, staging("titles"), many_slices(VISITS.name))],
     "set_page_titles": lambda: [sql.set_page_titles(DATASET, PAGES, staging("titles"), many_slices(VISITS.name))],
@@ -139,7 +152,10 @@ NOT_ABOUT_THE_LOG = {
     "create_table",
     "drop_table",
     "replace_slices",
-    "delete_moved_visits",
+    "delete_visits",
+    "moved_visits",
+    "count_slices",
+    "count_rows",
     "find_page_titles",
     "set_page_titles",
     "view_query",
@@ -336,7 +352,7 @@ def test_a_statement_about_the_log_fails_where_the_log_lacks_a_column(
             analyzer({}).check(statement)
         return
     spelled = [column for column in SYNC_LOG.column_names if f"l.{column}" in statement or f" {column}," in statement]
-    assert {"date", "connector"} <= set(spelled)
+    assert {"date", "table_name" if name == "logged_days" else "connector"} <= set(spelled)
     columns = listed(SYNC_LOG.columns)
     changed = variants(SYNC_LOG.name, (without(columns, column) for column in spelled))
     check = analyzer(catalog_of_log(columns) | changed).check
@@ -379,7 +395,7 @@ def test_the_view_of_the_actions_has_the_columns_that_tell_its_version(bigquery:
     assert bigquery.columns(view) == list(VISIT_ACTIONS.column_names)
 
 
-@pytest.mark.parametrize("name", ["delete_moved_visits", "find_page_titles", "set_page_titles", "view_query"])
+@pytest.mark.parametrize("name", ["delete_visits", "moved_visits", "find_page_titles", "set_page_titles", "view_query"])
 def test_a_statement_about_visits_fails_where_the_visits_are_others(
     analyzer: Callable[[Any], Analyzer], name: str
 ) -> None:

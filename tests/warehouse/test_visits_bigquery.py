@@ -24,7 +24,9 @@ from matomo_fn.slices import Slice, Stream
 from matomo_fn.warehouse import sql
 from matomo_fn.warehouse.bigquery import BigQueryWarehouse
 from matomo_fn.warehouse.duckdb import DuckDBWarehouse
-from matomo_fn.warehouse.tables import Stamp, ensure_table, ensure_view, fill_page_titles, replace_slices
+from matomo_fn.warehouse.replacement import replace_slices
+from matomo_fn.warehouse.tables import Stamp, ensure_table, ensure_view
+from matomo_fn.warehouse.titles import fill_page_titles
 from tests.support.emulator import started
 from tests.support.nested_loads import NestedLoads, nested_loads
 from tests.support.recordings import read
@@ -103,7 +105,7 @@ def write(
     path = folder / f"{slice_.date}_{batch}.json.gz"
     lines = gzip.decompress(read_slice.buffer.path.read_bytes()).replace(str(DAY).encode(), str(slice_.date).encode())
     path.write_bytes(gzip.compress(lines, mtime=0))
-    replace_slices(warehouse, VISITS, [path], [slice_], Stamp("r1", batch, SYNCED))
+    replace_slices(warehouse, VISITS, [path], {slice_: read_slice.row_count}, Stamp("r1", batch, SYNCED))
 
 
 def view(warehouse: Warehouse) -> list[dict[str, Any]]:
@@ -219,7 +221,7 @@ def test_pages_have_their_titles_in_both(bigquery: BigQueryWarehouse, duck: Duck
             for each in (url, views[-1]["url"], "https://never.seen/")
         ]
         path = write_lines(tmp_path / "pages.json.gz", rows)
-        replace_slices(warehouse, pages, [path], [Slice(Stream(PAGES, "1"), DAY)], Stamp("r1", 1, SYNCED))
+        replace_slices(warehouse, pages, [path], {Slice(Stream(PAGES, "1"), DAY): len(rows)}, Stamp("r1", 1, SYNCED))
         write(warehouse, [{**visit, "actionDetails": [*seen, views[-1]]}], tmp_path)
         fill_page_titles(warehouse, pages, slices, Stamp("r1", 1, SYNCED))
         assert _titles(warehouse) == {url: "b", views[-1]["url"]: views[-1]["pageTitle"], "https://never.seen/": None}

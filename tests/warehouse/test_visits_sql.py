@@ -47,13 +47,6 @@ def googlesql(analyzer: Callable[[Mapping[str, Iterable[Column]]], Analyzer]) ->
     return analyzer({f"{DATASET}.{schema.name}": columns(schema) for schema in schemas})
 
 
-def moved(slices: list[Slice]) -> str:
-    """The statement, which is there for these slices."""
-    statement = sql.delete_moved_visits(DATASET, VISITS, STAGING.name, slices)
-    assert statement
-    return statement
-
-
 def statements() -> dict[str, str]:
     """Every statement that names the visits, by what it does."""
     at = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -67,15 +60,16 @@ def statements() -> dict[str, str]:
         "create staging": sql.create_table(DATASET, STAGING),
         "create titles": sql.create_table(DATASET, TITLES),
         "replace": sql.replace_slices(DATASET, VISITS, STAGING.name, SLICES, run_id="r", synced_at=at),
-        "moved": moved(SLICES),
+        "find moved": sql.moved_visits(DATASET, VISITS, SLICES),
+        "moved": sql.delete_visits(DATASET, VISITS, {slice_: [7, 8] for slice_ in SLICES}),
         "find titles": sql.find_page_titles(DATASET, PAGES, TITLES.name, SLICES),
         "set titles": sql.set_page_titles(DATASET, PAGES, TITLES.name, SLICES),
         "view": VIEW,
         "create view": sql.create_view(DATASET, VISIT_ACTIONS.name, VIEW),
         "known": sql.known_slices(DATASET, "c", [VISITS, PAGES], sql.Span(DAY, DAY, Days.of([DAY]))),
         "status": sql.status_of(DATASET, "c"),
-        "invalidate": sql.invalidate_slices(DATASET, VISITS.name, run_id="r", at=at, reason="gone"),
-        "append": sql.append_rows(DATASET, SYNC_LOG, SYNC_LOG.name),
+        "invalidate": sql.invalidate_slices(DATASET, VISITS.name, (DAY, DAY), run_id="r", at=at, reason="gone"),
+        "append": sql.append_rows(DATASET, SYNC_LOG, SYNC_LOG.name, (DAY, DAY)),
     }
 
 
@@ -113,22 +107,24 @@ def test_analysts_reach_items_products_and_raw(googlesql: Analyzer) -> None:
     )
 
 
-def test_moved_visits_are_looked_for_on_literal_days_before_and_nowhere_else() -> None:
-    """Two days back of each slice, without the slices themselves, which are replaced anyway; sites apart."""
-    statement = moved([Slice(Stream("visits", "1"), DAY), Slice(Stream("visits", "2"), DAY - timedelta(days=1))])
-    assert "t.date between date '2026-11-10' and date '2026-11-11' and t.website_id in ('1')" in statement
-    assert "t.date between date '2026-11-09' and date '2026-11-10' and t.website_id in ('2')" in statement
-    whole = [Slice(Stream("visits", "1"), DAY - timedelta(days=back)) for back in range(5)]
-    statement = moved(whole)
-    assert "t.date between date '2026-11-06' and date '2026-11-07'" in statement
-    assert "2026-11-12" not in statement
-    assert sql.delete_moved_visits(DATASET, VISITS, STAGING.name, []) is None
+def test_moved_visits_are_looked_for_around_the_days_that_were_written() -> None:
+    """From two days before each slice to two days after it, by literal dates; sites apart."""
+    statement = sql.moved_visits(DATASET, VISITS, [Slice(Stream("visits", "1"), DAY)])
+    for alias in "en":
+        assert (
+            f"{alias}.date between date '2026-11-10' and date '2026-11-14' and {alias}.website_id in ('1')" in statement
+        )
+    delete = sql.delete_visits(DATASET, VISITS, {Slice(Stream("visits", "1"), DAY): [7, 8]})
+    assert delete.endswith(
+        "where t.date between date '2026-11-12' and date '2026-11-12' "
+        "and ((t.date = date '2026-11-12' and t.website_id = '1' and t.visit_id in (7, 8)))"
+    )
 
 
 def test_no_statement_reads_visits_without_naming_literal_days() -> None:
     """Only literals prune partitions: a whole log would be paid for otherwise."""
-    for name in ("replace", "moved", "find titles", "known"):
+    for name in ("replace", "find moved", "moved", "find titles", "known"):
         statement = statements()[name]
-        aliases = {"replace": "t", "moved": "t", "find titles": "v", "known": "t"}
+        aliases = {"replace": "t", "find moved": "e", "moved": "t", "find titles": "v", "known": "t"}
         assert f"{aliases[name]}.date in (date '" in statement or f"{aliases[name]}.date between date '" in statement
     assert "p.date in (date '" in statements()["find titles"] or "p.date between date '" in statements()["find titles"]

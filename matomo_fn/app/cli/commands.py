@@ -6,6 +6,7 @@ from typing import Any
 import click
 
 from matomo_fn import __version__
+from matomo_fn.app.audit import run_audit
 from matomo_fn.app.check import check_connector
 from matomo_fn.app.cli.connect import connect
 from matomo_fn.app.cli.connectors import list_connectors
@@ -41,6 +42,7 @@ from matomo_fn.config.request import read_request
 from matomo_fn.config.secret_store import config_secret, open_secret_store
 from matomo_fn.config.settings import Settings
 from matomo_fn.errors import InputError
+from matomo_fn.sync.audit import AuditResult
 from matomo_fn.sync.result import PlanResult, RunResult, Verdict
 
 _HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
@@ -139,21 +141,30 @@ def sync(connector: str, *, as_json: bool, **options: Any) -> None:
 
 @cli.command()
 @connector_argument
+@click.option(
+    "--verify",
+    is_flag=True,
+    help="Compare the log with the rows of the tables, over all time, and mark what differs for the next sync.",
+)
 @json_option
 @settings_options
-def status(connector: str, *, as_json: bool, **options: Any) -> None:
+def status(connector: str, *, verify: bool, as_json: bool, **options: Any) -> None:
     """Show how complete the tables are, by table and site."""
     with exit_codes(as_json=as_json):
         settings = take_settings(options)
         log_to_terminal(settings)
+        verified = run_audit(settings, read_request({"connector": connector, "mode": "audit"})) if verify else None
         found = read_status(settings, connector)
         if as_json:
-            print_json({"connector": connector, "tables": [item.as_dict() for item in found]})
+            audited = {"audit": verified.as_dict()} if verified else {}
+            print_json({"connector": connector, "tables": [item.as_dict() for item in found], **audited})
         elif not found:
             click.echo(f"connector {connector!r} has not synced anything yet")
         else:
             _print_status(found)
-        if not all(item.is_good for item in found):
+        if verified and not as_json:
+            _print_audit(verified)
+        if not all(item.is_good for item in found) or (verified and not verified.is_consistent):
             raise SystemExit(FAILED)
 
 
@@ -242,6 +253,15 @@ def _print_result(result: RunResult) -> None:
     for note in result.as_dict()["notes"]:
         say(f"note: {note}")
     print_errors(result.as_dict()["errors"])
+
+
+def _print_audit(found: AuditResult) -> None:
+    if found.is_consistent:
+        click.echo("log and tables agree")
+        return
+    for finding in found.findings:
+        click.echo(finding.sentence)
+    click.echo(f"{len(found.differences)} slices differ from the log: the next sync refetches and rewrites them")
 
 
 def _print_status(found: Sequence[TableStatus]) -> None:

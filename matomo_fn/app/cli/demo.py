@@ -31,7 +31,7 @@ INTERRUPTED = 130  # what a shell has for a program that Ctrl-C ended
 
 # The file that says that a folder is the demo's, and keeps it out of git.
 _MARK = ".gitignore"
-_MARK_TEXT = "# Made by `matomo-fn demo`, which makes its files here anew each time.\n*\n"
+_MARK_TEXT = "# Created by `matomo-fn demo`, which replaces its files here each time.\n*\n"
 _LISTENING = re.compile(r"fake Matomo at (?P<url>\S+) token (?P<token>\S+)")
 _LOOKS = {
     "Visits of the last seven days, by site": """
@@ -73,7 +73,7 @@ def demo(folder: Path, days: int) -> None:
                 is_good = _sync_twice(files, days)
             _look(files)
         except KeyboardInterrupt:
-            click.echo(f"\nstopped; what was written stays in {folder}, and the next demo begins anew", err=True)
+            click.echo(f"\nstopped; what was written stays in {folder}, and the next demo starts over", err=True)
             raise SystemExit(INTERRUPTED) from None
     _print_farewell(files)
     if not is_good:

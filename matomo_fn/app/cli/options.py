@@ -89,7 +89,7 @@ def take_secrets(options: dict[str, Any]) -> Settings:
 
 def take_file(warehouse: str | None) -> Path:
     """Return the DuckDB file that the option or the environment names."""
-    # Whoever looks at a file needs neither secrets nor a project, so these are not asked for.
+    # Reading a file needs neither secrets nor a project, so these are not required.
     overrides = {"secrets": ".", "secret_versions": "", "project": "none"}
     settings = settings_from_environment(overrides | ({"warehouse": warehouse} if warehouse else {}))
     if settings.duckdb_path is None:
@@ -105,4 +105,7 @@ def take_request(connector: str, options: dict[str, Any]) -> SyncRequest:
     # An empty text is kept and refused: it is what an unset variable of a shell leaves, and would mean another window.
     given = {name: value for name, value in options.items() if value not in (None, ())}
     values = {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
-    return read_request({"connector": connector, **values})
+    request = read_request({"connector": connector, **values})
+    if request.mode == "audit":
+        raise InputError(f"an audit is a command of its own: matomo-fn status {connector} --verify")
+    return request

@@ -161,7 +161,7 @@ def test_ctrl_c_ends_it_with_its_sample(tmp_path: Path) -> None:
         out, err = process.communicate(timeout=60)
     assert address
     assert (process.returncode, out) == (130, "")
-    assert err.strip() == "stopped; what was written stays in matomo-demo, and the next demo begins anew"
+    assert err.strip() == "stopped; what was written stays in matomo-demo, and the next demo starts over"
     with socket.socket() as client:
         assert client.connect_ex(("127.0.0.1", int(address[1]))) != 0
     # The sample outlived the sync, so that no call of it was cut off and retried.

@@ -5,6 +5,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import duckdb
 import pytest
 
 from fake_matomo import FakeMatomo, Fault, Site, World
@@ -133,3 +134,27 @@ def test_a_connector_without_configuration_is_bad_input(shop: Shop) -> None:
     path = shop.secrets / "matomo-other-config"
     assert (called.code, called.out) == (2, "")
     assert called.errors == [f"there is no file {path}: write the secret matomo-other-config into it"]
+
+
+def test_verify_compares_the_log_with_the_tables(shop: Shop) -> None:
+    """What differs is named on the terminal and in JSON, the exit code says so, and the next sync heals it."""
+    call(shop.env, "sync", "shop")
+    called = call(shop.env, "status", "shop", "--verify")
+    assert (called.code, called.out.splitlines()[-1]) == (0, "log and tables agree")
+    with duckdb.connect(str(shop.warehouse)) as connection:
+        connection.execute("delete from matomo_shop.visitor_country where date = ?", [ago(3)])
+    called = call(shop.env, "status", "shop", "--verify")
+    assert called.code == 1
+    assert f"visitor_country of site 1, {ago(3)}: another number of rows; rows expected by the log: " in called.out
+    assert called.out.splitlines()[-1] == "1 slices differ from the log: the next sync refetches and rewrites them"
+    found = call(shop.env, "status", "shop", "--verify", "--json")  # by now the log tells the truth: pending, no rows
+    assert (found.code, found.json["audit"]["status"], found.json["tables"][0]["pending"]) == (1, "consistent", 1)
+    call(shop.env, "sync", "shop")
+    assert call(shop.env, "status", "shop", "--verify").code == 0
+
+
+def test_an_audit_is_no_mode_of_sync(shop: Shop) -> None:
+    """The message names the command."""
+    called = call(shop.env, "sync", "shop", "--mode", "audit")
+    assert called.code == 2
+    assert "matomo-fn status shop --verify" in called.err

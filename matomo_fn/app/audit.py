@@ -1,0 +1,55 @@
+"""Auditing a connector: its log against its tables, without Matomo."""
+
+import structlog
+
+from matomo_fn.app.open_warehouse import open_warehouse
+from matomo_fn.app.wiring import new_run
+from matomo_fn.config.connector import read_connector
+from matomo_fn.config.request import SyncRequest
+from matomo_fn.config.secret_store import config_secret, open_secret_store
+from matomo_fn.config.settings import Settings
+from matomo_fn.config.validation import suggestion
+from matomo_fn.deadline import Deadline
+from matomo_fn.errors import InputError
+from matomo_fn.sync.audit import AuditResult, audit
+from matomo_fn.sync.state import SyncState
+
+log = structlog.get_logger()
+
+# Differences that the log event names one by one; the result has all.
+_NAMED = 20
+
+
+def run_audit(settings: Settings, request: SyncRequest) -> AuditResult:
+    """Audit the tables of a request, by default all of its connector, and log what came of it in one line.
+
+    The event is a WARNING where something differs. A dry run marks nothing as pending.
+    """
+    connector = read_connector(request.connector, open_secret_store(settings).read(config_secret(request.connector)))
+    unknown = [name for name in request.tables or () if name not in connector.catalogue]
+    if unknown:
+        raise InputError(
+            [
+                f"request: connector {connector.name!r} does not have table {name!r}: "
+                f"{suggestion(name, connector.catalogue)}"
+                for name in unknown
+            ]
+        )
+    tables = connector.catalogue.select(request.tables or connector.catalogue)
+    run = new_run()
+    structlog.contextvars.bind_contextvars(run_id=run.id)
+    deadline = Deadline(settings.time_budget)
+    warehouse = open_warehouse(settings, connector, run_id=run.id, deadline=deadline, create=False)
+    try:
+        state = SyncState(warehouse, connector)
+        if state.exists():
+            result = audit(warehouse, state, tables, run, run.started_at, mark=not request.dry_run)
+        else:
+            result = AuditResult(connector.name, run.id, [], [], 0)
+    finally:
+        warehouse.close()
+    event = {key: value for key, value in result.as_dict().items() if key not in ("run_id", "differences")}
+    sentences = [finding.sentence for finding in result.findings]
+    tell = log.info if result.is_consistent else log.warning
+    tell("audit_finished", **event, differences=sentences[:_NAMED])
+    return result

@@ -1,0 +1,146 @@
+"""The audit: the log against the tables, over all time."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+from fake_matomo import FakeMatomo
+from matomo_fn.catalogue import BUILT_IN
+from matomo_fn.sync.audit import AuditResult, audit
+from matomo_fn.sync.outcome import Run
+from matomo_fn.sync.result import Verdict
+from matomo_fn.sync.state import SyncState
+from matomo_fn.warehouse import sql
+from tests.support.local import ago, local, small_world
+from tests.support.warehouses import Killed, death_before, states
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from tests.support.local import Local
+
+TABLE = "visitor_country"
+# Settled: no run looks at it by itself any more.
+OLD = ago(5)
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Local]:
+    """A connector whose six days are synced and, but for yesterday, settled."""
+    with (
+        FakeMatomo(small_world()) as matomo,
+        local(matomo, tmp_path / "x.duckdb", reports=["visits_summary", TABLE], trailing_days=1) as opened,
+    ):
+        assert opened.sync().verdict is Verdict.COMPLETE
+        yield opened
+
+
+def audited(shop: Local, *, mark: bool = True) -> AuditResult:
+    """Audit all tables of the connector."""
+    run = Run("audit1", "audit1", shop.now())
+    state = SyncState(shop.warehouse, shop.connector)
+    return audit(shop.warehouse, state, shop.connector.catalogue, run, run.started_at, mark=mark)
+
+
+def change(shop: Local, statement: str) -> None:
+    """Change rows of the table behind the program's back; TABLE stands for the table's name."""
+    name = sql.table_name(shop.warehouse.dataset, TABLE)
+    shop.warehouse.run(statement.replace("TABLE", name), "change")
+
+
+COLUMNS = [column.name for column in BUILT_IN[TABLE].columns]
+INSERT = f"insert into TABLE ({', '.join(COLUMNS)}) select "
+OURS = ", ".join(f"t.{name}" for name in COLUMNS)
+OTHERS = OURS.replace("t._run_id", "'run9'")
+OF_OLD = f"from TABLE t where t.date = date '{OLD}' and t.website_id = '1'"
+DAMAGES = {
+    "rows of several runs": f"{INSERT} {OTHERS} {OF_OLD}",
+    "another number of rows": f"{INSERT} {OURS} {OF_OLD}",
+    "rows of another run": f"update TABLE t set _run_id = 'run9' where t.date = date '{OLD}' and t.website_id = '1'",
+}
+
+
+def test_after_good_runs_log_and_tables_agree(shop: Local) -> None:
+    """Written, unchanged, pending and failed slices: what the log says of each is what the table has."""
+    shop.matomo.unprocess(1, ago(1))
+    shop.matomo.change(2, ago(1))
+    shop.sync()
+    found = audited(shop)
+    assert (found.is_consistent, found.differences, found.marked) == (True, [], 0)
+    assert found.as_dict()["status"] == "consistent"
+
+
+@pytest.mark.parametrize("kind", DAMAGES)
+def test_what_differs_is_named_and_healed_by_the_next_run(shop: Local, kind: str) -> None:
+    """A daily run does not look at old days by itself; after the audit it rewrites the one that differs."""
+    before = shop.contents()
+    change(shop, DAMAGES[kind])
+    assert shop.sync().tables[TABLE].written == 0
+    (finding,) = audited(shop).findings
+    assert (finding.table, finding.website_id, list(finding.days), finding.kind) == (TABLE, "1", [OLD], kind)
+    assert finding.sentence.startswith(f"{TABLE} of site 1, {OLD}: {kind}; rows expected by the log: ")
+    assert "run0001" in finding.sentence
+    assert shop.sync().tables[TABLE].written == 1
+    assert shop.contents() == before
+    assert audited(shop).is_consistent
+
+
+def test_rows_that_somebody_deleted_are_named(shop: Local) -> None:
+    """With what the log expects; the pending row tells what the table has."""
+    change(shop, f"delete from TABLE t where t.date = date '{OLD}' and t.website_id = '1'")
+    (finding,) = audited(shop).findings
+    assert (finding.kind, finding.found_rows, finding.found_runs) == ("another number of rows", 0, ())
+    row = states(shop.warehouse)[TABLE, "1", OLD]
+    assert (row["status"], row["row_count"], row["content_hash"], row["written_run_id"]) == ("pending", 0, None, None)
+    assert row["error"] == "the audit found another number of rows: the next run refetches and rewrites the day"
+
+
+def test_rows_of_a_run_that_died_before_it_logged_are_named(tmp_path: Path) -> None:
+    """They have no log row at all."""
+    with (
+        FakeMatomo(small_world()) as matomo,
+        local(matomo, tmp_path / "x.duckdb", reports=[TABLE]) as shop,
+    ):
+        with pytest.raises(Killed):
+            shop.sync(before=death_before("load_staging__sync_log"))
+        found = audited(shop)
+        assert {finding.kind for finding in found.findings} == {"rows without a log row"}
+        assert {(f.website_id, f.found_runs) for f in found.findings} == {("1", ("run0001",)), ("2", ("run0001",))}
+        assert "rows expected by the log: none, found: " in found.findings[0].sentence
+        shop.sync()
+        assert audited(shop).is_consistent
+
+
+def test_a_table_that_is_gone_is_named(shop: Local) -> None:
+    """Every slice that the log has rows of."""
+    before = shop.contents()
+    change(shop, "drop table TABLE")
+    assert {finding.found_rows for finding in audited(shop).findings} == {0}
+    shop.sync()
+    assert shop.contents() == before
+
+
+def test_nothing_is_marked_twice_or_without_being_asked(shop: Local) -> None:
+    """What is pending is due anyway; a look alone appends nothing."""
+    change(shop, DAMAGES["another number of rows"])
+    assert (len(audited(shop, mark=False).differences), audited(shop, mark=False).marked) == (1, 0)
+    assert (audited(shop).marked, audited(shop).marked) == (1, 0)
+    change(shop, DAMAGES["rows of several runs"])
+    again = audited(shop)
+    assert (len(again.differences), again.marked) == (1, 0)
+
+
+def test_the_slices_of_another_connector_are_its_own_business(shop: Local, tmp_path: Path) -> None:
+    """Two connectors of one Matomo may share a dataset."""
+    with local(
+        shop.matomo, tmp_path / "x.duckdb", name="other", dataset="matomo_shop", sites=["1"], reports=[TABLE]
+    ) as other:
+        while other.now() < shop.now():
+            pass  # each has a clock of its own, and what is seen later counts
+        other.sync(mode="full_refresh")
+        change(shop, f"delete from TABLE t where t.date = date '{OLD}'")
+        assert [finding.website_id for finding in audited(shop).findings] == ["2"]
+        assert [finding.website_id for finding in audited(other).findings] == ["1"]
