@@ -7,19 +7,29 @@ import functions_framework
 from cloudevents.http import CloudEvent
 
 from matomo_fn.app.handlers import TryAgainError, handle_event, handle_http
+from matomo_fn.app.signals import watch_forked_workers
+from matomo_fn.values import utf8
+
+watch_forked_workers()
 
 
 @functions_framework.http
 def sync(request: flask.Request) -> flask.Response:
     """Sync what the request's JSON body asks for and answer with a summary."""
     status, answer = handle_http(request.method, dict(request.headers), request.get_data())
-    return flask.Response(json.dumps(answer, ensure_ascii=False), status, mimetype="application/json")
+    return flask.Response(utf8(json.dumps(answer, ensure_ascii=False)), status, mimetype="application/json")
 
 
 @functions_framework.cloud_event
 def sync_event(event: CloudEvent) -> None:
     """Sync what a Pub/Sub message asks for; answer 503 where it should be delivered again."""
     try:
-        handle_event(str(event["id"]), event.data)
+        handle_event(str(event["id"]), event.data, deliveries_are_counted=_are_deliveries_counted())
     except TryAgainError as error:
-        flask.abort(503, str(error))  # an exception would do as well, but leaves a traceback in the logs
+        flask.abort(503, utf8(str(error)).decode())  # an exception would do as well, but leaves a traceback in the logs
+
+
+def _are_deliveries_counted() -> bool:
+    """Return whether the subscription has a dead letter policy: only then Pub/Sub sends how often it has delivered."""
+    body = flask.request.get_json(silent=True)
+    return isinstance(body, dict) and "deliveryAttempt" in body

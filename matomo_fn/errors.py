@@ -5,10 +5,12 @@
     MatomoFnError
     ├── InputError                 the user fixes the request, configuration, settings or secret (400, exit 2)
     │   └── SecretMissing          a secret or its file is not there, or may not be read
+    ├── UnforeseenError            a fault of this program; the log has its class and place (500)
     ├── SecretsUnavailable         Secret Manager did not answer; the same request may succeed later (503)
     ├── MatomoError                Matomo failed (502)
     │   ├── MatomoFatal            no further call to this Matomo can succeed: the run ends
-    │   │   ├── OutOfTime          the run's time is up before the next call may start
+    │   │   ├── OutOfTime          the run's time for requests is up
+    │   │   ├── Stopped            the run was told to stop
     │   │   └── TokenRefused       never tried again: 21 refusals block the address for an hour
     │   ├── MatomoUnavailable      down, slow or over its limits, also after retries; later may do
     │   ├── ReportRefused          Matomo understood the call and refused it (API error in the body)
@@ -16,6 +18,7 @@
     └── WarehouseError             the warehouse failed (500)
         ├── SchemaMismatch             a table exists with other columns; it stays untouched
         └── WarehouseUnavailable   later may do (503)
+            └── DiskFull           the disk that rows wait on, or that the file of the warehouse is on
 
 No message carries a secret: the transport, which alone knows the token, cleans what it passes on.
 """
@@ -49,6 +52,10 @@ class SecretMissing(InputError):
     """A secret does not exist or may not be read."""
 
 
+class UnforeseenError(MatomoFnError):
+    """Something that should not be able to happen, in words that can be shown."""
+
+
 class SecretsUnavailable(MatomoFnError):
     """Secret Manager could not be reached in time."""
 
@@ -66,7 +73,11 @@ class TokenRefused(MatomoFatal):
 
 
 class OutOfTime(MatomoFatal):
-    """The run's time is up before Matomo may be asked again; what was not asked is left."""
+    """The run's time for requests is up; what was not requested remains for the next run."""
+
+
+class Stopped(MatomoFatal):
+    """The run was told to stop, or ended on another thread; what was not requested remains for the next run."""
 
 
 class MatomoUnavailable(MatomoError):
@@ -95,3 +106,7 @@ class SchemaMismatch(WarehouseError):
 
 class WarehouseUnavailable(WarehouseError):
     """The warehouse did not answer in time, or asked to come back later."""
+
+
+class DiskFull(WarehouseUnavailable):
+    """There is no room on a disk of this machine."""

@@ -20,10 +20,13 @@ from matomo_fn.errors import (
     MatomoError,
     MatomoFnError,
     SecretsUnavailable,
+    Stopped,
     TokenRefused,
+    UnforeseenError,
     WarehouseUnavailable,
 )
 from matomo_fn.redaction import redact, redact_value
+from matomo_fn.unforeseen import note_unforeseen
 
 log = structlog.get_logger()
 
@@ -42,7 +45,7 @@ def handle_http(method: str, headers: Mapping[str, str], body: bytes) -> tuple[i
 
     200 with a summary, also of an audit that found differences; 400 with every problem of request, configuration,
     settings or secrets; 405 where it is no POST; 502 where Matomo failed, 500 or 503 where the warehouse did, with what
-    was done nevertheless.
+    was done nevertheless; 503 where the run was stopped by a signal; 500 for what nobody foresaw.
     """
     headers = {name.lower(): value for name, value in headers.items()}
     try:
@@ -63,13 +66,17 @@ def handle_http(method: str, headers: Mapping[str, str], body: bytes) -> tuple[i
     except MatomoFnError as error:
         log.error("request_failed", error=str(error))
         return _status_of(error), _failure(error)
+    except Exception as error:  # noqa: BLE001 - the caller gets a sentence, whatever happened
+        return HTTPStatus.INTERNAL_SERVER_ERROR, _failure(UnforeseenError(note_unforeseen(error)))
 
 
-def handle_event(message_id: str, data: object) -> None:
+def handle_event(message_id: str, data: object, *, deliveries_are_counted: bool = False) -> None:
     """Do what a Pub/Sub message asks for.
 
     A message that can never succeed is logged as an error and taken as done. Raises TryAgainError where a later
-    delivery may succeed; it goes on where this one stopped, since it has the same id.
+    delivery may succeed; it goes on where this one stopped, since it has the same id. ``deliveries_are_counted``: the
+    subscription ends by itself what fails again and again. Where it does not, a message that fails by something
+    unforeseen is taken as done, since it would be delivered for days.
     """
     try:
         settings = _begin({})
@@ -85,12 +92,22 @@ def handle_event(message_id: str, data: object) -> None:
         log.error("message_refused", message_id=message_id, problems=list(error.sentences))
         return
     except MatomoFnError as error:
-        log.error("message_failed", message_id=message_id, error=str(error))
-        raise TryAgainError(str(error)) from None
+        _refuse_or_repeat(message_id, error, is_bounded=deliveries_are_counted)
+        return
+    except Exception as error:  # noqa: BLE001 - the message is dealt with, whatever happened
+        unforeseen = UnforeseenError(note_unforeseen(error, message_id=message_id))
+        _refuse_or_repeat(message_id, unforeseen, is_bounded=deliveries_are_counted)
+        return
     if result.may_succeed_later:
-        raise TryAgainError(
-            f"the run is {result.verdict}: {'; '.join(result.as_dict()['errors']) or 'slices are left'}"
-        )
+        raise TryAgainError(f"the run is {result.verdict}: {'; '.join(result.as_dict()['errors']) or 'slices remain'}")
+
+
+def _refuse_or_repeat(message_id: str, error: MatomoFnError, *, is_bounded: bool) -> None:
+    if isinstance(error, UnforeseenError) and not is_bounded:
+        log.error("message_refused", message_id=message_id, problems=list(error.sentences))
+        return
+    log.error("message_failed", message_id=message_id, error=str(error))
+    raise TryAgainError(str(error)) from None
 
 
 def _begin(headers: Mapping[str, str]) -> Settings:
@@ -132,10 +149,10 @@ def _schedule(headers: Mapping[str, str]) -> str:
 
 
 def _status_of(error: MatomoFnError) -> HTTPStatus:
+    if isinstance(error, WarehouseUnavailable | SecretsUnavailable | Stopped):
+        return HTTPStatus.SERVICE_UNAVAILABLE
     if isinstance(error, MatomoError):
         return HTTPStatus.BAD_GATEWAY
-    if isinstance(error, WarehouseUnavailable | SecretsUnavailable):
-        return HTTPStatus.SERVICE_UNAVAILABLE
     return HTTPStatus.INTERNAL_SERVER_ERROR
 
 

@@ -1,5 +1,6 @@
 """Logs: an event name and fields, one JSON line each with the names that Cloud Logging knows, or readable lines."""
 
+import io
 import logging
 import re
 import sys
@@ -31,6 +32,8 @@ def configure_logs(form: str, stream: TextIO | None = None, level: int = logging
     ``auto`` is readable lines on a terminal and JSON everywhere else.
     """
     target = stream or sys.stdout
+    if isinstance(target, io.TextIOWrapper):
+        target.reconfigure(errors="backslashreplace")  # half a surrogate pair is in no encoding
     processors: list[Processor] = [
         structlog.contextvars.merge_contextvars,
         structlog.processors.TimeStamper(fmt="iso", key="time"),

@@ -9,19 +9,22 @@ from datetime import UTC, datetime
 import structlog
 
 from matomo_fn.app.open_warehouse import open_warehouse
+from matomo_fn.app.signals import ends_by_signal
 from matomo_fn.config.connector import Connector, read_connector
 from matomo_fn.config.request import SyncRequest
 from matomo_fn.config.secret_store import config_secret, open_secret_store, read_token
 from matomo_fn.config.settings import Settings
 from matomo_fn.config.token import Token
 from matomo_fn.deadline import Deadline
-from matomo_fn.errors import InputError, MatomoFnError
+from matomo_fn.errors import InputError, MatomoFnError, Stopped, UnforeseenError
 from matomo_fn.matomo.client import MatomoClient
+from matomo_fn.matomo.interruptible import InterruptibleTransport
 from matomo_fn.matomo.rate_limit import RateLimit
 from matomo_fn.matomo.transport import HttpTransport
 from matomo_fn.sync.outcome import Run
 from matomo_fn.sync.result import PlanResult, RunResult, Verdict
 from matomo_fn.sync.run import Progress, Session, no_progress, plan_sync, sync
+from matomo_fn.unforeseen import note_unforeseen
 
 log = structlog.get_logger()
 
@@ -54,7 +57,10 @@ def read_credentials(settings: Settings, name: str) -> Credentials:
 
 
 def make_client(credentials: Credentials, deadline: Deadline) -> MatomoClient:
-    """Return a client of the connector's Matomo, within the bounds that the connector sets."""
+    """Return a client of the connector's Matomo, within the bounds that the connector sets.
+
+    None of its calls and waits outlives the deadline.
+    """
     connector = credentials.connector
     transport = HttpTransport(
         connector.matomo_url,
@@ -63,13 +69,19 @@ def make_client(credentials: Credentials, deadline: Deadline) -> MatomoClient:
         deadline=deadline,
         allow_private=credentials.allow_private,
     )
-    return MatomoClient(transport, RateLimit(connector.requests_per_minute), deadline, page_rows=connector.page_rows)
+    return MatomoClient(
+        InterruptibleTransport(transport, deadline),
+        RateLimit(connector.requests_per_minute, sleep=deadline.pause),
+        deadline,
+        page_rows=connector.page_rows,
+    )
 
 
 @contextmanager
-def open_session(settings: Settings, request: SyncRequest, run: Run, *, create: bool) -> Iterator[Session]:
+def open_session(
+    settings: Settings, request: SyncRequest, run: Run, deadline: Deadline, *, create: bool
+) -> Iterator[Session]:
     """Open what a run works with; ``create=False`` for one that only looks."""
-    deadline = Deadline(settings.time_budget)
     credentials = read_credentials(settings, request.connector)
     warehouse = open_warehouse(settings, credentials.connector, run_id=run.id, deadline=deadline, create=create)
     try:
@@ -99,21 +111,38 @@ def run_sync(
 ) -> RunResult:
     """Run a request to its end, log that end in one line, and return the result.
 
-    Raises MatomoFnError where there is nothing to report on: bad input, no answer from Matomo, no warehouse.
+    SIGINT and SIGTERM end it early: what was fetched is written, and the result says what remains. Raises
+    MatomoFnError where there is nothing to report on: bad input, no answer from Matomo, no warehouse, or something
+    unforeseen.
     """
     structlog.contextvars.bind_contextvars(run_id=run.id)
-    try:
-        with open_session(settings, request, run, create=True) as session:
-            result = sync(session, request, run, progress)
-    except MatomoFnError as error:
-        log.error("run_finished", connector=request.connector, status="failed", errors=list(error.sentences))
-        raise
-    tell = {Verdict.COMPLETE: log.info, Verdict.PARTIAL: log.warning, Verdict.FAILED: log.error}[result.verdict]
-    tell("run_finished", **{key: value for key, value in result.as_dict().items() if key != "run_id"})
+    deadline = Deadline(settings.time_budget)
+    with ends_by_signal(deadline):
+        try:
+            with open_session(settings, request, run, deadline, create=True) as session:
+                result = sync(session, request, run, progress)
+        except Stopped:
+            sentence = f"stopped by {deadline.interrupted_by} before anything was fetched"
+            log.warning("run_finished", connector=request.connector, status=str(Verdict.STOPPED), errors=[sentence])
+            raise Stopped(sentence) from None
+        except MatomoFnError as error:
+            _log_failure(request, error)
+            raise
+        except Exception as error:  # noqa: BLE001 - a run ends in order, whatever happened
+            unforeseen = UnforeseenError(note_unforeseen(error))
+            _log_failure(request, unforeseen)
+            raise unforeseen from None
+        tell = log.warning if result.verdict in (Verdict.PARTIAL, Verdict.STOPPED) else log.info
+        tell = log.error if result.verdict is Verdict.FAILED else tell
+        tell("run_finished", **{key: value for key, value in result.as_dict().items() if key != "run_id"})
     return result
+
+
+def _log_failure(request: SyncRequest, error: MatomoFnError) -> None:
+    log.error("run_finished", connector=request.connector, status=str(Verdict.FAILED), errors=list(error.sentences))
 
 
 def make_plan(settings: Settings, request: SyncRequest) -> PlanResult:
     """Return what a request would extract and write; Matomo is asked for its version and sites and nothing else."""
-    with open_session(settings, request, new_run(), create=False) as session:
+    with open_session(settings, request, new_run(), Deadline(settings.time_budget), create=False) as session:
         return PlanResult(request.connector, session.warehouse.dataset, request.mode, plan_sync(session, request))

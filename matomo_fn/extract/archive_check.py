@@ -50,6 +50,12 @@ class ArchiveCheck:
                 self._pending.update(self._check_visits_log(first, last))
             return {day: self._reason(day) for day in wanted}
 
+    def known_pending(self, days: Iterable[date]) -> dict[date, str]:
+        """Return why days are pending, of those that are known to be; nothing is requested."""
+        with self._lock:
+            found = {day: self._pending.get(day) for day in days}
+        return {day: reason for day, reason in found.items() if reason is not None}
+
     def visits(self, days: Iterable[date]) -> dict[date, int | None]:
         """Return how many visits VisitsSummary.get counts for each day; None where it could not tell."""
         wanted = Days.of(days)

@@ -30,6 +30,11 @@ class Extracted:
     visits_difference: int | None = None
     unreadable: Mapping[str, int] = field(default_factory=dict)
 
+    @classmethod
+    def failed(cls, slice_: Slice, reason: str) -> "Extracted":
+        """Return a slice that could not be had, with a sentence that says which one and why."""
+        return cls(slice_, None, error=f"{slice_.table} of site {slice_.website_id} on {slice_.date}: {reason}")
+
     def after(self, seconds: float) -> "Extracted":
         """Return the same with the time that it took."""
         return replace(self, seconds=seconds)
@@ -39,9 +44,9 @@ class Extracted:
 class ExtractContext:
     """What jobs are extracted with.
 
-    ``version``: Matomo's (major, minor). ``checks``: by site id. ``may_continue`` is asked between requests and stops
-    a job by False. ``exclude``: columns of visits to leave out. ``buffers`` take the rows of large slices. ``now``:
-    the run's time of day.
+    ``version``: Matomo's (major, minor). ``checks``: by site id. ``may_continue`` tells before each request
+    whether a job goes on. ``exclude``: columns of visits to leave out. ``buffers`` take the rows of large slices.
+    ``now``: the run's time of day.
     """
 
     client: MatomoClient

@@ -1,12 +1,13 @@
 """An extraction job: what one worker thread requests from Matomo in a row."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 
 from matomo_fn.catalogue import Extraction, Table
 from matomo_fn.days import Days
 from matomo_fn.periods import Period
 from matomo_fn.sites import Site
-from matomo_fn.slices import ALL_VISITS
+from matomo_fn.slices import ALL_VISITS, Slice
 
 # Days of the first range call of a report, of which nothing is known yet; later ones grow or shrink by the bytes that
 # come back. A month of a large page report at once, in four threads, took more memory than a function has.
@@ -28,6 +29,13 @@ class Job:
     def period(self) -> Period:
         """What one slice of the job's tables covers."""
         return self.tables[0].period
+
+    @property
+    def slices(self) -> Iterator[Slice]:
+        """The slices of all its tables, the newest days last."""
+        for table in self.tables:
+            stream = table.stream(self.site.id, self.segment)
+            yield from (stream.slice(day) for day in self.days)
 
     @property
     def extraction(self) -> Extraction:

@@ -7,11 +7,12 @@ from datetime import date
 
 from matomo_fn.catalogue import VISIT_COUNTS, Source, Table
 from matomo_fn.days import Days
-from matomo_fn.errors import MatomoError
+from matomo_fn.errors import DiskFull, MatomoError
 from matomo_fn.extract.extracted import ExtractContext, Extracted
 from matomo_fn.extract.jobs import FIRST_CHUNK, Job
 from matomo_fn.extract.report_rows import ParsedSlice, is_empty, parse_slice
 from matomo_fn.matomo.reports import Answered
+from matomo_fn.unforeseen import note_unforeseen
 from matomo_fn.warehouse.buffer import BufferedSlice
 
 # Bytes that one answer should have, from the second of a report on: large enough that the call's own cost does not
@@ -26,24 +27,48 @@ _LARGEST_HELD = 512 * 1024
 
 
 def extract_reports(context: ExtractContext, job: Job) -> Iterator[Extracted]:
-    """Yield each slice of a job, the newest first; end early where the context says so."""
-    remaining = job.days
+    """Yield each slice of a job, the newest first; end early where the context says so.
+
+    Days that are known to be pending are not requested: every report of such a day is as empty as its visit counts.
+    """
+    pending = {} if _brings_visit_counts(context, job) else context.checks[job.site.id].known_pending(job.days)
+    yield from _pending(job, pending)
+    remaining = job.days - Days.of(pending)
     chunk, growth = FIRST_CHUNK, _GROWTH
     while remaining and context.may_continue():
         days = remaining.newest(chunk)
         remaining = remaining - days
         started = time.monotonic()
         context.buffers.wait_for_room(context.may_continue)
-        with context.client.memory.holding():
-            answers = _request(context, job, days)
-            slices = [_buffered(context, job, extracted) for extracted in _slices(context, job, days, answers)]
-            if any(answered.split for answered in answers.values()):
-                growth = _GROWTH_AFTER_FAILURE
-            chunk = _next_chunk(len(days), answers.values(), growth)
-            del answers  # parsed they are large, and the slices may wait for their turn to be written
+        try:
+            with context.client.memory.holding():
+                answers = _request(context, job, days)
+                slices = [_buffered(context, job, extracted) for extracted in _slices(context, job, days, answers)]
+                if any(answered.split for answered in answers.values()):
+                    growth = _GROWTH_AFTER_FAILURE
+                chunk = _next_chunk(len(days), answers.values(), growth)
+                del answers  # parsed they are large, and the slices may wait for their turn to be written
+        except MatomoError:
+            raise
+        except DiskFull as error:
+            yield from (Extracted.failed(slice_, str(error)) for slice_ in replace(job, days=days).slices)
+            continue
+        except Exception as error:  # noqa: BLE001 - it costs these days, and the job goes on
+            sentence = note_unforeseen(error, site=job.site.id, table=job.tables[0].name, days=str(days.ranges))
+            yield from (Extracted.failed(slice_, sentence) for slice_ in replace(job, days=days).slices)
+            continue
         seconds = (time.monotonic() - started) / len(slices)
         for extracted in slices:
             yield extracted.after(seconds)
+
+
+def _brings_visit_counts(context: ExtractContext, job: Job) -> bool:
+    return any(source.call == VISIT_COUNTS.call for table in job.tables for source in table.sources_of(context.version))
+
+
+def _pending(job: Job, reasons: Mapping[date, str]) -> Iterator[Extracted]:
+    for slice_ in replace(job, days=Days.of(reasons)).slices:
+        yield Extracted(slice_, None, pending=reasons[slice_.date])
 
 
 def _request(context: ExtractContext, job: Job, days: Days) -> dict[object, Answered]:
@@ -78,13 +103,15 @@ def _slices(context: ExtractContext, job: Job, days: Days, answers: Mapping[obje
 
 def _parse(job: Job, table: Table, day: date, found: Sequence[tuple[Source, object]]) -> Extracted:
     slice_ = table.stream(job.site.id, job.segment).slice(day)
+    for _, answer in found:
+        if isinstance(answer, MatomoError):
+            return Extracted.failed(slice_, str(answer))
     try:
-        for _, answer in found:
-            if isinstance(answer, MatomoError):
-                raise answer
         return Extracted(slice_, parse_slice(table, found))
     except MatomoError as error:
-        return Extracted(slice_, None, error=f"{table.name} of site {job.site.id} on {day}: {error}")
+        return Extracted.failed(slice_, str(error))
+    except Exception as error:  # noqa: BLE001 - it costs this slice
+        return Extracted.failed(slice_, note_unforeseen(error, site=job.site.id, table=table.name, day=str(day)))
 
 
 def _buffered(context: ExtractContext, job: Job, extracted: Extracted) -> Extracted:

@@ -8,7 +8,7 @@ from datetime import date, datetime
 
 from matomo_fn.catalogue import Table
 from matomo_fn.days import Days
-from matomo_fn.errors import InvalidResponse, MatomoError, MatomoFatal
+from matomo_fn.errors import DiskFull, InvalidResponse, MatomoError, MatomoFatal
 from matomo_fn.extract.extracted import ExtractContext, Extracted
 from matomo_fn.extract.jobs import Job
 from matomo_fn.extract.own_buffers import OwnBuffers
@@ -17,6 +17,7 @@ from matomo_fn.matomo.client import MatomoClient
 from matomo_fn.matomo.visits_log import METHOD, VisitsLogOff, read_visits
 from matomo_fn.sites import Site
 from matomo_fn.slices import Slice
+from matomo_fn.unforeseen import note_unforeseen
 from matomo_fn.values import shown, utf8
 from matomo_fn.warehouse.buffer import Buffer, BufferedSlice
 
@@ -46,19 +47,21 @@ def extract_visits(context: ExtractContext, job: Job) -> Iterator[Extracted]:
         slice_ = table.stream(job.site.id, job.segment).slice(day)
         started = time.monotonic()
         try:
-            read = reader.read(slice_, context.now, expected=counts.get(day))
+            read = _read_or_fail(reader, slice_, context.now, counts.get(day))
         except VisitsLogOff as error:
             yield from _skipped(job, table, days[position:], error)
             return
-        except MatomoFatal:
-            raise
-        except MatomoError as error:
-            yield Extracted(slice_, None, error=f"{table.name} of site {job.site.id} on {day}: {error}")
+        if isinstance(read, Extracted):
+            yield read
             continue
         if read is None:
             return
+        stopped = None
         if not counted:  # once a job, as soon as the log is known to be readable
-            counts, counted = check.visits(closed), True
+            try:
+                counts, counted = check.visits(closed), True
+            except MatomoFatal as error:  # the day is whole all the same
+                stopped = error
         yield Extracted(
             slice_,
             read,
@@ -66,6 +69,23 @@ def extract_visits(context: ExtractContext, job: Job) -> Iterator[Extracted]:
             visits_difference=difference(read.row_count, counts.get(day)),
             unreadable=dict(reader.unreadable),
         )
+        if stopped:
+            raise stopped
+
+
+def _read_or_fail(
+    reader: "VisitsOfDay", slice_: Slice, now: datetime, expected: int | None
+) -> BufferedSlice | Extracted | None:
+    """Return a day's visits, None where the reading was stopped, or the failed slice; raise what ends the job."""
+    try:
+        return reader.read(slice_, now, expected=expected)
+    except (VisitsLogOff, MatomoFatal):
+        raise
+    except (MatomoError, DiskFull) as error:
+        return Extracted.failed(slice_, str(error))
+    except Exception as error:  # noqa: BLE001 - it costs this day, and the job goes on
+        reason = note_unforeseen(error, site=slice_.website_id, table=slice_.table, day=str(slice_.date))
+        return Extracted.failed(slice_, reason)
 
 
 def difference(read: int, counted: int | None) -> int | None:

@@ -6,55 +6,67 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextvars import copy_context
 
-from matomo_fn.errors import MatomoFatal, OutOfTime
+from matomo_fn.deadline import Deadline
+from matomo_fn.errors import MatomoFatal, OutOfTime, Stopped
 from matomo_fn.extract.extracted import Extracted
 from matomo_fn.extract.jobs import Job
+from matomo_fn.unforeseen import note_unforeseen
 
 # Slices that wait between the worker threads and the one that writes: bounds the memory that they take.
 _WAITING = 64
-# Seconds between two looks at whether the pool has been stopped, of a thread that waits for room in the queue.
+# Seconds between two looks at whether the pool has been abandoned, of a thread that waits for room in the queue.
 _LOOK_EVERY = 0.05
+# Seconds after which the caller gets its turn where no slice has come.
+IDLE_SECONDS = 5.0
 
 
 class WorkerPool:
     """Runs jobs by at most ``size`` threads; ``fatal`` is what ended them early, if anything did.
 
-    ``stop`` is set when no further request may begin: by the caller, by a fatal error, or when the time is up.
+    The deadline is stopped by what is fatal, and by a caller that takes no more. Then every job ends at once: no
+    thread waits for an answer, a retry or the rate limit.
     """
 
-    def __init__(self, size: int, stop: threading.Event) -> None:
+    def __init__(self, size: int, deadline: Deadline) -> None:
         self._size = size
-        self._stop = stop
+        self._deadline = deadline
         self.fatal: MatomoFatal | None = None
 
     def run(
-        self, jobs: Sequence[Job], extract: Callable[[Job], Iterator[Extracted]]
-    ) -> Generator[Extracted, None, None]:
-        """Yield the slices of all jobs as they come.
+        self, jobs: Sequence[Job], extract: Callable[[Job], Iterator[Extracted]], *, idle: float = IDLE_SECONDS
+    ) -> Generator[Extracted | None, None, None]:
+        """Yield the slices of all jobs as they come, and None whenever none has come for ``idle`` seconds.
 
-        A caller that closes the generator early stops the threads at their next slice.
+        A caller that closes the generator early stops the deadline.
         """
         slices = _Handover()
         with ThreadPoolExecutor(self._size, thread_name_prefix="matomo") as threads:
             futures = [threads.submit(copy_context().run, self._work, job, extract, slices) for job in jobs]
             try:
-                yield from slices.take(len(futures))
+                yield from slices.take(len(futures), idle)
             except BaseException:
-                self._stop.set()
                 slices.abandon()
+                self._deadline.stop()
                 raise
         for future in futures:
             future.result()
 
     def _work(self, job: Job, extract: Callable[[Job], Iterator[Extracted]], slices: "_Handover") -> None:
+        handed_over = set()
         try:
             for extracted in extract(job):
+                handed_over.add(extracted.slice)
                 slices.put(extracted)
-        except OutOfTime:
-            self._stop.set()
+        except (OutOfTime, Stopped):
+            self._deadline.stop()
         except MatomoFatal as error:
             self.fatal = self.fatal or error
-            self._stop.set()
+            self._deadline.stop()
+        except Exception as error:  # noqa: BLE001 - it costs the slices of this job, and no other
+            sentence = note_unforeseen(error, site=job.site.id, table=job.tables[0].name)
+            for slice_ in job.slices:
+                if slice_ not in handed_over:
+                    slices.put(Extracted.failed(slice_, sentence))
         finally:
             slices.put(None)
 
@@ -75,10 +87,14 @@ class _Handover:
                 continue
             return
 
-    def take(self, jobs: int) -> Iterator[Extracted]:
-        """Yield what comes until so many jobs have ended."""
+    def take(self, jobs: int, idle: float) -> Iterator[Extracted | None]:
+        """Yield what comes until so many jobs have ended, and None after ``idle`` seconds without anything."""
         while jobs:
-            item = self._queue.get()
+            try:
+                item = self._queue.get(timeout=idle)
+            except queue.Empty:
+                yield None
+                continue
             if item is None:
                 jobs -= 1
             else:

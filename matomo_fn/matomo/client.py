@@ -1,7 +1,7 @@
-"""What the program asks of a Matomo, and how it asks so that the answer means one thing only."""
+"""The calls of Matomo's API that the program makes, worded so that each answer means one thing only."""
 
+import re
 import threading
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
@@ -19,8 +19,10 @@ from tenacity import (
 from matomo_fn.catalogue import Source
 from matomo_fn.days import Days
 from matomo_fn.deadline import Deadline
-from matomo_fn.errors import InvalidResponse, MatomoFatal, MatomoUnavailable, OutOfTime
+from matomo_fn.errors import InvalidResponse, MatomoFatal, MatomoUnavailable, OutOfTime, Stopped
 from matomo_fn.matomo.answer_memory import AnswerMemory, memory_of
+from matomo_fn.matomo.gate import Gate
+from matomo_fn.matomo.health import GIVE_UP_AFTER, Health, Subject, subject_of
 from matomo_fn.matomo.rate_limit import RateLimit
 from matomo_fn.matomo.reports import ALWAYS, Answered, ReportQuery, ReportReader
 from matomo_fn.matomo.responses import parse_response
@@ -37,18 +39,24 @@ ATTEMPTS = 5
 _FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0
 # Seconds that a server may ask to wait: past that the slices are left to a later run.
 _LONGEST_RETRY_AFTER = 300.0
-# Calls in a row that failed after all their tries: then the server is down, and the rest waits for the next run.
-_DOWN_AFTER = 3
+_VERSION = "API.getMatomoVersion"
+_NUMBERS = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})(?![0-9]).*", re.DOTALL)
 # How old databases write that a site's creation is not known.
 _NO_DATE = "0000-00-00"
 # Characters of a site's name that are kept: it is shown by `check` and nothing else. Matomo's column has 90.
 _LONGEST_NAME = 90
 
+# Bytes of an answer that is judged before the gate opens for the next call, as every refusal of a token is; a larger
+# one may have to wait for memory first.
+_SMALL_ANSWER = 64 * 1024
+
 
 class MatomoClient:
     """A Matomo's API; thread-safe. ``calls`` counts HTTP calls, tries included; ``memory`` bounds parsed answers.
 
-    Methods raise MatomoFatal (TokenRefused among them), which ends the run, or another MatomoError.
+    Methods raise MatomoFatal (TokenRefused among them), which ends the run, or another MatomoError. The first
+    MatomoFatal stops the deadline, and no call goes out after it. ``sleep`` is that of the tries: the deadline's own,
+    which ends when the run is stopped.
     """
 
     def __init__(
@@ -58,33 +66,33 @@ class MatomoClient:
         deadline: Deadline,
         *,
         page_rows: int | None = None,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] | None = None,
     ) -> None:
         self._transport = transport
         self._rate_limit = rate_limit
         self._deadline = deadline
         self._reports = ReportReader(self.call, transport.redact, page_rows)
-        self._sleep = sleep
+        self._sleep = sleep or deadline.pause
         self._lock = threading.Lock()
-        self._failed_in_a_row = 0
+        self._gate = Gate(deadline)
+        self._health = Health()
         self.memory = AnswerMemory()
         self.calls = 0
 
     def version(self) -> tuple[int, int]:
         """Return Matomo's major and minor version."""
         text = self.version_text()
-        major, _, rest = text.partition(".")
-        minor = rest.partition(".")[0]
-        if not (major.isdecimal() and minor.isdecimal()):
-            raise InvalidResponse(f"API.getMatomoVersion answers {text[:40]!r}, which is no version")
-        return int(major), int(minor)
+        numbers = _NUMBERS.fullmatch(text)
+        if not numbers:
+            raise InvalidResponse(f"{_VERSION} answers {text[:40]!r}, which is no version")
+        return int(numbers[1]), int(numbers[2])
 
     def version_text(self) -> str:
         """Return Matomo's version as it says it, such as 5.2.0."""
-        value, _ = self.call("API.getMatomoVersion", {})
+        value, _ = self.call(_VERSION, {})
         text = value.get("value") if isinstance(value, dict) else value
         if not isinstance(text, str):
-            raise InvalidResponse("API.getMatomoVersion answers no version")
+            raise InvalidResponse(f"{_VERSION} answers no version")
         return text
 
     def sites(self) -> list[Site]:
@@ -100,6 +108,10 @@ class MatomoClient:
 
         A period's answer is what Matomo gives for it, or the MatomoError that took its place.
         """
+        try:
+            self._health.check(Subject(source.method, site_id))
+        except MatomoUnavailable as error:
+            return Answered(dict.fromkeys(days, error), 0)
         return self._reports.read(ReportQuery(source, site_id, period), days)
 
     def first_visit_day(self, site: Site, first: date, last: date) -> date | None:
@@ -122,9 +134,9 @@ class MatomoClient:
             return None
         try:
             moment = datetime.fromtimestamp(int(value[0]["lastActionTimestamp"]), UTC)
-        except (TypeError, KeyError, IndexError, ValueError, OverflowError):
+            day = moment.astimezone(site.timezone).date()
+        except (TypeError, KeyError, IndexError, ValueError, OverflowError, OSError):
             raise InvalidResponse(f"{method} answers no list of visits") from None
-        day = moment.astimezone(site.timezone).date()
         if not first <= day <= last:
             raise InvalidResponse(f"{method} answers a visit of {day} when asked for {first} to {last}")
         return day
@@ -160,30 +172,50 @@ class MatomoClient:
             before_sleep=self._before_sleep,
             reraise=True,
         )
+        subject = subject_of(method, form)
+        self._health.check(subject)
         try:
             answer: tuple[Any, int] = retrying(self._try, method, form)
         except MatomoUnavailable as error:
-            with self._lock:
-                self._failed_in_a_row += 1
-                down = self._failed_in_a_row >= _DOWN_AFTER
-            if down:
-                raise MatomoFatal(f"{error}; {_DOWN_AFTER} calls in a row failed, so the run ends") from None
+            if not self._deadline.allows_requests():
+                raise OutOfTime(f"{method}: the time for requests is up: {error}") from None
+            if self._health.failed(subject) and self._is_down(method):
+                self._deadline.stop()
+                raise MatomoFatal(f"{error}; {GIVE_UP_AFTER} calls in a row failed, so the run ends") from None
             raise
-        with self._lock:
-            self._failed_in_a_row = 0
+        if subject.method != method and _has_only_errors(answer[0]):
+            self._health.answered()  # a range that fails is requested in bulk next: each of its days fails then
+        else:
+            self._health.succeeded(subject)
         return answer
 
+    def _is_down(self, method: str) -> bool:
+        """Return whether Matomo does not even say its version, which costs it next to nothing."""
+        if method != _VERSION:
+            try:
+                self._try(_VERSION, {})
+            except MatomoUnavailable:
+                return True
+            self._health.succeeded(Subject(_VERSION))
+            return False
+        return True
+
     def _try(self, method: str, form: Mapping[str, str]) -> tuple[Any, int]:
-        if not self._rate_limit.wait(self._deadline.remaining()):
-            raise OutOfTime(f"{method}: the time is up before requests_per_minute allows another call")
-        with self._lock:
-            self.calls += 1
-        reply = self._transport.post(method, form)
+        if not self._rate_limit.wait(self._deadline.time_for_requests()):
+            if self._deadline.is_stopped:
+                raise Stopped(f"{method}: the run has ended")
+            raise OutOfTime(f"{method}: the time for requests is up before requests_per_minute allows another call")
+        with self._gate.passing():
+            with self._lock:
+                self.calls += 1
+            reply = self._transport.post(method, form)
+            if len(reply.body) <= _SMALL_ANSWER:
+                return parse_response(self._transport.redact, method, reply), len(reply.body)
         self.memory.take(memory_of(reply.body))
         return parse_response(self._transport.redact, method, reply), len(reply.body)
 
     def _is_too_late(self, state: RetryCallState) -> bool:
-        return state.upcoming_sleep > min(_LONGEST_RETRY_AFTER, self._deadline.remaining())
+        return state.upcoming_sleep > min(_LONGEST_RETRY_AFTER, self._deadline.time_for_requests())
 
     def _before_sleep(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
@@ -203,6 +235,13 @@ def _wait(state: RetryCallState) -> float:
     if isinstance(error, MatomoUnavailable) and error.retry_after is not None:
         return error.retry_after
     return wait_exponential_jitter(initial=_FIRST_WAIT, max=_LONGEST_WAIT)(state)
+
+
+def _has_only_errors(value: object) -> bool:
+    """Return whether a bulk answer is nothing but errors."""
+    return isinstance(value, list) and all(
+        isinstance(entry, dict) and entry.get("result") == "error" for entry in value
+    )
 
 
 def _read_site(method: str, item: object) -> Site:

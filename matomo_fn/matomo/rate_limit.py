@@ -1,4 +1,4 @@
-"""How often Matomo may be asked: it is somebody's production server."""
+"""How often Matomo may be called: it is somebody's production server."""
 
 import math
 import threading
@@ -12,7 +12,7 @@ _MINUTE = 60.0
 class RateLimit:
     """At most ``per_minute`` calls in any 60 seconds, and none while the server has asked to wait.
 
-    ``clock`` gives seconds that only grow; both it and ``sleep`` are parameters so that tests need not wait.
+    ``clock`` gives seconds that only grow. ``sleep`` may return early, when nobody needs the call any more.
     """
 
     def __init__(

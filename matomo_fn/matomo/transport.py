@@ -78,7 +78,7 @@ class HttpTransport:
 
         The connector's timeout_seconds, and what remains of the run, bound the whole exchange.
         """
-        timeout = self._deadline.limit(self._timeout)
+        timeout = self._deadline.limit_request(self._timeout)
         with Exchange(timeout, allow_private=self._allow_private) as exchange:
             try:
                 reply = self._exchange(method, form, timeout)
@@ -89,6 +89,10 @@ class HttpTransport:
                 raise MatomoUnavailable(f"{self._shown}: no connection within {seconds:g} seconds") from None
             except requests.exceptions.RequestException as error:
                 raise (self._timed_out(method, timeout) if exchange.is_over else self._failure(error, method)) from None
+            except ValueError as error:  # which the HTTP library lets through
+                if isinstance(error, UnicodeError) or type(error).__name__ == "LocationParseError":
+                    raise MatomoFatal(f"{self._shown}: its name cannot be looked up: check matomo_url") from None
+                raise MatomoUnavailable(f"{self._shown}: the answer to {method} is not HTTP") from None
             if exchange.is_over:  # the end of the connection may look like that of headers, or of a body
                 raise self._timed_out(method, timeout)
             return reply

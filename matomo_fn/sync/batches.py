@@ -73,6 +73,14 @@ class Batches:
             batch.shared.add(entry.slice, content.lines)
         batch.entries.append(entry)
 
+    def drop(self, table: Table) -> list[LogEntry]:
+        """Delete what waits of one table, unwritten, and return the entries that speak of it."""
+        batch = self._batches.pop(table.name, None)
+        if batch is None:
+            return []
+        batch.discard()
+        return batch.entries
+
     def take(self) -> list[Batch]:
         """Return what waits, and wait for more."""
         batches, self._batches = list(self._batches.values()), {}

@@ -82,7 +82,7 @@ class Loader:
             log.info("table_written", table=name, slices=len(batch.entries), rows=rows)
         except WarehouseError as error:
             log.error("table_failed", table=name, slices=len(batch.entries), error=str(error))
-            entries = [not_written(entry, self._known.get(entry.slice, UNKNOWN), error) for entry in batch.entries]
+            entries = [self.failed(entry, error) for entry in batch.entries]
             errors.append(type(error)(f"table {name}: {error}"))
         finally:
             batch.discard()
@@ -97,6 +97,10 @@ class Loader:
         slices = {entry.slice for entry in _concerned(pages, entries)}
         if slices:
             fill_page_titles(self._warehouse, pages, slices, stamp)
+
+    def failed(self, entry: LogEntry, error: WarehouseError) -> LogEntry:
+        """Return the entry of a slice that could not be written."""
+        return not_written(entry, self._known.get(entry.slice, UNKNOWN), error)
 
 
 def _as_found(entry: LogEntry, standing: Standing) -> LogEntry:

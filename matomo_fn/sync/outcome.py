@@ -4,8 +4,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import StrEnum
 
+import structlog
+
 from matomo_fn.extract.extracted import Extracted
 from matomo_fn.slices import Slice
+
+log = structlog.get_logger()
 
 
 class Status(StrEnum):
@@ -15,6 +19,12 @@ class Status(StrEnum):
     UNCHANGED = "unchanged"
     PENDING = "pending"
     FAILED = "failed"
+
+    @classmethod
+    def _missing_(cls, value: object) -> "Status":
+        """Take a status that another version wrote as failed: then the slice is refetched."""
+        log.warning("unknown_status", status=repr(value)[:80])
+        return cls.FAILED
 
     @property
     def is_good(self) -> bool:

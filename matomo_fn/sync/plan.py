@@ -6,6 +6,7 @@ A plan is made once, by pure functions of the scope and the state. A dry run pri
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
+from zlib import crc32
 
 from matomo_fn.catalogue import VISIT_COUNTS, Source, Table
 from matomo_fn.days import Days
@@ -76,11 +77,18 @@ class Plan:
         return [due for due in self.due if due.stream.table == name]
 
 
-def make_plan(scope: Scope, snapshot: Snapshot, *, intraday_tables: Collection[str] = (), request_id: str = "") -> Plan:
+def make_plan(
+    scope: Scope,
+    snapshot: Snapshot,
+    *,
+    intraday_tables: Collection[str] = (),
+    request_id: str = "",
+    run_id: str = "",
+) -> Plan:
     """Return the plan of a scope, by what is known of its slices.
 
     Slices that an earlier run of the same request handled well (it was cut off and is delivered again) are left out.
-    ``intraday_tables`` are also extracted for the sites' present day.
+    ``intraday_tables`` are also extracted for the sites' present day. ``run_id`` decides which jobs come first.
     """
     due = tuple(
         found
@@ -90,17 +98,22 @@ def make_plan(scope: Scope, snapshot: Snapshot, *, intraday_tables: Collection[s
     )
     slices = {found.stream.slice(day) for found in due for day in found.days} if snapshot.known else set()
     known = {slice_: state for slice_, state in snapshot.known.items() if slice_ in slices}
-    return Plan(scope, due, known, phases_of(scope, due))
+    return Plan(scope, due, known, phases_of(scope, due, run_id))
 
 
-def phases_of(scope: Scope, due: Iterable[Due]) -> tuple[tuple[Job, ...], ...]:
-    """Return the jobs in phases: the visit counts, then the rest; in each what no table has yet before refetches."""
+def phases_of(scope: Scope, due: Iterable[Due], run_id: str = "") -> tuple[tuple[Job, ...], ...]:
+    """Return the jobs in phases: the visit counts, then the rest; in each what no table has yet before refetches.
+
+    Where among its equals the order begins is another place in each run, so that what fails slowly again and again
+    does not always take the time of the same others.
+    """
     wanted: dict[bool, dict[Stream, Days]] = {True: {}, False: {}}
     for found in due:
         part = wanted[found.reason.is_open]
         part[found.stream] = part.get(found.stream, Days()) | found.days
     sites, tables = [window.site for window in scope.windows], tuple(scope.tables.values())
-    jobs = [job for part in wanted.values() for job in jobs_for(part, sites, tables, scope.version)]
+    parts = [jobs_for(part, sites, tables, scope.version) for part in wanted.values()]
+    jobs = [job for part in parts for job in _rotated(part, run_id)]
     first = [job for job in jobs if _brings_visit_counts(job, scope.version)]
     rest = [job for job in jobs if not _brings_visit_counts(job, scope.version)]
     return tuple(tuple(phase) for phase in (first, rest) if phase)
@@ -188,6 +201,11 @@ def _by_members(
         taken = wanted[0][1]
         wanted = [(table, days - taken) for table, days in wanted[1:]]
         wanted = [(table, days) for table, days in wanted if days]
+
+
+def _rotated(jobs: Sequence[Job], run_id: str) -> list[Job]:
+    first = crc32(run_id.encode()) % len(jobs) if jobs and run_id else 0
+    return [*jobs[first:], *jobs[:first]]
 
 
 def _brings_visit_counts(job: Job, version: tuple[int, int]) -> bool:

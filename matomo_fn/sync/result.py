@@ -17,6 +17,7 @@ class Verdict(StrEnum):
 
     COMPLETE = "complete"
     PARTIAL = "partial"
+    STOPPED = "stopped"
     FAILED = "failed"
 
 
@@ -99,7 +100,7 @@ class RunResult:
     ``matomo_errors`` and ``warehouse_errors`` are sentences, each once; ``warehouse_unavailable``: the warehouse
     asked to come back later. ``missing_sites``: how many of ``matomo_errors``, the first ones, are about sites of the
     configuration that cannot be synced. ``notes``: sentences on what was left out and is no failure.
-    ``reach``: how far the tables reach.
+    ``reach``: how far the tables reach. ``stopped_by``: the signal that ended the run early, if one did.
     """
 
     connector: str
@@ -118,10 +119,13 @@ class RunResult:
     notes: Sequence[str] = ()
     missing_sites: int = 0
     reach: Reach = field(default_factory=Reach)
+    stopped_by: str | None = None
 
     @property
     def verdict(self) -> Verdict:
-        """Whether everything was done, some slices remain for want of time, or something failed."""
+        """Whether everything was done, slices remain (for want of time, or by a signal), or something failed."""
+        if self.stopped_by and self._has_remaining():
+            return Verdict.STOPPED
         if self.matomo_errors or self.warehouse_errors:
             return Verdict.FAILED
         return Verdict.PARTIAL if self._has_remaining() else Verdict.COMPLETE
@@ -141,7 +145,17 @@ class RunResult:
         """The status of an HTTP answer: the warehouse's failures weigh more, since Matomo's are asked again anyway."""
         if self.warehouse_errors:
             return 503 if self.warehouse_unavailable else 500
-        return 502 if self.matomo_errors else 200
+        if self.matomo_errors:
+            return 502
+        return 503 if self.verdict is Verdict.STOPPED else 200
+
+    def _notes_on_stop(self) -> list[str]:
+        if self.verdict is not Verdict.STOPPED:
+            return []
+        remaining = sum(table.remaining for table in self.tables.values())
+        return [
+            f"stopped by {self.stopped_by}: what was fetched is written, and {remaining} slices remain for the next run"
+        ]
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result as JSON has it."""
@@ -156,7 +170,7 @@ class RunResult:
             **self.reach.as_dict(),
             "tables": {name: table.as_dict() for name, table in self.tables.items()},
             "errors": [*self.matomo_errors, *self.warehouse_errors],
-            "notes": list(self.notes),
+            "notes": [*self.notes, *self._notes_on_stop()],
             "matomo_calls": self.calls,
             "seconds": round(self.seconds, 2),
         }

@@ -1,10 +1,10 @@
 """A run: make the tables ready, plan what is due, extract it, write and log it, within a time budget."""
 
+import errno
 import tempfile
-import threading
 from collections import Counter
-from collections.abc import Callable
-from contextlib import closing
+from collections.abc import Callable, Iterator
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime, timedelta
 from functools import partial
@@ -17,7 +17,7 @@ from matomo_fn.catalogue import Table
 from matomo_fn.config.connector import Connector
 from matomo_fn.config.request import SyncRequest
 from matomo_fn.deadline import Deadline
-from matomo_fn.errors import MatomoFatal, TokenRefused, WarehouseError, WarehouseUnavailable
+from matomo_fn.errors import DiskFull, MatomoFatal, TokenRefused, WarehouseError, WarehouseUnavailable
 from matomo_fn.extract.archive_check import ArchiveCheck
 from matomo_fn.extract.extracted import ExtractContext, Extracted
 from matomo_fn.extract.extractor import extract
@@ -34,6 +34,7 @@ from matomo_fn.sync.runs import record_run
 from matomo_fn.sync.scope import Scope, is_final, resolve_scope
 from matomo_fn.sync.state import Snapshot, SyncState
 from matomo_fn.sync.write import Writer
+from matomo_fn.unforeseen import note_unforeseen
 from matomo_fn.warehouse import sql
 from matomo_fn.warehouse.partitions import refuse_too_many_days
 from matomo_fn.warehouse.protocol import Warehouse
@@ -43,6 +44,10 @@ log = structlog.get_logger()
 
 # Failed slices that a result names one by one; all of them stand in _sync_log.
 _NAMED_FAILURES = 20
+
+# Seconds that fetched slices wait at most: what a crash may lose. Not less, since a flush costs BigQuery a load job and
+# a merge for each table, and a row that comes often is merged as often.
+_FLUSH_EVERY = 300.0
 
 # Is told the slices done and all there are.
 Progress = Callable[[int, int], None]
@@ -54,7 +59,7 @@ def no_progress(_done: int, _total: int) -> None:
 
 @dataclass(frozen=True, slots=True)
 class Session:
-    """The parts that a run works with; ``now`` gives the time of day in UTC."""
+    """The parts that a run works with; ``now`` gives the time of day in UTC, ``clock`` seconds that only grow."""
 
     connector: Connector
     client: MatomoClient
@@ -62,6 +67,7 @@ class Session:
     deadline: Deadline
     buffer_bytes: int
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    clock: Callable[[], float] = monotonic
 
     @property
     def state(self) -> SyncState:
@@ -81,7 +87,7 @@ def sync(session: Session, request: SyncRequest, run: Run, progress: Progress = 
     execution = _Execution(session, request, scope, run)
     if scope.windows:
         tables = execution.prepare()
-        execution.execute(_plan(session, request, scope.only(tables), tables, run.request_id), progress)
+        execution.execute(_plan(session, request, scope.only(tables), tables, run), progress)
     result = execution.result()
     if scope.windows:
         _record(session, run, result)
@@ -113,13 +119,19 @@ def plan_sync(session: Session, request: SyncRequest) -> Plan:
     return _plan(session, request, scope, there)
 
 
-def _plan(session: Session, request: SyncRequest, scope: Scope, there: list[str], request_id: str = "") -> Plan:
+def _plan(session: Session, request: SyncRequest, scope: Scope, there: list[str], run: Run | None = None) -> Plan:
     """Return the plan of a scope; ``there`` are the tables that exist, the log among them where it is not empty."""
     snapshot = Snapshot()
     if there and scope.windows:
         incremental = _is_incremental(request)
         snapshot = session.state.read(scope.tables.select(there), scope.windows, incremental=incremental)
-    return make_plan(scope, snapshot, intraday_tables=session.connector.intraday_tables, request_id=request_id)
+    return make_plan(
+        scope,
+        snapshot,
+        intraday_tables=session.connector.intraday_tables,
+        request_id=run.request_id if run else "",
+        run_id=run.id if run else "",
+    )
 
 
 class _Execution:
@@ -130,7 +142,7 @@ class _Execution:
         self._request = request
         self._scope = scope
         self._run = run
-        self._started = monotonic()
+        self._started = self._flushed = session.clock()
         self._now = session.now()
         self._sites = {window.site.id: window.site for window in scope.windows}
         self._tally = Tally(scope.tables)
@@ -161,15 +173,14 @@ class _Execution:
         return ready
 
     def execute(self, plan: Plan, progress: Progress) -> None:
-        """Extract what is due and write it."""
+        """Extract what is due and write it, until all is done or the deadline allows no more."""
         self._tally.expect(plan)
         if not (self._request.start_date or self._request.tables or self._request.sites):
             self._reach = ReachTracker(self._scope, plan)
-        stop = threading.Event()
-        pool = WorkerPool(self._session.connector.concurrency, stop)
-        with tempfile.TemporaryDirectory(prefix="matomo_fn_") as name:
-            folder = Path(name)
-            context = self._extract_context(folder, stop)
+        deadline = self._session.deadline
+        pool = WorkerPool(self._session.connector.concurrency, deadline)
+        with _temporary_folder() as folder:
+            context = self._extract_context(folder)
             writer = self._writer(plan, folder)
             logs = [table for table in self._session.connector.catalogue.values() if table.is_log]
             self._late_counts = LateCounts(self._session.state, logs, plan, context.checks)
@@ -178,10 +189,12 @@ class _Execution:
                 for jobs in plan.phases:
                     with closing(pool.run(jobs, partial(extract, context))) as slices:
                         for extracted in slices:
-                            self._take(writer, plan, extracted)
-                            done += 1
-                            progress(done, plan.slices)
-                    if stop.is_set():
+                            if extracted is not None:
+                                self._take(writer, plan, extracted)
+                                done += 1
+                                progress(done, plan.slices)
+                            self._flush_if_due(writer)
+                    if not deadline.allows_requests():
                         break
                 self._flush(writer)
             finally:
@@ -204,11 +217,12 @@ class _Execution:
             [str(error) for error in self._warehouse_errors],
             all(isinstance(error, WarehouseUnavailable) for error in self._warehouse_errors),
             isinstance(self._fatal, TokenRefused),
-            monotonic() - self._started,
+            self._session.clock() - self._started,
             self._session.client.calls,
             [*self._session.connector.missing_titles, *self._notes, *self._unreadable_sentences()],
             len(self._scope.missing_sites),
             self._reach.reach() if self._reach else Reach(),
+            self._session.deadline.interrupted_by,
         )
 
     def _prepare_table(self, state: SyncState, table: Table, *, is_new: bool) -> None:
@@ -224,7 +238,7 @@ class _Execution:
             query = sql.view_query(warehouse.dataset, table.name, view)
             ensure_view(warehouse, view.name, view.column_names, query, view.description)
 
-    def _extract_context(self, folder: Path, stop: threading.Event) -> ExtractContext:
+    def _extract_context(self, folder: Path) -> ExtractContext:
         session = self._session
         trailing = timedelta(days=session.connector.trailing_days + 1)
         checks = {
@@ -235,7 +249,7 @@ class _Execution:
             session.client,
             self._scope.version,
             checks,
-            lambda: not stop.is_set() and session.deadline.allows_asking(),
+            session.deadline.allows_requests,
             OwnBuffers(folder, session.buffer_bytes),
             self._now,
             session.connector.excluded_columns,
@@ -268,12 +282,23 @@ class _Execution:
         final = is_final(self._sites[slice_.website_id], slice_.date, self._session.connector, self._now)
         known = plan.known.get(slice_, UNKNOWN)
         rewrite = self._request.mode == "full_refresh"
-        entry = outcome_of(extracted, known, self._run, is_final=final, rewrite=rewrite)
-        self._unreadable.update(extracted.unreadable)
-        if self._late_counts:
-            self._late_counts.note(entry, known)
-        writer.add(self._scope.tables[slice_.table], entry, extracted.content)
-        if writer.is_full:
+        table = self._scope.tables[slice_.table]
+        try:
+            entry = outcome_of(extracted, known, self._run, is_final=final, rewrite=rewrite)
+            self._unreadable.update(extracted.unreadable)
+            if self._late_counts:
+                self._late_counts.note(entry, known)
+            writer.add(table, entry, extracted.content)
+        except WarehouseError:
+            raise
+        except Exception as error:  # noqa: BLE001 - it costs this slice, and the run goes on
+            reason = note_unforeseen(error, site=slice_.website_id, table=slice_.table, day=str(slice_.date))
+            failed = Extracted.failed(slice_, reason)
+            self._failed_slices.append(str(failed.error))
+            writer.add(table, outcome_of(failed, known, self._run, is_final=final, rewrite=rewrite), None)
+
+    def _flush_if_due(self, writer: Writer) -> None:
+        if writer.is_full or self._session.clock() - self._flushed >= _FLUSH_EVERY:
             self._flush(writer)
 
     def _flush(self, writer: Writer) -> None:
@@ -282,6 +307,7 @@ class _Execution:
             for entry in self._late_counts.take():
                 writer.amend(entry)
         loaded = writer.flush()
+        self._flushed = self._session.clock()
         self._warehouse_errors += loaded.errors
         self._tally.logged(loaded.entries)
         if self._reach:
@@ -298,3 +324,17 @@ class _Execution:
         rest = len(self._failed_slices) - _NAMED_FAILURES
         more = [f"and {rest} more slices failed: _sync_log names them"] if rest > 0 else []
         return [*self._failed_slices[:_NAMED_FAILURES], *more]
+
+
+@contextmanager
+def _temporary_folder() -> Iterator[Path]:
+    """Create a folder for rows that wait, and delete it afterwards."""
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="matomo_fn_", ignore_cleanup_errors=True)
+    except OSError as error:  # also where no folder that is looked at can be written to
+        reason = "its disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else str(error.strerror or error)
+        raise DiskFull(
+            f"no temporary folder can be created ({reason}): free some of its disk, or name another one in TMPDIR"
+        ) from None
+    with folder as name:
+        yield Path(name)

@@ -17,6 +17,7 @@ from matomo_fn.sync.outcome import KnownSlice, LogEntry, Run, Status
 from matomo_fn.sync.scope import Window
 from matomo_fn.values import utf8
 from matomo_fn.warehouse import sql
+from matomo_fn.warehouse.buffer import named_if_full
 from matomo_fn.warehouse.partitions import split_days
 from matomo_fn.warehouse.protocol import Warehouse
 from matomo_fn.warehouse.tables import Stamp, append_rows, ensure_table, ensure_view
@@ -149,7 +150,7 @@ class SyncState:
         """Append a row for each entry; ``folder`` takes the file that is loaded."""
         path = folder / f"log_{stamp.batch}.json.gz"
         days = set()
-        with gzip.open(path, "wb", compresslevel=1) as file:
+        with named_if_full(folder), gzip.open(path, "wb", compresslevel=1) as file:
             for entry in entries:
                 days.add(entry.slice.date)
                 file.write(utf8(self._line(run, entry, entry.seen_at or stamp.at)))

@@ -5,7 +5,10 @@ from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
 
+import structlog
+
 from matomo_fn.catalogue import Table
+from matomo_fn.errors import DiskFull, WarehouseError
 from matomo_fn.extract.report_rows import ParsedSlice
 from matomo_fn.sync.batches import Batches
 from matomo_fn.sync.load import Loaded, Loader
@@ -13,6 +16,8 @@ from matomo_fn.sync.outcome import LogEntry, Run, Status
 from matomo_fn.sync.state import SyncState
 from matomo_fn.warehouse.buffer import BufferedSlice
 from matomo_fn.warehouse.tables import Stamp
+
+log = structlog.get_logger()
 
 # Slices of one flush: bounds the statement that names them (BigQuery reads at most 1 MB of SQL) and what is kept of
 # them in memory.
@@ -44,6 +49,7 @@ class Writer:
         self._now = now
         self._batches = Batches(folder)
         self._entries: list[LogEntry] = []
+        self._errors: list[WarehouseError] = []
         self._amended: list[LogEntry] = []
         self._flushes = 0
 
@@ -51,12 +57,21 @@ class Writer:
     def is_full(self) -> bool:
         """Whether it is time to flush."""
         slices = len(self._entries) + self._batches.slices
-        return self._batches.size >= self._buffer_bytes or slices >= MAX_SLICES
+        return self._batches.size >= self._buffer_bytes or slices >= MAX_SLICES or bool(self._errors)
 
     def add(self, table: Table, entry: LogEntry, content: ParsedSlice | BufferedSlice | None) -> None:
-        """Take one slice; its content waits only where its outcome is that it is written."""
+        """Take one slice; its content waits only where its outcome is that it is written.
+
+        Where the disk is full, the slices of the table that wait are logged as failed.
+        """
         if entry.status is Status.WRITTEN and content is not None:
-            self._batches.add(table, entry, content)
+            try:
+                self._batches.add(table, entry, content)
+            except DiskFull as error:
+                dropped = [*self._batches.drop(table), entry]
+                log.error("table_failed", table=table.name, slices=len(dropped), error=str(error))
+                self._entries += [self._loader.failed(each, error) for each in dropped]
+                self._errors.append(DiskFull(f"table {table.name}: {error}"))
             return
         # What it says of the table was read when the run began: a run that has written the slice since knows more.
         self._entries.append(replace(entry, seen_at=self._run.started_at))
@@ -73,8 +88,8 @@ class Writer:
         A table that fails keeps what it had and its slices are logged as failed; the others are written.
         Raises WarehouseError where the log itself cannot be written.
         """
-        batches, entries = self._batches.take(), self._entries
-        self._entries = []
+        batches, entries, errors = self._batches.take(), self._entries, self._errors
+        self._entries, self._errors = [], []
         if not batches and not entries and not self._amended:
             return Loaded((), {}, ())
         self._flushes += 1
@@ -83,7 +98,7 @@ class Writer:
         logged, self._amended = [entry for entry in [*entries, *self._amended] if entry.is_news], []
         if logged:
             self._state.append(self._run, logged, self._folder, Stamp(self._run.id, self._flushes, self._now()))
-        return Loaded(entries, loaded.seconds, loaded.errors)
+        return Loaded(entries, loaded.seconds, [*errors, *loaded.errors])
 
     def discard(self) -> None:
         """Drop what waits, unwritten."""

@@ -4,20 +4,35 @@ On a function the disk is memory, hence the compression: repetitive rows shrink 
 tenth more time.
 """
 
+import errno
 import gzip
 import io
 from collections.abc import Iterable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
+from matomo_fn.errors import DiskFull
 from matomo_fn.redaction import redact_rows
 from matomo_fn.slices import Slice
 from matomo_fn.values import encode, utf8
 
 _LEVEL = 1
+
+
+@contextmanager
+def named_if_full(folder: Path) -> Iterator[None]:
+    """Raise DiskFull where what is written to a temporary folder finds no room."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno not in (errno.ENOSPC, errno.EDQUOT):
+            raise
+        raise DiskFull(
+            f"the disk of the temporary folder {folder} is full: free some of it, or name a larger one in TMPDIR"
+        ) from None
 
 
 class Buffer:
@@ -31,7 +46,8 @@ class Buffer:
         self._has_segment = has_segment
         self.rows = 0
         self.size = 0
-        self._raw = path.open("wb")
+        with named_if_full(path.parent):
+            self._raw = path.open("wb")
         self._gzip = gzip.GzipFile(filename="", mode="wb", compresslevel=_LEVEL, fileobj=self._raw, mtime=0)
 
     def add(self, slice_: Slice, lines: Iterable[str]) -> None:
@@ -41,17 +57,22 @@ class Buffer:
             columns["segment"] = slice_.segment
         prefix = f"{encode(columns)[:-1]},"
         whole = [f"{prefix}{line[1:]}\n" for line in lines]
-        self.size += self._gzip.write(utf8(redact_rows("".join(whole))))
+        with named_if_full(self.path.parent):
+            self.size += self._gzip.write(utf8(redact_rows("".join(whole))))
         self.rows += len(whole)
 
     def close(self) -> None:
         """Finish the file; it can then be loaded."""
-        self._gzip.close()
-        self._raw.close()
+        with named_if_full(self.path.parent):
+            self._gzip.close()
+            self._raw.close()
 
     def discard(self) -> None:
         """Close and delete the file."""
-        self.close()
+        with suppress(OSError):  # what finds no room any more is deleted in any case
+            self._gzip.close()
+        with suppress(OSError):
+            self._raw.close()
         self.path.unlink(missing_ok=True)
 
     def __enter__(self) -> Self:

@@ -14,7 +14,7 @@ import sqlglot
 from sqlglot import exp
 
 from matomo_fn.catalogue import Schema
-from matomo_fn.errors import WarehouseError, WarehouseUnavailable
+from matomo_fn.errors import DiskFull, WarehouseError, WarehouseUnavailable
 from matomo_fn.warehouse import sql
 from matomo_fn.warehouse.protocol import FoundColumn, FoundTable, PartitionBy
 
@@ -124,10 +124,15 @@ class DuckDBWarehouse:
         try:
             with _TURN:
                 return self._fetch(statement, parameters)
-        except duckdb.TransactionException as error:
-            raise WarehouseUnavailable(f"the DuckDB file {self._path} is busy: {_first_line(error)}") from None
         except duckdb.Error as error:
-            raise WarehouseError(f"the DuckDB file {self._path}: {_first_line(error)}") from None
+            raise self._translated(error) from None
+
+    def _translated(self, error: duckdb.Error) -> WarehouseError:
+        if _is_full(error):
+            return _disk_full(self._path)
+        if isinstance(error, duckdb.TransactionException):
+            return WarehouseUnavailable(f"the DuckDB file {self._path} is busy: {_first_line(error)}")
+        return WarehouseError(f"the DuckDB file {self._path}: {_first_line(error)}")
 
     def _fetch(self, statement: str, parameters: Sequence[object]) -> list[dict[str, Any]]:
         result = self._connection.execute(statement, parameters)
@@ -135,7 +140,17 @@ class DuckDBWarehouse:
         return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
 
 
+def _is_full(error: Exception) -> bool:
+    return "no space left" in str(error).lower()
+
+
+def _disk_full(path: Path) -> DiskFull:
+    return DiskFull(f"the disk of the DuckDB file {path} is full: free some of it, or move the file to a larger one")
+
+
 def _cannot_be_opened(path: Path, error: Exception) -> WarehouseError:
+    if _is_full(error):
+        return _disk_full(path)
     return WarehouseError(
         f"the DuckDB file {path} cannot be opened ({_first_line(error)}): name another one in MATOMO_FN_WAREHOUSE"
     )

@@ -126,7 +126,7 @@ def test_the_times_are_those_of_terraform_and_of_the_program() -> None:
         timeout, budget = waits - 30, waits - 90
         now = [0.0]
         deadline = Deadline(budget, clock=lambda now=now: now[0])  # type: ignore[misc]
-        while deadline.allows_asking():
+        while deadline.allows_requests():
             now[0] += 1
         for row, seconds in (
             ("who waits", waits),

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from matomo_fn.days import Days
-from matomo_fn.errors import InvalidResponse, TokenRefused
+from matomo_fn.errors import InvalidResponse, Stopped, TokenRefused
 from matomo_fn.extract.archive_check import NOT_CHECKED, NOT_PROCESSED, ArchiveCheck
 from matomo_fn.sites import Site
 from tests.support.recordings import Scripted, client_of, read
@@ -222,11 +222,11 @@ def test_many_threads_make_one_request() -> None:
 
 @pytest.mark.timeout(10)
 def test_a_refused_token_ends_the_requests_and_leaves_no_lock() -> None:
-    """The next one is told the same and does not hang."""
+    """The next one is told that the run has ended, and does not hang."""
     refused = read("error_bad_token_post_params_in_url.json").reply
     check = ArchiveCheck(client_of(Scripted(lambda *_: refused)), SITE, day(0))
-    for _ in range(2):
-        with pytest.raises(TokenRefused):
+    for error in (TokenRefused, Stopped):
+        with pytest.raises(error):
             check.pending_reasons([day(0)])
     check.note({day(0): {"nb_visits": 1}})
     assert check.pending_reasons([day(0)]) == {day(0): None}
@@ -236,13 +236,15 @@ def test_a_fatal_error_of_the_visits_log_ends_the_check_and_no_day_is_believed()
     """A day that is not archived would be taken for an empty one; the next run checks it again."""
     refused = read("error_bad_token_post_params_in_url.json").reply
     zeros: dict[str, object] = {str(day(0)): [], str(day(1)): []}
-    live: list[object] = [refused, refused, [{"lastActionTimestamp": int(FIRST_NOON)}]]
+    live: list[object] = [refused, [{"lastActionTimestamp": int(FIRST_NOON)}]]
     answers = Scripted(lambda method, _: live.pop(0) if method.startswith("Live") else zeros)
     check = ArchiveCheck(client_of(answers), SITE, day(5))
-    for _ in range(2):
-        with pytest.raises(TokenRefused):
+    for error in (TokenRefused, Stopped):
+        with pytest.raises(error):
             check.pending_reasons([day(0), day(1)])
     answers.answer = lambda method, _: (
         [{"lastActionTimestamp": int(FIRST_NOON)}] if method.startswith("Live") else zeros
     )
-    assert check.pending_reasons([day(0)]) == {day(0): NOT_PROCESSED}
+    later = ArchiveCheck(client_of(answers), SITE, day(5))
+    later.note({day(0): []})
+    assert later.pending_reasons([day(0)]) == {day(0): NOT_PROCESSED}

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import threading
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -48,13 +47,13 @@ def job(*tables: Table, dates: Sequence[date]) -> Job:
     return Job(SITE, tables, Days.of(dates))
 
 
-def context_of(client: MatomoClient, stop: threading.Event, deadline: Deadline, site: Site = SITE) -> ExtractContext:
+def context_of(client: MatomoClient, deadline: Deadline, site: Site = SITE) -> ExtractContext:
     """What jobs are extracted with; no job here reads visits."""
     return ExtractContext(
         client,
         VERSION,
         {site.id: ArchiveCheck(client, site, FIRST)},
-        lambda: not stop.is_set() and deadline.allows_asking(),
+        deadline.allows_requests,
         OwnBuffers(Path(), 10**12),
         datetime(2026, 11, 21, tzinfo=UTC),
     )
@@ -76,11 +75,9 @@ def rows_of(size: int) -> Callable[[str, Mapping[str, str]], object]:
     return answer
 
 
-def run(
-    transport: Scripted, work: Job, *, deadline: Deadline | None = None, stop: threading.Event | None = None
-) -> Iterator[Extracted]:
+def run(transport: Scripted, work: Job, *, deadline: Deadline | None = None) -> Iterator[Extracted]:
     client = client_of(transport)
-    return extract(context_of(client, stop or threading.Event(), deadline or Deadline()), work)
+    return extract(context_of(client, deadline or Deadline()), work)
 
 
 def asked(transport: Scripted, method: str = "UserCountry.getCountry") -> list[tuple[str, int]]:
@@ -233,11 +230,11 @@ def test_a_run_whose_time_is_up_ends_between_calls() -> None:
 
 def test_a_run_that_is_stopped_ends_between_calls() -> None:
     """Somebody else's token was refused, say."""
-    stop = threading.Event()
+    deadline = Deadline()
     transport = Scripted(rows_of(10))
-    slices = run(transport, job(COUNTRY, dates=days(100)), stop=stop)
+    slices = run(transport, job(COUNTRY, dates=days(100)), deadline=deadline)
     next(slices)
-    stop.set()
+    deadline.stop()
     assert len(list(slices)) == 3
     assert len(transport.asked) == 1
 
@@ -367,10 +364,10 @@ def test_a_run_over_the_sample_gives_every_slice_of_every_table(
     """Jobs of all tables by four threads: each slice once, none failed, and the rows are those of plain ranges."""
     client = over_http(breaking(matomo))
     (site,) = client.sites()
-    stop = threading.Event()
+    deadline = Deadline()
     jobs = [Job(site, (table,), Days.of(ASKED)) for table in PREBUILT.values()]
-    pool = WorkerPool(4, stop)
-    found = list(pool.run(jobs, partial(extract, context_of(client, stop, Deadline(), site))))
+    pool = WorkerPool(4, deadline)
+    found = [slice_ for slice_ in pool.run(jobs, partial(extract, context_of(client, deadline, site))) if slice_]
     assert len(found) == len(PREBUILT) * len(ASKED)
     assert {(p.slice.table, p.slice.date): p.content for p in found} == {
         (name, day): shaped for name, by_day in plain.items() for day, shaped in by_day.items()

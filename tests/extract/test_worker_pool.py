@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import json
+import re
 import threading
+from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -10,8 +13,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 
+from matomo_fn.app.logs import configure_logs
 from matomo_fn.catalogue import PREBUILT, Table
 from matomo_fn.days import Days
+from matomo_fn.deadline import Deadline
 from matomo_fn.errors import MatomoFatal, TokenRefused
 from matomo_fn.extract.archive_check import ArchiveCheck
 from matomo_fn.extract.extracted import ExtractContext, Extracted
@@ -19,8 +24,12 @@ from matomo_fn.extract.extractor import extract
 from matomo_fn.extract.jobs import Job
 from matomo_fn.extract.own_buffers import OwnBuffers
 from matomo_fn.extract.worker_pool import WorkerPool
+from matomo_fn.matomo.client import MatomoClient
+from matomo_fn.matomo.rate_limit import RateLimit
+from matomo_fn.matomo.transport import Reply
 from matomo_fn.sites import Site
 from tests.support.recordings import Scripted, as_json, client_of
+from tests.support.shop import log_lines
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Generator, Mapping
@@ -62,21 +71,25 @@ class Pool:
 
     def __init__(self, transport: Scripted, size: int) -> None:
         """Make it."""
-        client, stop = client_of(transport), threading.Event()
+        deadline = Deadline()
+        client = client_of(transport, deadline=deadline)
         context = ExtractContext(
             client,
             (5, 2),
             {"1": ArchiveCheck(client, SITE, FIRST)},
-            lambda: not stop.is_set(),
+            deadline.allows_requests,
             OwnBuffers(Path(), 10**12),
             datetime(2026, 11, 21, tzinfo=UTC),
         )
-        self.workers = WorkerPool(size, stop)
+        self.workers = WorkerPool(size, deadline)
         self.extract = partial(extract, context)
 
     def run(self, *jobs: Job) -> Generator[Extracted, None, None]:
-        """Run jobs side by side."""
-        return self.workers.run(jobs, self.extract)
+        """Run jobs side by side, and yield what comes of them."""
+        with closing(self.workers.run(jobs, self.extract)) as slices:
+            for extracted in slices:
+                if extracted is not None:
+                    yield extracted
 
     @property
     def fatal(self) -> MatomoFatal | None:
@@ -169,18 +182,29 @@ def test_closing_the_iterator_early_ends_the_threads(size: int, taken: int) -> N
 
 @pytest.mark.timeout(20)
 @pytest.mark.parametrize("size", [1, 4])
-def test_a_bug_in_a_worker_surfaces(size: int) -> None:
-    """It is neither swallowed nor does it leave the caller waiting."""
+def test_a_bug_in_a_worker_costs_its_days_and_no_others(size: int, capfd: pytest.CaptureFixture[str]) -> None:
+    """They fail with class and place, and the other jobs come to their end; the log has no value of the data."""
+    configure_logs("json")
 
     def answer(method: str, form: Mapping[str, str]) -> object:
         if method == "VisitsSummary.get":
-            return ZeroDivisionError("a bug")
+            return ZeroDivisionError("a bug with a value")
         return empties(method, form) if method == "Live.getLastVisitsDetails" else rows_of(10)(method, form)
 
     pool = Pool(Scripted(answer), size)
-    with pytest.raises(ZeroDivisionError, match="a bug"):
-        list(pool.run(job(SUMMARY, count=3), job(COUNTRY, count=3)))
+    found = list(pool.run(job(SUMMARY, count=3), job(COUNTRY, count=3)))
+    failed = [slice_ for slice_ in found if slice_.error]
+    assert {slice_.slice.date for slice_ in failed if slice_.slice.table == "visits_summary"} == set(
+        Days.between(FIRST, FIRST + timedelta(days=2))
+    )
+    assert all("unforeseen ZeroDivisionError at " in str(slice_.error) for slice_ in failed)
+    assert len([slice_ for slice_ in found if slice_.slice.table == "visitor_country" and slice_.content]) == 3
+    assert pool.fatal is None
     assert no_threads_left()
+    (line,) = log_lines(capfd.readouterr().out)
+    assert (line["severity"], line["message"], line["kind"]) == ("ERROR", "unforeseen_error", "ZeroDivisionError")
+    assert re.fullmatch(r"matomo_fn\.[a-z_.]+:[0-9]+", line["place"])
+    assert "value" not in json.dumps(line)
 
 
 @pytest.mark.timeout(20)
@@ -188,3 +212,51 @@ def test_no_job_is_no_slice() -> None:
     """Nothing is due."""
     pool = Pool(Scripted(empties), 4)
     assert list(pool.run()) == []
+
+
+@pytest.mark.timeout(20)
+def test_the_caller_gets_its_turn_while_no_slice_comes() -> None:
+    """What waits to be written does not wait for a report that takes minutes."""
+    answered = threading.Event()
+
+    def answer(method: str, form: Mapping[str, str]) -> object:
+        answered.wait()
+        return rows_of(10)(method, form)
+
+    pool = Pool(Scripted(answer), 1)
+    slices = pool.workers.run([job(COUNTRY, count=3)], pool.extract, idle=0.01)
+    assert next(slices) is None
+    assert next(slices) is None
+    answered.set()
+    assert len([slice_ for slice_ in slices if slice_]) == 3
+
+
+@pytest.mark.timeout(20)
+@pytest.mark.parametrize("size", [1, 4])
+def test_a_stop_ends_the_threads_wherever_they_wait(size: int) -> None:
+    """In the pause between two tries, which is a second at least; what was handed over before is there."""
+    busy = Reply(503, "text/html", 250.0, "", b"maintenance")
+    deadline = Deadline()
+
+    def answer(method: str, form: Mapping[str, str]) -> object:
+        return busy if method == COUNTRY.sources[0].method else rows_of(10)(method, form)
+
+    client = MatomoClient(Scripted(answer), RateLimit(1000, sleep=deadline.pause), deadline)
+    context = ExtractContext(
+        client,
+        (5, 2),
+        {"1": ArchiveCheck(client, SITE, FIRST)},
+        deadline.allows_requests,
+        OwnBuffers(Path(), 10**12),
+        datetime(2026, 11, 21, tzinfo=UTC),
+    )
+    pool = WorkerPool(size, deadline)
+    found = []
+    for slice_ in pool.run([job(SUMMARY, count=3), job(COUNTRY, count=3)], partial(extract, context), idle=0.01):
+        if slice_:
+            found.append(slice_)
+        if len(found) == 3:
+            deadline.interrupt("SIGTERM")
+    assert {slice_.slice.table for slice_ in found} == {"visits_summary"}
+    assert pool.fatal is None
+    assert no_threads_left()

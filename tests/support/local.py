@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import time
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -94,6 +95,7 @@ class Local:
         self.connector = read_connector(name, json.dumps(values | config))
         self.warehouse = DuckDBWarehouse(path, self.connector.dataset_name)
         self.watched = Watched(self.warehouse)
+        self.clock: Callable[[], float] = time.monotonic
         self._path = path
         self._runs = itertools.count(1)
         self._ticks = itertools.count(1)
@@ -125,7 +127,7 @@ class Local:
         name = f"run{next(self._runs):04}"
         self.watched = warehouse = Watched(DuckDBWarehouse(self._path, self.connector.dataset_name), before)
         client, deadline = self._client(calls)
-        session = Session(self.connector, client, warehouse, deadline, buffer_bytes, self.now)
+        session = Session(self.connector, client, warehouse, deadline, buffer_bytes, self.now, self.clock)
         try:
             run = Run(name, request_id or name, self.now())
             return sync(session, read_request({"connector": self.connector.name, **values}), run)

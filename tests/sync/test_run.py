@@ -295,12 +295,16 @@ def test_an_unprocessed_day_does_not_wipe_a_day_that_was_there(matomo: FakeMatom
 def test_a_day_that_was_never_processed_has_no_rows_until_it_is(
     matomo: FakeMatomo, pair: Local, tmp_path: Path
 ) -> None:
-    """Also where it lies before the trailing days, and also the one-row tables: zeros are not written."""
+    """Also where it lies before the trailing days, and also the one-row tables: zeros are not written.
+
+    Until it is, its visit counts alone are requested.
+    """
     matomo.unprocess(1, ago(5))
     pair.sync()
     assert all(row[:2] != (ago(5), "1") for rows in pair.contents().values() for row in rows)
     assert statuses(pair)[ago(5)] == "pending"
-    assert ask(pair)[1] == [ago(5), *TRAILING]
+    assert ask(pair)[1] == TRAILING
+    assert days_asked(matomo, "VisitsSummary.get") == [ago(5), *TRAILING]
     matomo.process(1, ago(5))
     pair.sync()
     assert pair.contents() == fresh(matomo, tmp_path, pair.connector.reports)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 import tempfile
 from datetime import timedelta
 from typing import TYPE_CHECKING
@@ -103,6 +104,12 @@ def parsed(*labels: str, content_hash: str = "h1") -> ParsedSlice:
     """Rows with these labels."""
     lines = tuple(f'{{"device_type":"{label}","visits":1,"_is_others":false}}' for label in labels)
     return ParsedSlice(lines, content_hash, has_others=False)
+
+
+def parsed_country() -> ParsedSlice:
+    """One row of visitor_country."""
+    line = '{"country":"France","country_code":"fr","visits":1,"_is_others":false}'
+    return ParsedSlice((line,), "h", has_others=False)
 
 
 def known(content_hash: str = "h1", *, intact: bool = True, status: Status = Status.WRITTEN) -> KnownSlice:
@@ -222,6 +229,24 @@ def test_a_table_that_fails_is_logged_as_failed_and_the_others_are_written(shop:
     assert found == {NAME: ("failed", "old"), "visitor_country": ("written", "h")}
     assert (load.results.tables[NAME].failed, load.results.tables[NAME].written) == (1, 0)
     assert list(load.folder.iterdir()) == []
+
+
+def test_a_disk_that_is_full_while_rows_are_added_costs_that_table(shop: Local, tmp_path: Path) -> None:
+    """What waited of it is logged as failed at once, with what was known of it; the others are written."""
+    load = Load(shop, tmp_path / "b", known={slice_(2): known()})
+    load.add(Extracted(slice_(3, table="visitor_country"), parsed_country()))
+    (tmp_path / "b" / f"{NAME}.json.gz").symlink_to("/dev/full")
+    load.add(Extracted(slice_(1), parsed("desktop")))
+    label = "".join(random.Random(1).choices("abcdefghijklmnopqrstuvwxyz", k=1_000_000))  # noqa: S311 - no secret
+    load.add(Extracted(slice_(2), parsed(label, content_hash="h2")))
+    tables = load.results.tables
+    assert (tables[NAME].failed, tables[NAME].written, tables["visitor_country"].written) == (2, 0, 1)
+    assert [str(error).partition(": the disk")[0] for error in load.errors] == [f"table {NAME}"]
+    logged = states(shop.warehouse)
+    assert [logged[NAME, "1", ago(day)]["written_run_id"] for day in (1, 2)] == [None, "run1"]
+    load.add(Extracted(slice_(1), parsed("desktop")))
+    load.flush()
+    assert tables[NAME].written == 1
 
 
 def test_what_is_discarded_is_not_written(shop: Local, tmp_path: Path) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import json
+import random
 from datetime import date
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -12,6 +13,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from matomo_fn.errors import DiskFull
 from matomo_fn.slices import Slice, Stream
 from matomo_fn.values import utf8
 from matomo_fn.warehouse.buffer import Buffer
@@ -101,4 +103,23 @@ def test_what_is_discarded_is_gone(tmp_path: Path) -> None:
     buffer.discard()
     with pytest.raises(RuntimeError), Buffer(tmp_path / "t.gz"):
         raise RuntimeError
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_full_disk_is_an_error_by_name_and_the_file_can_still_be_deleted(tmp_path: Path) -> None:
+    """While rows are added, and when the last of them are written; on a device that is always full."""
+    random_text = "".join(random.Random(1).choices("abcdefghijklmnopqrstuvwxyz", k=1_000_000))  # noqa: S311 - no secret
+    (tmp_path / "s.gz").symlink_to("/dev/full")
+    full = Buffer(tmp_path / "s.gz")
+    with pytest.raises(
+        DiskFull, match=r"the disk of the temporary folder .* is full: free some of it, or name a larger"
+    ):
+        full.add(PIECE, [f'{{"label":"{random_text}"}}'])
+    full.discard()
+    (tmp_path / "s.gz").symlink_to("/dev/full")
+    ending = Buffer(tmp_path / "s.gz")
+    ending.add(PIECE, ['{"label":"France"}'])
+    with pytest.raises(DiskFull):
+        ending.close()
+    ending.discard()
     assert list(tmp_path.iterdir()) == []

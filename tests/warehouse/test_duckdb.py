@@ -13,7 +13,7 @@ import duckdb
 import pytest
 
 from matomo_fn.catalogue import PREBUILT
-from matomo_fn.errors import WarehouseError, WarehouseUnavailable
+from matomo_fn.errors import DiskFull, WarehouseError, WarehouseUnavailable
 from matomo_fn.slices import Slice, Stream
 from matomo_fn.warehouse.duckdb import DuckDBWarehouse, to_duckdb
 from matomo_fn.warehouse.replacement import replace_slices
@@ -129,4 +129,14 @@ def test_two_runs_that_write_a_slice_at_the_same_moment_leave_it_once(tmp_path: 
             future.result()
     assert duplicates(warehouse, [SUMMARY.name]) == []
     assert len(rows_of(warehouse, SUMMARY)) == 300
+    warehouse.close()
+
+
+def test_a_full_disk_is_called_that(tmp_path: Path) -> None:
+    """DuckDB words it as a transaction that failed, as it words a file that is busy."""
+    warehouse = DuckDBWarehouse(tmp_path / "w.duckdb", "d")
+    (tmp_path / "w.duckdb.wal").symlink_to("/dev/full")
+    with pytest.raises(DiskFull, match=r"the disk of the DuckDB file .*w\.duckdb is full: free some of it, or move"):
+        warehouse.ensure_dataset()
+    (tmp_path / "w.duckdb.wal").unlink()
     warehouse.close()

@@ -250,7 +250,7 @@ def _print_result(result: RunResult) -> None:
     rows = [(name, *(item.as_dict()[key] for key in head[1:])) for name, item in result.tables.items()]
     print_table(head, rows)
     click.echo(f"\n{result.verdict}: {result.calls} calls to Matomo, {result.seconds:.1f} seconds, run {result.run_id}")
-    for note in result.notes:
+    for note in result.as_dict()["notes"]:
         say(f"note: {note}")
     print_errors(result.as_dict()["errors"])
 

@@ -20,7 +20,8 @@ from matomo_fn.app.wiring import new_run, run_sync
 from matomo_fn.config.request import read_request
 from matomo_fn.config.secret_store import config_secret, token_secret
 from matomo_fn.config.settings import read_settings
-from matomo_fn.errors import InputError, MatomoFnError
+from matomo_fn.errors import InputError, MatomoFnError, Stopped
+from matomo_fn.sync.result import Verdict
 from matomo_fn.warehouse.duckdb_reader import DuckDBReader
 
 CONNECTOR = "demo"
@@ -160,7 +161,13 @@ def _sync(files: DemoFiles) -> dict[str, Any]:
     settings = read_settings({}, {"secrets": str(files.secrets), "warehouse": f"duckdb:{files.warehouse}"})
     with files.log.open("a", encoding="utf-8") as log, progress_bar(as_json=False) as progress:
         configure_logs("json", log)
-        return run_sync(settings, read_request({"connector": CONNECTOR}), new_run(), progress).as_dict()
+        try:
+            result = run_sync(settings, read_request({"connector": CONNECTOR}), new_run(), progress)
+        except Stopped:
+            raise KeyboardInterrupt from None
+    if result.verdict is Verdict.STOPPED:
+        raise KeyboardInterrupt  # which was Ctrl-C's, and ends the demo as well
+    return result.as_dict()
 
 
 def _print_tables(files: DemoFiles, result: dict[str, Any]) -> None:

@@ -1,5 +1,6 @@
 """What the command line prints: tables for people, JSON for programs, progress where somebody watches."""
 
+import io
 import json
 import logging
 import sys
@@ -104,6 +105,8 @@ def print_errors(sentences: Sequence[str]) -> None:
 @contextmanager
 def exit_codes(*, as_json: bool) -> Iterator[None]:
     """Turn foreseeable errors into sentences and exit codes: 2 for bad input, 1 for everything else."""
+    if isinstance(sys.stdout, io.TextIOWrapper):
+        sys.stdout.reconfigure(errors="backslashreplace")  # half a surrogate pair is in no encoding
     try:
         yield
     except MatomoFnError as error:

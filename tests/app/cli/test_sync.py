@@ -154,7 +154,10 @@ BAD = {
         "--end-date",
         "2026-02-02",
     ): "request: start_date 2026-02-03 lies after end_date 2026-02-02",
-    ("--mode", "append"): "request: mode has to be 'incremental', 'backfill', 'full_refresh' or 'audit', not \"append\"",
+    (
+        "--mode",
+        "append",
+    ): "request: mode has to be 'incremental', 'backfill', 'full_refresh' or 'audit', not \"append\"",
     ("--mode", ""): "request: mode has to be 'incremental', 'backfill', 'full_refresh' or 'audit', not \"\"",
     ("--site", "one"): "request: sites: 'one' is not a site id: it has to be a whole number such as 1",
     ("--site", ""): "request: sites: '' is not a site id: it has to be a whole number such as 1",

@@ -1,0 +1,109 @@
+"""How SIGINT and SIGTERM end a run: they stop its deadline, and the run writes what it has."""
+
+import os
+import queue
+import signal
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import copy_context
+from functools import partial
+from types import FrameType
+from typing import Any
+
+import structlog
+
+from matomo_fn.deadline import Deadline
+
+log = structlog.get_logger()
+
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# What a shell adds to a signal's number for the exit code of a program that it ended.
+_BY_SIGNAL = 128
+
+# The deadlines of the runs in this process, for a server that takes the signals itself.
+_running: set[Deadline] = set()
+_running_lock = threading.Lock()
+
+
+@contextmanager
+def ends_by_signal(deadline: Deadline) -> Iterator[None]:
+    """Let SIGINT and SIGTERM stop a deadline until the block ends; a second one ends the program at once.
+
+    Only the main thread can take signals. A run on another one is ended by ``watch_worker``.
+    """
+    with _running_lock:
+        _running.add(deadline)
+    try:
+        if threading.current_thread() is threading.main_thread():
+            with _handled(deadline):
+                yield
+        else:
+            yield
+    finally:
+        with _running_lock:
+            _running.discard(deadline)
+
+
+@contextmanager
+def _handled(deadline: Deadline) -> Iterator[None]:
+    # A handler interrupts the main thread anywhere, also where that holds the very lock that stopping takes. So it
+    # only puts the signal into a queue that allows for it, and another thread does the rest.
+    arrived: queue.SimpleQueue[int] = queue.SimpleQueue()
+
+    def handle(number: int, _frame: FrameType | None) -> None:
+        arrived.put(number)
+
+    watch = partial(copy_context().run, _watch, deadline, arrived)
+    watcher = threading.Thread(target=watch, name="signals", daemon=True)
+    watcher.start()
+    before: dict[int, Any] = {number: signal.signal(number, handle) for number in _SIGNALS}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+        arrived.put(0)
+        watcher.join()
+
+
+def _watch(deadline: Deadline, arrived: "queue.SimpleQueue[int]") -> None:
+    while number := arrived.get():
+        name = signal.Signals(number).name
+        if deadline.interrupted_by:
+            log.error("run_abandoned", signal=name)  # what was not written yet is fetched by the next run
+            os._exit(_BY_SIGNAL + number)
+        log.warning("run_stopping", signal=name)
+        deadline.interrupt(name)
+
+
+def watch_forked_workers() -> None:
+    """Let SIGTERM end the runs of each process that is forked from this one, as gunicorn forks its workers.
+
+    A worker's own handler is gunicorn's, and its main thread runs none of our code after the fork. All that gunicorn
+    does is to wait for the requests, for longer than a platform does.
+    """
+    os.register_at_fork(after_in_child=_watch_worker)
+
+
+def _watch_worker() -> None:
+    if "gunicorn" not in sys.modules:
+        return  # some other child, whose signals are not ours
+    # Blocked here, and so in every thread that is started from here, the signal waits for the one that fetches it.
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+    threading.Thread(target=_pass_on, name="signals", daemon=True).start()
+
+
+def _pass_on() -> None:
+    while True:
+        signal.sigwait({signal.SIGTERM})
+        with _running_lock:
+            running = list(_running)
+        log.warning("instance_stopping", signal="SIGTERM", runs=len(running))
+        for deadline in running:
+            deadline.interrupt("SIGTERM")
+        # Now gunicorn's turn: unblocked in this thread alone, the signal reaches its handler by way of this one.
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+        signal.raise_signal(signal.SIGTERM)
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
