@@ -42,11 +42,11 @@ log = structlog.get_logger()
 # Failed slices that a result names one by one; all of them stand in _sync_log.
 _NAMED_FAILURES = 20
 
-# Is told the slices done and all there are.
-Progress = Callable[[int, int], None]
+# Is told the slices done, all there are (first with the plan), and what is being done: a table and site, or a step.
+Progress = Callable[[int, int, str], None]
 
 
-def no_progress(_done: int, _total: int) -> None:
+def no_progress(_done: int, _total: int, _at: str) -> None:
     """Tell nobody."""
 
 
@@ -172,15 +172,17 @@ class _Execution:
             logs = [table for table in self._session.connector.catalogue.values() if table.is_log]
             self._late_counts = LateCounts(self._session.state, logs, plan, context.checks)
             done = 0
+            progress(done, plan.slices, "requesting")
             try:
                 for jobs in plan.phases:
                     with closing(pool.run(jobs, partial(extract, context))) as slices:
                         for extracted in slices:
                             self._take(writer, plan, extracted)
                             done += 1
-                            progress(done, plan.slices)
+                            progress(done, plan.slices, f"{extracted.slice.table} of site {extracted.slice.website_id}")
                     if stop.is_set():
                         break
+                progress(done, plan.slices, "writing")
                 self._flush(writer)
             finally:
                 writer.discard()
@@ -207,6 +209,7 @@ class _Execution:
             [*self._session.connector.missing_titles, *self._notes, *self._unreadable_sentences()],
             len(self._scope.missing_sites),
             self._reach.reach() if self._reach else Reach(),
+            self._tally.missing,
         )
 
     def _prepare_table(self, state: SyncState, table: Table, *, is_new: bool) -> None:
