@@ -45,7 +45,7 @@ _LONGEST_NAME = 90
 
 
 class MatomoClient:
-    """A Matomo's API; thread-safe. ``calls`` counts HTTP calls, tries included.
+    """A Matomo's API; thread-safe. ``calls`` counts HTTP calls, tries included; a call is tried ``attempts`` times.
 
     Methods raise MatomoFatal (TokenRefused among them), which ends the run, or another MatomoError.
     """
@@ -57,12 +57,14 @@ class MatomoClient:
         deadline: Deadline,
         *,
         page_rows: int | None = None,
+        attempts: int = ATTEMPTS,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._transport = transport
         self._rate_limit = rate_limit
         self._deadline = deadline
         self._reports = ReportReader(self.call, transport.redact, page_rows)
+        self._attempts = attempts
         self._sleep = sleep
         self._lock = threading.Lock()
         self._failed_in_a_row = 0
@@ -152,7 +154,7 @@ class MatomoClient:
         """Return the JSON value of a call and the bytes that it had, after as many tries as it takes."""
         retrying = Retrying(
             retry=retry_if_exception_type(MatomoUnavailable),
-            stop=lambda state: stop_after_attempt(ATTEMPTS)(state) or self._is_too_late(state),
+            stop=lambda state: stop_after_attempt(self._attempts)(state) or self._is_too_late(state),
             wait=_wait,
             sleep=self._sleep,
             before_sleep=self._before_sleep,
