@@ -24,6 +24,7 @@ from matomo_fn.errors import (
     WarehouseUnavailable,
 )
 from matomo_fn.redaction import redact, redact_value
+from matomo_fn.sync.outcome import Run
 
 log = structlog.get_logger()
 
@@ -42,38 +43,45 @@ def handle_http(method: str, headers: Mapping[str, str], body: bytes) -> tuple[i
 
     200 with a summary, also of an audit that found differences; 400 with every problem of request, configuration,
     settings or secrets; 405 where it is no POST; 502 where Matomo failed, 500 or 503 where the warehouse did, with what
-    was done nevertheless.
+    was done nevertheless. A failure is logged once: by ``run_finished`` where a run has begun.
     """
     headers = {name.lower(): value for name, value in headers.items()}
+    run = new_run(_schedule(headers))
     try:
         settings = _begin(headers)
         if method != "POST":
             error = InputError(f"POST a JSON object such as {_EXAMPLE}, not {method}")
-            return HTTPStatus.METHOD_NOT_ALLOWED, _failure(error)
+            return HTTPStatus.METHOD_NOT_ALLOWED, _failure(error, run)
         request = _read(body, "request body")
+    except InputError as error:
+        log.error("request_refused", run_id=run.id, problems=list(error.sentences))
+        return HTTPStatus.BAD_REQUEST, _failure(error, run)
+    try:
         if request.mode == "audit":
-            return HTTPStatus.OK, run_audit(settings, request).as_dict()
+            return HTTPStatus.OK, redact_value(run_audit(settings, request).as_dict())
         if request.dry_run:
             return HTTPStatus.OK, redact_value(make_plan(settings, request).as_dict())
-        result = run_sync(settings, request, new_run(_schedule(headers)))
-        return result.http_status, redact_value(result.as_dict())
-    except InputError as error:
-        log.error("request_refused", problems=list(error.sentences))
-        return HTTPStatus.BAD_REQUEST, _failure(error)
+        result = run_sync(settings, request, run)
     except MatomoFnError as error:
-        log.error("request_failed", error=str(error))
-        return _status_of(error), _failure(error)
+        if not _is_run(request):
+            log.error("request_failed", connector=request.connector, run_id=run.id, errors=list(error.sentences))
+        return _status_of(error), _failure(error, run, request)
+    return result.http_status, redact_value(result.as_dict())
 
 
 def handle_event(message_id: str, data: object) -> None:
-    """Do what a Pub/Sub message asks for.
+    """Do what a Pub/Sub message requests.
 
     A message that can never succeed is logged as an error and taken as done. Raises TryAgainError where a later
-    delivery may succeed; it goes on where this one stopped, since it has the same id.
+    delivery may succeed; it goes on where this one stopped, since it has the same id. Every line logged has that id.
     """
     try:
-        settings = _begin({})
+        settings = _begin({}, message_id=message_id)
         request = _read(_message_data(data), "message")
+    except InputError as error:
+        log.error("message_refused", problems=list(error.sentences))
+        return
+    try:
         if request.mode == "audit":
             run_audit(settings, request)
             return
@@ -81,21 +89,26 @@ def handle_event(message_id: str, data: object) -> None:
             log.info("plan", **make_plan(settings, request).as_dict())
             return
         result = run_sync(settings, request, new_run(f"message {message_id}"))
-    except (InputError, TokenRefused) as error:
-        log.error("message_refused", message_id=message_id, problems=list(error.sentences))
-        return
     except MatomoFnError as error:
-        log.error("message_failed", message_id=message_id, error=str(error))
+        is_final = isinstance(error, InputError | TokenRefused)
+        if not _is_run(request):
+            log.error("message_failed", connector=request.connector, is_final=is_final, errors=list(error.sentences))
+        if is_final:
+            return
         raise TryAgainError(str(error)) from None
     if result.may_succeed_later:
-        raise TryAgainError(
-            f"the run is {result.verdict}: {'; '.join(result.as_dict()['errors']) or 'slices are left'}"
-        )
+        raise TryAgainError(f"the run is {result.verdict}: {'; '.join(result.as_dict()['errors']) or 'slices remain'}")
 
 
-def _begin(headers: Mapping[str, str]) -> Settings:
-    """Set up the logs for one request and return the settings."""
+def _is_run(request: SyncRequest) -> bool:
+    """Return whether a request makes a run, which logs its own end."""
+    return not request.dry_run and request.mode != "audit"
+
+
+def _begin(headers: Mapping[str, str], **fields: str) -> Settings:
+    """Set up the logs for one request, whose lines all have the fields, and return the settings."""
     structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(**fields)
     configure_logs("auto")
     settings = settings_from_environment()
     configure_logs(settings.log_format)
@@ -126,12 +139,14 @@ def _message_data(data: object) -> bytes:
 
 
 def _schedule(headers: Mapping[str, str]) -> str:
-    """Return what stays the same when Cloud Scheduler tries an attempt again, or '' for other callers."""
+    """Return what stays the same when Cloud Scheduler repeats an attempt, or '' for other callers."""
     job, time = headers.get("x-cloudscheduler-jobname", ""), headers.get("x-cloudscheduler-scheduletime", "")
     return f"schedule {job} {time}" if job and time else ""
 
 
 def _status_of(error: MatomoFnError) -> HTTPStatus:
+    if isinstance(error, InputError | TokenRefused):
+        return HTTPStatus.BAD_REQUEST
     if isinstance(error, MatomoError):
         return HTTPStatus.BAD_GATEWAY
     if isinstance(error, WarehouseUnavailable | SecretsUnavailable):
@@ -139,5 +154,11 @@ def _status_of(error: MatomoFnError) -> HTTPStatus:
     return HTTPStatus.INTERNAL_SERVER_ERROR
 
 
-def _failure(error: MatomoFnError) -> dict[str, Any]:
-    return {"status": "failed", "errors": [redact(sentence) for sentence in error.sentences]}
+def _failure(error: MatomoFnError, run: Run, request: SyncRequest | None = None) -> dict[str, Any]:
+    """Return the answer to a request that came to nothing; without a request none could be read."""
+    return {
+        "status": "failed",
+        "connector": request.connector if request else None,
+        "run_id": run.id,
+        "errors": [redact(sentence) for sentence in error.sentences],
+    }
