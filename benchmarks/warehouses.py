@@ -67,6 +67,10 @@ class CountingWarehouse:
         self.parallel = inner.parallel
         self.counts = Counts()
 
+    def check_writable(self) -> None:
+        """Pass it on: no run does it."""
+        self._inner.check_writable()
+
     def ensure_dataset(self) -> None:
         """Pass it on: once a run, whatever there is to do."""
         self._inner.ensure_dataset()
@@ -119,6 +123,9 @@ class NullWarehouse:
 
     def __init__(self) -> None:
         self._tables: dict[str, FoundTable] = {}
+
+    def check_writable(self) -> None:
+        """Everything can be written to nowhere."""
 
     def ensure_dataset(self) -> None:
         """There is nothing to create it in."""

@@ -4,7 +4,9 @@
 
     MatomoFnError
     ├── InputError                 the user fixes the request, configuration, settings or secret (400, exit 2)
-    │   └── SecretMissing          a secret or its file is not there, or may not be read
+    │   ├── UnknownConnector       no secret describes the connector, but others are there
+    │   └── SecretMissing          a secret or its file may not or cannot be read
+    │       └── SecretNotFound     it is not there
     ├── UnforeseenError            a fault of this program; the log has its class and place (500)
     ├── SecretsUnavailable         Secret Manager did not answer; the same request may succeed later (503)
     ├── MatomoError                Matomo failed (502)
@@ -48,8 +50,16 @@ class InputError(MatomoFnError):
         return self.problems
 
 
+class UnknownConnector(InputError):
+    """There is no connector of that name, but there are others."""
+
+
 class SecretMissing(InputError):
     """A secret does not exist or may not be read."""
+
+
+class SecretNotFound(SecretMissing):
+    """A secret does not exist."""
 
 
 class UnforeseenError(MatomoFnError):

@@ -33,6 +33,11 @@ class Slice:
     date: date
 
     @property
+    def described(self) -> str:
+        """The slice as a sentence names it."""
+        return f"{self.table} of site {self.website_id} on {self.date}"
+
+    @property
     def table(self) -> str:
         """The name of the table."""
         return self.stream.table

@@ -4,9 +4,9 @@ import structlog
 
 from matomo_fn.app.open_warehouse import open_warehouse
 from matomo_fn.app.wiring import new_run
-from matomo_fn.config.connector import read_connector
+from matomo_fn.config.connectors import find_connector
 from matomo_fn.config.request import SyncRequest
-from matomo_fn.config.secret_store import config_secret, open_secret_store
+from matomo_fn.config.secret_store import open_secret_store
 from matomo_fn.config.settings import Settings
 from matomo_fn.config.validation import suggestion
 from matomo_fn.deadline import Deadline
@@ -25,7 +25,7 @@ def run_audit(settings: Settings, request: SyncRequest) -> AuditResult:
 
     The event is a WARNING where something differs. A dry run marks nothing as pending.
     """
-    connector = read_connector(request.connector, open_secret_store(settings).read(config_secret(request.connector)))
+    connector = find_connector(open_secret_store(settings), request.connector)
     unknown = [name for name in request.tables or () if name not in connector.catalogue]
     if unknown:
         raise InputError(

@@ -26,6 +26,7 @@ from matomo_fn.errors import (
     WarehouseUnavailable,
 )
 from matomo_fn.redaction import redact, redact_value
+from matomo_fn.sync.outcome import Run
 from matomo_fn.unforeseen import note_unforeseen
 
 log = structlog.get_logger()
@@ -45,42 +46,67 @@ def handle_http(method: str, headers: Mapping[str, str], body: bytes) -> tuple[i
 
     200 with a summary, also of an audit that found differences; 400 with every problem of request, configuration,
     settings or secrets; 405 where it is no POST; 502 where Matomo failed, 500 or 503 where the warehouse did, with what
-    was done nevertheless; 503 where the run was stopped by a signal; 500 for what nobody foresaw.
+    was done nevertheless; 503 where the run was stopped by a signal; 500 for what nobody foresaw. A failure is logged
+    once: by ``run_finished`` where a run has begun.
     """
     headers = {name.lower(): value for name, value in headers.items()}
+    run = new_run(_schedule(headers))
+    try:
+        return _handle_http(method, headers, body, run)
+    except Exception as error:  # noqa: BLE001 - the caller gets a sentence, whatever happened
+        return HTTPStatus.INTERNAL_SERVER_ERROR, _failure(UnforeseenError(note_unforeseen(error)), run)
+
+
+def _handle_http(method: str, headers: Mapping[str, str], body: bytes, run: Run) -> tuple[int, dict[str, Any]]:
     try:
         settings = _begin(headers)
         if method != "POST":
             error = InputError(f"POST a JSON object such as {_EXAMPLE}, not {method}")
-            return HTTPStatus.METHOD_NOT_ALLOWED, _failure(error)
+            return HTTPStatus.METHOD_NOT_ALLOWED, _failure(error, run)
         request = _read(body, "request body")
+    except InputError as error:
+        log.error("request_refused", run_id=run.id, problems=list(error.sentences))
+        return HTTPStatus.BAD_REQUEST, _failure(error, run)
+    try:
         if request.mode == "audit":
-            return HTTPStatus.OK, run_audit(settings, request).as_dict()
+            return HTTPStatus.OK, redact_value(run_audit(settings, request).as_dict())
         if request.dry_run:
             return HTTPStatus.OK, redact_value(make_plan(settings, request).as_dict())
-        result = run_sync(settings, request, new_run(_schedule(headers)))
-        return result.http_status, redact_value(result.as_dict())
-    except InputError as error:
-        log.error("request_refused", problems=list(error.sentences))
-        return HTTPStatus.BAD_REQUEST, _failure(error)
+        result = run_sync(settings, request, run)
     except MatomoFnError as error:
-        log.error("request_failed", error=str(error))
-        return _status_of(error), _failure(error)
-    except Exception as error:  # noqa: BLE001 - the caller gets a sentence, whatever happened
-        return HTTPStatus.INTERNAL_SERVER_ERROR, _failure(UnforeseenError(note_unforeseen(error)))
+        if not _is_run(request):
+            log.error("request_failed", connector=request.connector, run_id=run.id, errors=list(error.sentences))
+        return _status_of(error), _failure(error, run, request)
+    return result.http_status, redact_value(result.as_dict())
 
 
 def handle_event(message_id: str, data: object, *, deliveries_are_counted: bool = False) -> None:
-    """Do what a Pub/Sub message asks for.
+    """Do what a Pub/Sub message requests.
 
     A message that can never succeed is logged as an error and taken as done. Raises TryAgainError where a later
-    delivery may succeed; it goes on where this one stopped, since it has the same id. ``deliveries_are_counted``: the
-    subscription ends by itself what fails again and again. Where it does not, a message that fails by something
-    unforeseen is taken as done, since it would be delivered for days.
+    delivery may succeed; it goes on where this one stopped, since it has the same id. Every line logged has that id.
+    ``deliveries_are_counted``: the subscription ends by itself what fails again and again. Where it does not, a message
+    that fails by something unforeseen is taken as done, since it would be delivered for days.
     """
     try:
-        settings = _begin({})
+        _handle_event(message_id, data, deliveries_are_counted=deliveries_are_counted)
+    except (TryAgainError, MatomoFnError):
+        raise
+    except Exception as error:  # noqa: BLE001 - the message is dealt with, whatever happened
+        sentence = note_unforeseen(error, message_id=message_id)
+        if deliveries_are_counted:
+            raise TryAgainError(sentence) from None
+        log.error("message_refused", problems=[sentence])
+
+
+def _handle_event(message_id: str, data: object, *, deliveries_are_counted: bool) -> None:
+    try:
+        settings = _begin({}, message_id=message_id)
         request = _read(_message_data(data), "message")
+    except InputError as error:
+        log.error("message_refused", problems=list(error.sentences))
+        return
+    try:
         if request.mode == "audit":
             run_audit(settings, request)
             return
@@ -88,31 +114,28 @@ def handle_event(message_id: str, data: object, *, deliveries_are_counted: bool 
             log.info("plan", **make_plan(settings, request).as_dict())
             return
         result = run_sync(settings, request, new_run(f"message {message_id}"))
-    except (InputError, TokenRefused) as error:
-        log.error("message_refused", message_id=message_id, problems=list(error.sentences))
-        return
     except MatomoFnError as error:
-        _refuse_or_repeat(message_id, error, is_bounded=deliveries_are_counted)
-        return
-    except Exception as error:  # noqa: BLE001 - the message is dealt with, whatever happened
-        unforeseen = UnforeseenError(note_unforeseen(error, message_id=message_id))
-        _refuse_or_repeat(message_id, unforeseen, is_bounded=deliveries_are_counted)
-        return
+        is_final = isinstance(error, InputError | TokenRefused) or (
+            isinstance(error, UnforeseenError) and not deliveries_are_counted
+        )
+        if not _is_run(request):
+            log.error("message_failed", connector=request.connector, is_final=is_final, errors=list(error.sentences))
+        if is_final:
+            return
+        raise TryAgainError(str(error)) from None
     if result.may_succeed_later:
         raise TryAgainError(f"the run is {result.verdict}: {'; '.join(result.as_dict()['errors']) or 'slices remain'}")
 
 
-def _refuse_or_repeat(message_id: str, error: MatomoFnError, *, is_bounded: bool) -> None:
-    if isinstance(error, UnforeseenError) and not is_bounded:
-        log.error("message_refused", message_id=message_id, problems=list(error.sentences))
-        return
-    log.error("message_failed", message_id=message_id, error=str(error))
-    raise TryAgainError(str(error)) from None
+def _is_run(request: SyncRequest) -> bool:
+    """Return whether a request makes a run, which logs its own end."""
+    return not request.dry_run and request.mode != "audit"
 
 
-def _begin(headers: Mapping[str, str]) -> Settings:
-    """Set up the logs for one request and return the settings."""
+def _begin(headers: Mapping[str, str], **fields: str) -> Settings:
+    """Set up the logs for one request, whose lines all have the fields, and return the settings."""
     structlog.contextvars.clear_contextvars()
+    structlog.contextvars.bind_contextvars(**fields)
     configure_logs("auto")
     settings = settings_from_environment()
     configure_logs(settings.log_format)
@@ -143,12 +166,14 @@ def _message_data(data: object) -> bytes:
 
 
 def _schedule(headers: Mapping[str, str]) -> str:
-    """Return what stays the same when Cloud Scheduler tries an attempt again, or '' for other callers."""
+    """Return what stays the same when Cloud Scheduler repeats an attempt, or '' for other callers."""
     job, time = headers.get("x-cloudscheduler-jobname", ""), headers.get("x-cloudscheduler-scheduletime", "")
     return f"schedule {job} {time}" if job and time else ""
 
 
 def _status_of(error: MatomoFnError) -> HTTPStatus:
+    if isinstance(error, InputError | TokenRefused):
+        return HTTPStatus.BAD_REQUEST
     if isinstance(error, WarehouseUnavailable | SecretsUnavailable | Stopped):
         return HTTPStatus.SERVICE_UNAVAILABLE
     if isinstance(error, MatomoError):
@@ -156,5 +181,11 @@ def _status_of(error: MatomoFnError) -> HTTPStatus:
     return HTTPStatus.INTERNAL_SERVER_ERROR
 
 
-def _failure(error: MatomoFnError) -> dict[str, Any]:
-    return {"status": "failed", "errors": [redact(sentence) for sentence in error.sentences]}
+def _failure(error: MatomoFnError, run: Run, request: SyncRequest | None = None) -> dict[str, Any]:
+    """Return the answer to a request that came to nothing; without a request none could be read."""
+    return {
+        "status": "failed",
+        "connector": request.connector if request else None,
+        "run_id": run.id,
+        "errors": [redact(sentence) for sentence in error.sentences],
+    }

@@ -4,7 +4,7 @@ import io
 import logging
 import re
 import sys
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Collection, Mapping, MutableMapping
 from typing import TYPE_CHECKING, Any, TextIO
 
 import structlog
@@ -26,15 +26,24 @@ _OWN = frozenset({"time", "level", "event", "run_id", _TRACE, _SPAN})
 _CLOUD_TRACE = re.compile(r"(?P<trace>[0-9a-f]{32})(/(?P<span>[0-9]{1,20}))?(;.*)?")
 
 
-def configure_logs(form: str, stream: TextIO | None = None, level: int = logging.INFO) -> None:
+def configure_logs(
+    form: str, stream: TextIO | None = None, level: int = logging.INFO, *, without: Collection[str] = ()
+) -> None:
     """Send the program's events from a level on to a stream (standard output), as ``json``, ``text`` or ``auto``.
 
-    ``auto`` is readable lines on a terminal and JSON everywhere else.
+    ``auto`` is readable lines on a terminal and JSON everywhere else. Events named in ``without`` are left out.
     """
+
+    def leave_out(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
+        if event["event"] in without:
+            raise structlog.DropEvent
+        return event
+
     target = stream or sys.stdout
     if isinstance(target, io.TextIOWrapper):
         target.reconfigure(errors="backslashreplace")  # half a surrogate pair is in no encoding
     processors: list[Processor] = [
+        leave_out,
         structlog.contextvars.merge_contextvars,
         structlog.processors.TimeStamper(fmt="iso", key="time"),
     ]

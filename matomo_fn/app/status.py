@@ -1,50 +1,65 @@
-"""How complete the tables of a connector are, by table and site."""
+"""How complete the tables of a connector are: what its configuration asks for, against what its runs have logged."""
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from matomo_fn.app.open_warehouse import open_warehouse
-from matomo_fn.app.wiring import new_run
-from matomo_fn.config.connector import read_connector
+from matomo_fn.app.history import PastRun, newest_runs
+from matomo_fn.app.read_log import never_synced, open_log
+from matomo_fn.app.wiring import make_client, read_credentials
+from matomo_fn.config.connector import Connector
 from matomo_fn.config.request import read_request
-from matomo_fn.config.secret_store import config_secret, open_secret_store
 from matomo_fn.config.settings import Settings
+from matomo_fn.days import ONE_DAY, Days, Range
 from matomo_fn.deadline import Deadline
-from matomo_fn.sync.state import SyncState
+from matomo_fn.errors import InputError, MatomoError, TokenRefused
+from matomo_fn.slices import Stream
+from matomo_fn.sync.missing import sentences_of
+from matomo_fn.sync.scope import Scope, resolve_scope
 from matomo_fn.warehouse import sql
+from matomo_fn.warehouse.protocol import Warehouse
+
+# How far behind UTC a site may be.
+_WESTERNMOST = timedelta(hours=12)
+_MISSING = "no run has handled these days"
+_REASONS = {"pending": "pending, since Matomo had not processed them", "failed": "failed"}
 
 
 @dataclass(frozen=True, slots=True)
 class TableStatus:
     """The state of one table and site.
 
-    ``visits_difference``: of the table visits, by how many visits its days differ from VisitsSummary.get, summed up.
+    ``gaps``: days that no run has handled, between the first day and the last or among those that the configuration
+    asks for. ``visits_difference``: of the table visits, by how many visits its days differ from VisitsSummary.get,
+    summed up. ``last_logged``: when the log got its newest row. ``is_configured``: False for a table or site that the
+    configuration no longer has.
     """
 
     table: str
     website_id: str
     segment: str
-    first_day: date
-    last_day: date
+    first_day: date | None
+    last_day: date | None
     days: int
+    gaps: int
     rows: int
     pending: int
     failed: int
     visits_difference: int | None
-    last_run: datetime
+    last_logged: datetime | None
     last_error: str | None
+    is_configured: bool
 
     @property
-    def gaps(self) -> int:
-        """Days between the first and the last that no run has handled."""
-        return (self.last_day - self.first_day).days + 1 - self.days
+    def missing(self) -> int:
+        """Days that the table should have and has not, or not for certain."""
+        return self.gaps + self.pending + self.failed
 
     @property
     def is_good(self) -> bool:
-        """Whether every day between the first and the last is in the table."""
-        return not (self.gaps or self.pending or self.failed)
+        """Whether nothing is missing that the configuration asks for."""
+        return not (self.missing and self.is_configured)
 
     def as_dict(self) -> dict[str, Any]:
         """Return the status as JSON has it."""
@@ -52,43 +67,200 @@ class TableStatus:
             "table": self.table,
             "website_id": self.website_id,
             "segment": self.segment,
-            "first_day": str(self.first_day),
-            "last_day": str(self.last_day),
+            "is_configured": self.is_configured,
+            "first_day": str(self.first_day) if self.first_day else None,
+            "last_day": str(self.last_day) if self.last_day else None,
             "days": self.days,
             "gaps": self.gaps,
             "rows": self.rows,
             "pending": self.pending,
             "failed": self.failed,
             "visits_difference": self.visits_difference,
-            "last_run": self.last_run.isoformat(timespec="seconds"),
+            "last_logged": self.last_logged.isoformat(timespec="seconds") if self.last_logged else None,
             "last_error": self.last_error,
         }
 
 
-def read_status(settings: Settings, name: str) -> Sequence[TableStatus]:
-    """Return the state of every table and site of a connector; empty where it never ran."""
-    read_request({"connector": name})  # a name that cannot be one is said to be so, as by every other command
-    connector = read_connector(name, open_secret_store(settings).read(config_secret(name)))
-    warehouse = open_warehouse(settings, connector, run_id=new_run().id, deadline=Deadline(), create=False)
-    try:
-        if not SyncState(warehouse, connector).exists():
-            return []
-        return [
-            TableStatus(
-                row["table_name"],
-                row["website_id"],
-                row["segment"],
-                row["first_day"],
-                row["last_day"],
-                row["days"],
+@dataclass(frozen=True, slots=True)
+class Status:
+    """The state of a connector; ``problems`` has a sentence for everything that is missing, ``notes`` for the rest."""
+
+    connector: str
+    tables: Sequence[TableStatus]
+    problems: Sequence[str]
+    notes: Sequence[str] = ()
+    last_run: PastRun | None = None
+
+    @property
+    def is_good(self) -> bool:
+        """Whether the tables have everything that the configuration asks for."""
+        return not self.problems and all(table.is_good for table in self.tables)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the status as JSON has it."""
+        return {
+            "connector": self.connector,
+            "status": "complete" if self.is_good else "partial",
+            "last_run": self.last_run.as_dict() if self.last_run else None,
+            "tables": [table.as_dict() for table in self.tables],
+            "problems": list(self.problems),
+            "notes": list(self.notes),
+        }
+
+
+def read_status(settings: Settings, name: str) -> Status:
+    """Return the state of every table and site of a connector; raise NeverSynced where it never ran.
+
+    Matomo's version and sites are requested, once: a site's time zone, creation and access decide which days there
+    should be. Where it does not answer, a note says so, and the log alone decides: from a site's first day in any
+    table to the last day that has ended in every time zone.
+    """
+    with open_log(settings, name) as (connector, warehouse):
+        logged = _logged(warehouse, connector)
+        if not logged:
+            raise never_synced(connector, warehouse)
+        scope, problems, notes = _scope(settings, name)
+        expected = _expected(scope) if scope else _expected_by_log(connector, logged, datetime.now(UTC))
+        tables = [
+            _table_status(
+                stream,
+                logged.get(stream, []),
+                expected.get(stream, Days()),
+                is_configured=_is_configured(connector, stream),
+            )
+            for stream in sorted(logged.keys() | expected.keys())
+        ]
+        problems += _gone_tables(warehouse, connector, logged)
+        problems += sentences_of(_groups(tables, logged, expected))
+        if scope is not None:
+            newest = {site: max(run.days[1] for run in runs) for site, runs in _by_site(logged).items()}
+            problems += scope.lost_sites(newest)
+        problems += sorted({table.last_error for table in tables if table.last_error and not table.is_good})
+        return Status(name, tables, problems, notes, next(iter(newest_runs(warehouse, connector, 1)), None))
+
+
+@dataclass(frozen=True, slots=True)
+class _Logged:
+    """Consecutive days of one stream in the same state: good, pending or failed."""
+
+    state: str
+    days: Range
+    rows: int
+    visits_difference: int | None
+    last_logged: datetime
+    last_error: str | None
+
+
+_Log = Mapping[Stream, Sequence[_Logged]]
+
+
+def _logged(warehouse: Warehouse, connector: Connector) -> _Log:
+    found: dict[Stream, list[_Logged]] = {}
+    for row in warehouse.query(sql.status_of(warehouse.dataset, connector.name)):
+        found.setdefault(Stream(row["table_name"], row["website_id"], row["segment"]), []).append(
+            _Logged(
+                row["state"],
+                (row["first_day"], row["last_day"]),
                 int(row["row_count"]),
-                row["pending"],
-                row["failed"],
                 row["visits_difference"],
                 row["last_run"],
                 row["last_error"],
             )
-            for row in warehouse.query(sql.status_of(warehouse.dataset, connector.name))
-        ]
-    finally:
-        warehouse.close()
+        )
+    return found
+
+
+def _by_site(logged: _Log) -> dict[str, list[_Logged]]:
+    found: dict[str, list[_Logged]] = {}
+    for stream, runs in logged.items():
+        found.setdefault(stream.website_id, []).extend(runs)
+    return found
+
+
+def _scope(settings: Settings, name: str) -> tuple[Scope | None, list[str], list[str]]:
+    """Return what a sync of everything would be about; the problems of it, and notes."""
+    try:
+        credentials = read_credentials(settings, name)
+        client = make_client(credentials, Deadline(), attempts=1)
+        scope = resolve_scope(client, credentials.connector, read_request({"connector": name}), datetime.now(UTC))
+    except (InputError, TokenRefused) as error:
+        return None, list(error.sentences), []
+    except MatomoError as error:
+        return None, [], [f"compared with the log alone, since Matomo did not say which sites it has: {error}"]
+    return scope, list(scope.missing_sites), []
+
+
+def _expected_by_log(connector: Connector, logged: _Log, now: datetime) -> dict[Stream, Days]:
+    last = (now - _WESTERNMOST).date() - ONE_DAY
+    firsts = {site: min(run.days[0] for run in runs) for site, runs in _by_site(logged).items()}
+    default = last - timedelta(days=connector.backfill_days - 1)
+    return {
+        table.stream(site): Days.between(firsts.get(site, default), last)
+        for site in connector.sites_of(firsts)
+        for table in connector.catalogue.values()
+    }
+
+
+def _expected(scope: Scope) -> dict[Stream, Days]:
+    return {table.stream(window.site.id): window.days for window in scope.windows for table in scope.tables.values()}
+
+
+def _is_configured(connector: Connector, stream: Stream) -> bool:
+    return stream.table in connector.tables and stream.website_id in connector.sites_of([stream.website_id])
+
+
+def _table_status(stream: Stream, runs: Sequence[_Logged], expected: Days, *, is_configured: bool) -> TableStatus:
+    days = {state: _days_in(runs, state) for state in ("good", "pending", "failed")}
+    handled = days["good"] | days["pending"] | days["failed"]
+    differences = [run.visits_difference for run in runs if run.visits_difference is not None]
+    return TableStatus(
+        stream.table,
+        stream.website_id,
+        stream.segment,
+        handled.first if handled else None,
+        handled.last if handled else None,
+        len(handled),
+        len(_gaps(handled, expected)),
+        sum(run.rows for run in runs),
+        len(days["pending"]),
+        len(days["failed"]),
+        sum(differences) if differences else None,
+        max((run.last_logged for run in runs), default=None),
+        max((run.last_error for run in runs if run.last_error), default=None),
+        is_configured,
+    )
+
+
+def _days_in(runs: Iterable[_Logged], *states: str) -> Days:
+    return Days.joined(run.days for run in runs if not states or run.state in states)
+
+
+def _gaps(handled: Days, expected: Days) -> Days:
+    between = Days.between(handled.first, handled.last) if handled else Days()
+    return (between | expected) - handled
+
+
+def _gone_tables(warehouse: Warehouse, connector: Connector, logged: _Log) -> list[str]:
+    known = {stream.table for stream in logged}
+    return [
+        f"table {name} is not in dataset {warehouse.dataset}, although it has been synced: the next sync fills it again"
+        for name in connector.tables
+        if name in known and warehouse.find_table(name) is None
+    ]
+
+
+def _groups(
+    tables: Iterable[TableStatus], logged: _Log, expected: Mapping[Stream, Days]
+) -> dict[tuple[Days, str], list[Stream]]:
+    groups: dict[tuple[Days, str], list[Stream]] = {}
+    for table in tables:
+        if table.is_good:
+            continue
+        stream = Stream(table.table, table.website_id, table.segment)
+        runs = logged.get(stream, [])
+        parts = {reason: _days_in(runs, state) for state, reason in _REASONS.items()}
+        parts[_MISSING] = _gaps(_days_in(runs), expected.get(stream, Days()))
+        for reason, days in parts.items():
+            if days:
+                groups.setdefault((days, reason), []).append(stream)
+    return groups

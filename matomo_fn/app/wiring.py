@@ -10,14 +10,15 @@ import structlog
 
 from matomo_fn.app.open_warehouse import open_warehouse
 from matomo_fn.app.signals import ends_by_signal
-from matomo_fn.config.connector import Connector, read_connector
+from matomo_fn.config.connector import Connector
+from matomo_fn.config.connectors import find_connector
 from matomo_fn.config.request import SyncRequest
-from matomo_fn.config.secret_store import config_secret, open_secret_store, read_token
+from matomo_fn.config.secret_store import open_secret_store, read_token
 from matomo_fn.config.settings import Settings
 from matomo_fn.config.token import Token
 from matomo_fn.deadline import Deadline
-from matomo_fn.errors import InputError, MatomoFnError, Stopped, UnforeseenError
-from matomo_fn.matomo.client import MatomoClient
+from matomo_fn.errors import InputError, MatomoFnError, Stopped, UnforeseenError, UnknownConnector
+from matomo_fn.matomo.client import ATTEMPTS, MatomoClient
 from matomo_fn.matomo.interruptible import InterruptibleTransport
 from matomo_fn.matomo.rate_limit import RateLimit
 from matomo_fn.matomo.transport import HttpTransport
@@ -44,7 +45,9 @@ def read_credentials(settings: Settings, name: str) -> Credentials:
     problems: list[str] = []
     connector = token = None
     try:
-        connector = read_connector(name, secrets.read(config_secret(name)))
+        connector = find_connector(secrets, name)
+    except UnknownConnector:
+        raise  # of another connector's token nothing is to be said
     except InputError as error:
         problems += error.problems
     try:
@@ -56,7 +59,7 @@ def read_credentials(settings: Settings, name: str) -> Credentials:
     return Credentials(connector, token, settings.allow_private_addresses)
 
 
-def make_client(credentials: Credentials, deadline: Deadline) -> MatomoClient:
+def make_client(credentials: Credentials, deadline: Deadline, *, attempts: int = ATTEMPTS) -> MatomoClient:
     """Return a client of the connector's Matomo, within the bounds that the connector sets.
 
     None of its calls and waits outlives the deadline.
@@ -74,6 +77,7 @@ def make_client(credentials: Credentials, deadline: Deadline) -> MatomoClient:
         RateLimit(connector.requests_per_minute, sleep=deadline.pause),
         deadline,
         page_rows=connector.page_rows,
+        attempts=attempts,
     )
 
 

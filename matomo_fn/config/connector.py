@@ -1,13 +1,15 @@
 """A connector: one Matomo instance and one dataset, as the user describes them in JSON."""
 
+import json
 import re
+from collections.abc import Iterable
 from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, field_validator
 
 from matomo_fn.catalogue import BUILT_IN, EXCLUDABLE, PREBUILT, TITLE_SOURCES, VISITS, Catalogue
-from matomo_fn.config.validation import read_model, read_object, suggestion
+from matomo_fn.config.validation import Problems, read_model, read_object, suggestion
 from matomo_fn.sites import SITE_ID
 
 CONNECTOR_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
@@ -21,12 +23,10 @@ def site_list(value: Any) -> Any:
         raise ValueError('has to be a list of site ids, such as ["1", "2"]')
     if not value:
         raise ValueError("names no site: list at least one, or leave it out")
-    sites = []
-    for item in value:
-        text = str(item) if isinstance(item, str | int) and not isinstance(item, bool) else ""
-        if not SITE_ID.fullmatch(text):
-            raise ValueError(f"{item!r} is not a site id: it has to be a whole number such as 1")
-        sites.append(text)
+    sites = [str(item) if isinstance(item, str | int) and not isinstance(item, bool) else "" for item in value]
+    wrong = [item for item, text in zip(value, sites, strict=True) if not SITE_ID.fullmatch(text)]
+    if wrong:
+        raise Problems(f"{item!r} is not a site id: it has to be a whole number such as 1" for item in wrong)
     return tuple(dict.fromkeys(sites))
 
 
@@ -56,16 +56,29 @@ class VisitsConfig(BaseModel):
     def _exclude(cls, value: Any) -> Any:
         if not isinstance(value, list) or not all(isinstance(item, str) for item in value):
             raise ValueError('has to be a list of columns of the table visits, such as ["visit_ip", "actions.url"]')
-        for name in value:
-            if name not in EXCLUDABLE:
-                raise ValueError(
-                    f"{name!r} is no column of visits that can be left out: {suggestion(name, EXCLUDABLE)}"
-                )
+        unknown = [name for name in value if name not in EXCLUDABLE]
+        if unknown:
+            raise Problems(
+                f"{name!r} is no column of visits that can be left out: {suggestion(name, EXCLUDABLE)}"
+                for name in unknown
+            )
         return tuple(dict.fromkeys(value))
 
 
+class AllSitesBut(BaseModel):
+    """All sites that the token may see, without those of ``exclude``."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    exclude: Annotated[tuple[str, ...], BeforeValidator(site_list)]
+
+
 def _visits(value: Any) -> Any:
-    return {True: {}, False: None}[value] if isinstance(value, bool) else value
+    if isinstance(value, bool):
+        return {} if value else None
+    if value is not None and not isinstance(value, dict):
+        raise ValueError(f'has to be true, false or an object such as {{"intraday": true}}, not {json.dumps(value)}')
+    return value
 
 
 def _sites(value: Any) -> Any:
@@ -73,18 +86,27 @@ def _sites(value: Any) -> Any:
         if value != "all":
             raise ValueError(f'{value!r} is neither "all" nor a list of site ids, such as ["1", "2"]')
         return value
+    if isinstance(value, dict):
+        return AllSitesBut.model_validate(value)
+    if value == []:
+        raise ValueError('names no site: list at least one, or set it to "all"')
     return site_list(value)
 
 
 def _reports(value: Any) -> Any:
     if value == "prebuilt":
         return tuple(PREBUILT)
+    if value == []:
+        raise ValueError('names no table: list at least one, or set it to "prebuilt"')
     names = table_list(value)
-    if VISITS.name in names:
-        raise ValueError('visits are no report: set "visits" to true')
     unknown = [name for name in names if name not in PREBUILT]
     if unknown:
-        raise ValueError("; ".join(f"there is no table {name!r}: {suggestion(name, PREBUILT)}" for name in unknown))
+        raise Problems(
+            'visits are no report: set "visits" to true'
+            if name == VISITS.name
+            else f"there is no table {name!r}: {suggestion(name, PREBUILT)}"
+            for name in unknown
+        )
     return names
 
 
@@ -94,7 +116,7 @@ class ConnectorConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     matomo_url: str
-    sites: Annotated[Literal["all"] | tuple[str, ...], BeforeValidator(_sites)]
+    sites: Annotated[Literal["all"] | tuple[str, ...] | AllSitesBut, PlainValidator(_sites)]
     dataset: str = ""
     location: str = "EU"
     reports: Annotated[tuple[str, ...], BeforeValidator(_reports)] = tuple(PREBUILT)
@@ -155,6 +177,32 @@ class Connector(ConnectorConfig):
     def catalogue(self) -> Catalogue:
         """The tables that the connector fills."""
         return BUILT_IN.select(self.tables)
+
+    @property
+    def takes_new_sites(self) -> bool:
+        """Whether the sites to sync are those that the token may see, and not a list."""
+        return not isinstance(self.sites, tuple)
+
+    @property
+    def excluded_sites(self) -> tuple[str, ...]:
+        """The sites that are left out although the token may see them."""
+        return self.sites.exclude if isinstance(self.sites, AllSitesBut) else ()
+
+    def sites_of(self, visible: Iterable[str]) -> tuple[str, ...]:
+        """Return the sites to sync; ``visible`` are those that the token may see."""
+        if isinstance(self.sites, tuple):
+            return self.sites
+        return tuple(site for site in visible if site not in self.excluded_sites)
+
+    def table_problem(self, name: str) -> str | None:
+        """Return what to do about a table that is requested and not configured; None where it is."""
+        if name in self.tables:
+            return None
+        if name == VISITS.name:
+            return 'set "visits": true in its configuration'
+        if name in PREBUILT:
+            return f'add it to "reports" in its configuration, which has {", ".join(self.reports)}'
+        return suggestion(name, self.tables)
 
     @property
     def intraday_tables(self) -> tuple[str, ...]:

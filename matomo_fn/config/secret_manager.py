@@ -8,7 +8,7 @@ from google.api_core.retry import Retry, if_exception_type
 from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
 from google.cloud.secretmanager_v1 import SecretManagerServiceClient
 
-from matomo_fn.errors import InputError, SecretMissing, SecretsUnavailable
+from matomo_fn.errors import InputError, SecretMissing, SecretNotFound, SecretsUnavailable
 
 # Seconds for one secret, retries included: without its token the function can do nothing.
 READ_DEADLINE = 30.0
@@ -43,7 +43,7 @@ class SecretManagerStore:
             answer = self._client.access_secret_version(name=path, retry=retry, timeout=READ_DEADLINE)
         # Over REST an error's class tells its HTTP status only, so 403 is Forbidden and not PermissionDenied.
         except exceptions.NotFound:
-            raise SecretMissing(f"there is no secret {path}: create it and add a version") from None
+            raise SecretNotFound(f"there is no secret {path}: create it and add a version") from None
         except exceptions.Forbidden as error:
             raise SecretMissing(self._forbidden(path, error)) from None
         except exceptions.BadRequest as error:

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from matomo_fn.config.settings import Settings
 from matomo_fn.config.token import Token
-from matomo_fn.errors import InputError, SecretMissing
+from matomo_fn.errors import InputError, SecretMissing, SecretNotFound
 
 # What a shell or a word processor puts around a text; no token begins or ends with one.
 _QUOTES = "\"'`\u2018\u2019\u201c\u201d"
@@ -36,7 +36,7 @@ class FolderSecretStore:
         try:
             return path.read_text(encoding="utf-8-sig")  # editors on Windows put a byte order mark in front
         except FileNotFoundError:
-            raise SecretMissing(f"there is no file {path}: write the secret {name} into it") from None
+            raise SecretNotFound(f"there is no file {path}: write the secret {name} into it") from None
         except UnicodeDecodeError:
             raise SecretMissing(f"the file {path} is not UTF-8 text") from None
         except OSError as error:

@@ -24,6 +24,14 @@ def _truth(value: Any) -> Any:
     return {"true": True, "false": False}.get(value, value) if isinstance(value, str) else value
 
 
+def _expanded(path: str) -> Path:
+    """Return a path with the home folder in the place of ~."""
+    try:
+        return Path(path).expanduser()
+    except RuntimeError:
+        raise ValueError(f"{path!r}: there is no home folder {Path(path).parts[0]}") from None
+
+
 def _versions(value: Any) -> Any:
     versions = {}
     for item in filter(None, (part.strip() for part in str(value).split(","))):
@@ -94,14 +102,18 @@ class Settings(BaseModel):
     def _warehouse(cls, value: str) -> str:
         if value != "bigquery" and not (value.startswith("duckdb:") and value.removeprefix("duckdb:").strip()):
             raise ValueError(f"{value!r} is neither bigquery nor duckdb:PATH")
-        return value
+        # The shell expands ~ at the beginning of a word only, which the one in duckdb:~/matomo.duckdb is not.
+        return value if value == "bigquery" else f"duckdb:{_expanded(value.removeprefix('duckdb:').strip())}"
 
     @field_validator("secrets")
     @classmethod
     def _secrets(cls, value: str) -> str:
-        if value != "secret-manager" and not Path(value).is_dir():
+        if value == "secret-manager":
+            return value
+        folder = _expanded(value)
+        if not folder.is_dir():
             raise ValueError(f"{value!r} is neither secret-manager nor a folder that exists")
-        return value
+        return str(folder)
 
     @field_validator("emulator")
     @classmethod

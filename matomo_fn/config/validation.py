@@ -4,7 +4,7 @@ import difflib
 import json
 from collections.abc import Iterable, Mapping
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any, TypeVar, get_args
 
 from pydantic import BaseModel, ValidationError
 
@@ -15,6 +15,14 @@ Model = TypeVar("Model", bound=BaseModel)
 # Problems that are told one by one; characters of a sentence, and of them those that are kept of its end.
 _MOST_PROBLEMS = 20
 _LONGEST, _TAIL = 500, 150
+
+
+class Problems(ValueError):
+    """Several things that are wrong with one value; each becomes a sentence of its own."""
+
+    def __init__(self, sentences: Iterable[str]) -> None:
+        self.sentences = tuple(sentences)
+        super().__init__("; ".join(self.sentences))
 
 
 def read_object(text: str | bytes, what: str) -> dict[str, Any]:
@@ -41,7 +49,8 @@ def read_model(model: type[Model], values: Mapping[str, Any], what: str) -> Mode
     try:
         return model.model_validate(dict(values))
     except ValidationError as error:
-        sentences = [_shortened(_sentence(problem, what, list(model.model_fields))) for problem in error.errors()]
+        found = [sentence for problem in error.errors() for sentence in _sentences(problem, what, model)]
+        sentences = [_shortened(sentence) for sentence in found]
         more = (
             [f"{what}: and {len(sentences) - _MOST_PROBLEMS} more problems"] if len(sentences) > _MOST_PROBLEMS else []
         )
@@ -74,7 +83,18 @@ _TYPES = {
 }
 
 
-def _sentence(problem: Any, what: str, known: list[str]) -> str:
+def _sentences(problem: Any, what: str, model: type[BaseModel]) -> list[str]:
+    error = problem.get("ctx", {}).get("error")
+    if isinstance(error, ValidationError):  # of an object within the value
+        inner = [part | {"loc": (*problem["loc"], *part["loc"])} for part in error.errors()]
+        return [sentence for part in inner for sentence in _sentences(part, what, model)]
+    if isinstance(error, Problems):
+        path = ".".join(str(part) for part in problem["loc"])
+        return [f"{what}: {path}: {sentence}" for sentence in error.sentences]
+    return [_sentence(problem, what, model)]
+
+
+def _sentence(problem: Any, what: str, model: type[BaseModel]) -> str:
     path = ".".join(str(part) for part in problem["loc"])
     kind, context = problem["type"], problem.get("ctx", {})
     given = problem["input"]
@@ -82,7 +102,8 @@ def _sentence(problem: Any, what: str, known: list[str]) -> str:
         case "missing":
             return f"{what}: {path} is missing"
         case "extra_forbidden":
-            return f"{what}: unknown key {path!r}: {suggestion(path, known)}"
+            *parents, name = (str(part) for part in problem["loc"])
+            return f"{what}: unknown key {path!r}: {suggestion(name, _keys(model, parents))}"
         case "value_error":
             return f"{what}: {path}: {context['error']}" if path else f"{what}: {context['error']}"
         case "literal_error":
@@ -103,6 +124,20 @@ def _shortened(sentence: str) -> str:
         return sentence
     end = sentence[-_TAIL:]  # what to do about it
     return f"{sentence[: _LONGEST - _TAIL - 3]}...{end}"
+
+
+def _keys(model: type[BaseModel], path: Iterable[str]) -> list[str]:
+    """Return the keys of the object at a path; those of the whole where the path leads to no model."""
+    for name in path:
+        annotation = model.model_fields[name].annotation
+        models = [part for part in (annotation, *get_args(annotation)) if _is_model(part)]
+        if models:
+            model = models[0]
+    return list(model.model_fields)
+
+
+def _is_model(part: Any) -> bool:
+    return isinstance(part, type) and issubclass(part, BaseModel)
 
 
 def _shown(value: Any) -> str:

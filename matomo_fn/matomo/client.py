@@ -52,7 +52,9 @@ _SMALL_ANSWER = 64 * 1024
 
 
 class MatomoClient:
-    """A Matomo's API; thread-safe. ``calls`` counts HTTP calls, tries included; ``memory`` bounds parsed answers.
+    """A Matomo's API; thread-safe. ``calls`` counts HTTP calls, tries included; a call is tried ``attempts`` times.
+
+    ``memory`` bounds parsed answers.
 
     Methods raise MatomoFatal (TokenRefused among them), which ends the run, or another MatomoError. The first
     MatomoFatal stops the deadline, and no call goes out after it. ``sleep`` is that of the tries: the deadline's own,
@@ -66,12 +68,14 @@ class MatomoClient:
         deadline: Deadline,
         *,
         page_rows: int | None = None,
+        attempts: int = ATTEMPTS,
         sleep: Callable[[float], None] | None = None,
     ) -> None:
         self._transport = transport
         self._rate_limit = rate_limit
         self._deadline = deadline
         self._reports = ReportReader(self.call, transport.redact, page_rows)
+        self._attempts = attempts
         self._sleep = sleep or deadline.pause
         self._lock = threading.Lock()
         self._gate = Gate(deadline)
@@ -166,7 +170,7 @@ class MatomoClient:
         """Return the JSON value of a call and the bytes that it had, after as many tries as it takes."""
         retrying = Retrying(
             retry=retry_if_exception_type(MatomoUnavailable),
-            stop=lambda state: stop_after_attempt(ATTEMPTS)(state) or self._is_too_late(state),
+            stop=lambda state: stop_after_attempt(self._attempts)(state) or self._is_too_late(state),
             wait=_wait,
             sleep=self._sleep,
             before_sleep=self._before_sleep,

@@ -86,7 +86,10 @@ class HttpTransport:
                 raise MatomoFatal(f"{self._shown}: {error}") from None
             except requests.exceptions.ConnectTimeout:
                 seconds = min(CONNECT_TIMEOUT, timeout)
-                raise MatomoUnavailable(f"{self._shown}: no connection within {seconds:g} seconds") from None
+                raise MatomoUnavailable(
+                    f"{self._shown}: no connection within {seconds:g} seconds: check that the server runs and can be "
+                    "reached from here"
+                ) from None
             except requests.exceptions.RequestException as error:
                 raise (self._timed_out(method, timeout) if exchange.is_over else self._failure(error, method)) from None
             except ValueError as error:  # which the HTTP library lets through
@@ -201,5 +204,5 @@ def _reason(error: requests.exceptions.ConnectionError) -> str:
     if "NameResolution" in text or "getaddrinfo" in text:
         return "its name is not known: check matomo_url"
     if "refused" in text:
-        return "the connection was refused"
+        return "the connection was refused: check that the server runs, and the port in matomo_url"
     return "the connection broke off"

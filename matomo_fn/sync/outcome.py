@@ -102,7 +102,8 @@ def outcome_of(extracted: Extracted, known: KnownSlice, run: Run, *, is_final: b
         has_others=False,
         is_final=is_final,
         written_run_id=known.written_run_id,
-        error=extracted.pending or extracted.error,
+        # A failed slice's error names it already.
+        error=f"{extracted.slice.described}: {extracted.pending}" if extracted.pending else extracted.error,
     )
     if content is None:
         return replace(kept, is_news=run.logs_everything or _is_news(kept, known))
@@ -144,5 +145,5 @@ def not_written(entry: LogEntry, known: KnownSlice, error: Exception) -> LogEntr
         has_others=False,
         is_final=entry.is_final,
         written_run_id=known.written_run_id,
-        error=str(error),
+        error=f"{entry.slice.described}: {error}",
     )

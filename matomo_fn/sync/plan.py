@@ -51,13 +51,14 @@ class Plan:
 
     ``known``: what the state says of the slices among them. ``phases``: the jobs, in the order in which they run;
     those of one phase run side by side. The visit counts come first, since they tell which empty days are to be
-    believed.
+    believed. ``lost_sites``: sentences about sites that have been synced and that Matomo no longer lists.
     """
 
     scope: Scope
     due: tuple[Due, ...]
     known: Mapping[Slice, KnownSlice]
     phases: tuple[tuple[Job, ...], ...]
+    lost_sites: tuple[str, ...] = ()
 
     @property
     def slices(self) -> int:
@@ -98,7 +99,7 @@ def make_plan(
     )
     slices = {found.stream.slice(day) for found in due for day in found.days} if snapshot.known else set()
     known = {slice_: state for slice_, state in snapshot.known.items() if slice_ in slices}
-    return Plan(scope, due, known, phases_of(scope, due, run_id))
+    return Plan(scope, due, known, phases_of(scope, due, run_id), scope.lost_sites(snapshot.newest_days()))
 
 
 def phases_of(scope: Scope, due: Iterable[Due], run_id: str = "") -> tuple[tuple[Job, ...], ...]:

@@ -7,6 +7,7 @@ from enum import StrEnum
 from typing import Any
 
 from matomo_fn.extract.extracted import Extracted
+from matomo_fn.sync.missing import Missing
 from matomo_fn.sync.outcome import LogEntry, Status
 from matomo_fn.sync.plan import Due, Plan, Reason
 from matomo_fn.sync.reach import Reach
@@ -15,9 +16,9 @@ from matomo_fn.sync.reach import Reach
 class Verdict(StrEnum):
     """How a run ended."""
 
-    COMPLETE = "complete"
-    PARTIAL = "partial"
-    STOPPED = "stopped"
+    COMPLETE = "complete"  # the tables have every day that was due
+    PARTIAL = "partial"  # nothing failed, but days are pending or remain, or a site is lost
+    STOPPED = "stopped"  # a signal ended the run, and slices remain
     FAILED = "failed"
 
 
@@ -55,13 +56,22 @@ class TableResult:
 
 
 class Tally:
-    """Counts what becomes of the slices of a plan, table by table."""
+    """Counts what becomes of the slices of a plan, table by table; ``missing`` says which are not in the tables."""
 
     def __init__(self, tables: Iterable[str]) -> None:
         self.tables = {name: TableResult() for name in tables}
+        self._missing = Missing()
+        self._lost_sites: Sequence[str] = ()
+
+    @property
+    def missing(self) -> list[str]:
+        """Sentences about what the tables lack although nothing failed."""
+        return [*self._lost_sites, *self._missing.sentences()]
 
     def expect(self, plan: Plan) -> None:
         """Take the slices of a plan as remaining."""
+        self._missing.expect(plan)
+        self._lost_sites = plan.lost_sites
         for due in plan.due:
             self.tables[due.stream.table].remaining += len(due.days)
 
@@ -69,6 +79,7 @@ class Tally:
         """Count a slice as handled, whatever became of it."""
         table = self.tables[extracted.slice.table]
         table.remaining -= 1
+        self._missing.extracted(extracted)
         table.seconds += extracted.seconds
         table.handled.add(extracted.slice.date)
 
@@ -100,7 +111,9 @@ class RunResult:
     ``matomo_errors`` and ``warehouse_errors`` are sentences, each once; ``warehouse_unavailable``: the warehouse
     asked to come back later. ``missing_sites``: how many of ``matomo_errors``, the first ones, are about sites of the
     configuration that cannot be synced. ``notes``: sentences on what was left out and is no failure.
-    ``reach``: how far the tables reach. ``stopped_by``: the signal that ended the run early, if one did.
+    ``reach``: how far the tables reach. ``missing``: sentences on what the tables lack although nothing failed:
+    pending and remaining slices, and sites that Matomo no longer lists. ``stopped_by``: the signal that ended the run
+    early, if one did.
     """
 
     connector: str
@@ -119,20 +132,25 @@ class RunResult:
     notes: Sequence[str] = ()
     missing_sites: int = 0
     reach: Reach = field(default_factory=Reach)
+    missing: Sequence[str] = ()
     stopped_by: str | None = None
 
     @property
     def verdict(self) -> Verdict:
-        """Whether everything was done, slices remain (for want of time, or by a signal), or something failed."""
+        """Whether the tables have everything that was due, lack something, or something failed."""
         if self.stopped_by and self._has_remaining():
             return Verdict.STOPPED
         if self.matomo_errors or self.warehouse_errors:
             return Verdict.FAILED
-        return Verdict.PARTIAL if self._has_remaining() else Verdict.COMPLETE
+        return Verdict.PARTIAL if self.missing or self._has_remaining() else Verdict.COMPLETE
 
     @property
     def may_succeed_later(self) -> bool:
-        """Whether the same request may do more another time: not where only the user can fix what is wrong."""
+        """Whether the same request does more if it is repeated at once.
+
+        Not where only the user can fix what is wrong, and not where days are pending: Matomo processes them by a
+        schedule of its own, within hours, and the next scheduled run requests them.
+        """
         if self.token_refused or self.verdict is Verdict.COMPLETE:
             return False
         return bool(self.warehouse_errors) or len(self.matomo_errors) > self.missing_sites or self._has_remaining()
@@ -142,7 +160,14 @@ class RunResult:
 
     @property
     def http_status(self) -> int:
-        """The status of an HTTP answer: the warehouse's failures weigh more, since Matomo's are asked again anyway."""
+        """The status of an HTTP answer.
+
+        A partial run is 200: a scheduler that repeats whatever is no success would repeat it within minutes. The
+        warehouse's failures weigh more than Matomo's, since those are refetched anyway. A refused token is the
+        caller's to fix, and must not be sent again.
+        """
+        if self.token_refused:
+            return 400
         if self.warehouse_errors:
             return 503 if self.warehouse_unavailable else 500
         if self.matomo_errors:
@@ -170,6 +195,7 @@ class RunResult:
             **self.reach.as_dict(),
             "tables": {name: table.as_dict() for name, table in self.tables.items()},
             "errors": [*self.matomo_errors, *self.warehouse_errors],
+            "missing": list(self.missing),
             "notes": [*self.notes, *self._notes_on_stop()],
             "matomo_calls": self.calls,
             "seconds": round(self.seconds, 2),
@@ -222,8 +248,8 @@ class PlanResult:
 
     @property
     def problems(self) -> Sequence[str]:
-        """Sentences about sites that cannot be synced."""
-        return self.plan.scope.missing_sites
+        """Sentences about sites that cannot be synced, or no longer."""
+        return [*self.plan.scope.missing_sites, *self.plan.lost_sites]
 
     def as_dict(self) -> dict[str, Any]:
         """Return the plan as JSON has it."""

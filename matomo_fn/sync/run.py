@@ -49,11 +49,11 @@ _NAMED_FAILURES = 20
 # a merge for each table, and a row that comes often is merged as often.
 _FLUSH_EVERY = 300.0
 
-# Is told the slices done and all there are.
-Progress = Callable[[int, int], None]
+# Is told the slices done, all there are (first with the plan), and what is being done: a table and site, or a step.
+Progress = Callable[[int, int, str], None]
 
 
-def no_progress(_done: int, _total: int) -> None:
+def no_progress(_done: int, _total: int, _at: str) -> None:
     """Tell nobody."""
 
 
@@ -185,6 +185,7 @@ class _Execution:
             logs = [table for table in self._session.connector.catalogue.values() if table.is_log]
             self._late_counts = LateCounts(self._session.state, logs, plan, context.checks)
             done = 0
+            progress(done, plan.slices, "requesting")
             try:
                 for jobs in plan.phases:
                     with closing(pool.run(jobs, partial(extract, context))) as slices:
@@ -192,10 +193,12 @@ class _Execution:
                             if extracted is not None:
                                 self._take(writer, plan, extracted)
                                 done += 1
-                                progress(done, plan.slices)
+                                slice_ = extracted.slice
+                                progress(done, plan.slices, f"{slice_.table} of site {slice_.website_id}")
                             self._flush_if_due(writer)
                     if not deadline.allows_requests():
                         break
+                progress(done, plan.slices, "writing")
                 self._flush(writer)
             finally:
                 writer.discard()
@@ -222,6 +225,7 @@ class _Execution:
             [*self._session.connector.missing_titles, *self._notes, *self._unreadable_sentences()],
             len(self._scope.missing_sites),
             self._reach.reach() if self._reach else Reach(),
+            self._tally.missing,
             self._session.deadline.interrupted_by,
         )
 

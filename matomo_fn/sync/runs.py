@@ -8,6 +8,7 @@ from pathlib import Path
 
 from matomo_fn.catalogue import SYNC_RUNS
 from matomo_fn.config.connector import Connector
+from matomo_fn.redaction import redact
 from matomo_fn.sync.outcome import Run
 from matomo_fn.sync.result import RunResult
 from matomo_fn.values import utf8
@@ -37,7 +38,7 @@ def record_run(warehouse: Warehouse, connector: Connector, run: Run, result: Run
         "failed": sum(table.failed for table in tables),
         "remaining": sum(table.remaining for table in tables),
         "matomo_calls": result.calls,
-        "error": sentences[0] if sentences else None,
+        "error": redact(sentences[0]) if sentences else None,
     }
     ensure_table(warehouse, SYNC_RUNS, "month")
     with tempfile.TemporaryDirectory(prefix="matomo_fn_") as folder:

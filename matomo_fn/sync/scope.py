@@ -1,5 +1,6 @@
 """The scope of a request: its tables, its sites, and the window of days of each."""
 
+import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
@@ -7,7 +8,6 @@ from datetime import date, datetime, timedelta
 from matomo_fn.catalogue import Catalogue
 from matomo_fn.config.connector import Connector
 from matomo_fn.config.request import SyncRequest
-from matomo_fn.config.validation import suggestion
 from matomo_fn.days import ONE_DAY, Days
 from matomo_fn.errors import InputError
 from matomo_fn.matomo.client import MatomoClient
@@ -38,12 +38,28 @@ class Scope:
     """The tables, sites and days of a request.
 
     ``version``: Matomo's (major, minor). ``missing_sites`` are sentences about sites that cannot be synced.
+    ``listed``: the sites that Matomo lists, where every one is wanted that is not among ``excluded``; None where the
+    configuration or the request lists sites, since a missing one is named in ``missing_sites`` or refused then.
     """
 
     tables: Catalogue
     windows: tuple[Window, ...]
     version: tuple[int, int]
     missing_sites: tuple[str, ...]
+    listed: frozenset[str] | None = None
+    excluded: tuple[str, ...] = ()
+
+    def lost_sites(self, synced: Mapping[str, date]) -> tuple[str, ...]:
+        """Return a sentence for each site that Matomo no longer lists; ``synced``: the newest day of each known one."""
+        if self.listed is None:
+            return ()
+        lost = sorted(set(synced) - self.listed - set(self.excluded), key=lambda site: (len(site), site))
+        advice = json.dumps({"exclude": [*self.excluded, *lost]})
+        return tuple(
+            f"site {site} (synced until {synced[site]}) is no longer among the sites that the token's user may see; "
+            f'its rows stay. Give the user view access, or, if the site is gone for good, set "sites" to {advice}'
+            for site in lost
+        )
 
     def only(self, tables: Iterable[str]) -> "Scope":
         """Return the same scope with fewer tables."""
@@ -63,7 +79,7 @@ def resolve_scope(client: MatomoClient, connector: Connector, request: SyncReque
     found = client.sites()
     visible = {site.id: site for site in found if not site.problem}
     broken = {site.id: f"site {site.id}: {site.problem}" for site in found if site.problem}
-    configured = tuple(site.id for site in found) if connector.sites == "all" else connector.sites
+    configured = connector.sites_of(site.id for site in found)
     problems = _site_problems(connector, request, configured, visible, broken)
     if problems:
         raise InputError(problems)
@@ -80,6 +96,8 @@ def resolve_scope(client: MatomoClient, connector: Connector, request: SyncReque
             for site in configured
             if site not in visible and not request.sites
         ),
+        frozenset(site.id for site in found) if _takes_every_site(connector, request) else None,
+        connector.excluded_sites,
     )
 
 
@@ -110,11 +128,16 @@ def is_final(site: Site, day: date, connector: Connector, now: datetime) -> bool
     return day <= site.today(now) - timedelta(days=connector.trailing_days)
 
 
+def _takes_every_site(connector: Connector, request: SyncRequest) -> bool:
+    return connector.takes_new_sites and request.sites is None and request.start_date is None
+
+
 def _table_problems(connector: Connector, request: SyncRequest) -> list[str]:
+    problems = {name: connector.table_problem(name) for name in request.tables or ()}
     return [
-        f"request: connector {connector.name!r} does not have table {name!r}: {suggestion(name, connector.tables)}"
-        for name in request.tables or ()
-        if name not in connector.tables
+        f"request: connector {connector.name!r} does not have table {name!r}: {problem}"
+        for name, problem in problems.items()
+        if problem
     ]
 
 

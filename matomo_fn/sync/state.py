@@ -43,6 +43,15 @@ class Snapshot:
             by_stream.setdefault(slice_.stream, []).append(slice_.date)
         self._known_days = {stream: Days.of(days) for stream, days in by_stream.items()}
 
+    def newest_days(self) -> dict[str, date]:
+        """Return the newest day of which something is known, by site, also of sites that are in no window."""
+        newest: dict[str, date] = {}
+        for by_stream in (self.settled, self._known_days):
+            for stream, days in by_stream.items():
+                if days:
+                    newest[stream.website_id] = max(days.last, newest.get(stream.website_id, days.last))
+        return newest
+
     def known_days(self, stream: Stream) -> Days:
         """Return the days of a stream of which something is known."""
         return self._known_days.get(stream, Days())

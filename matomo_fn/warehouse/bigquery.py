@@ -24,8 +24,9 @@ from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait
 from matomo_fn.catalogue import Column, Schema
 from matomo_fn.deadline import Deadline
 from matomo_fn.errors import InputError, WarehouseError, WarehouseUnavailable
+from matomo_fn.warehouse import sql
 from matomo_fn.warehouse.buffer import open_joined
-from matomo_fn.warehouse.protocol import FoundColumn, FoundTable, PartitionBy
+from matomo_fn.warehouse.protocol import STAGING_PREFIX, FoundColumn, FoundTable, PartitionBy
 
 # Seconds for one HTTP exchange, and for one call with the client's own retries.
 _HTTP_TIMEOUT = 60.0
@@ -86,6 +87,31 @@ class BigQueryWarehouse:
         self._run_id = run_id
         self._deadline = deadline
 
+    def check_writable(self) -> None:
+        """Raise WarehouseError where the dataset is in another location or the account may not create tables in it.
+
+        The latter by a dry run, which costs nothing. Whether a dataset that is not there may be created shows by
+        creating it only.
+        """
+        try:
+            found = self._call("read the dataset", lambda: self._client.get_dataset(self.dataset, **self._limits()))
+        except _NotFound:
+            return
+        self._check_location(found)
+        statement = f"create table {sql.table_name(self.dataset, f'{STAGING_PREFIX}check')} (website_id string)"
+        config = bigquery.QueryJobConfig(dry_run=True, use_query_cache=False)
+        self._call(
+            "create tables",
+            lambda: self._client.query(
+                statement,
+                location=self._location,
+                job_config=config,
+                job_retry=None,
+                retry=self._retry(),
+                timeout=self._deadline.limit(_HTTP_TIMEOUT),
+            ),
+        )
+
     def ensure_dataset(self) -> None:
         """Create the dataset if it is not there; refuse one in another location, where no job could reach it."""
         try:
@@ -99,6 +125,9 @@ class BigQueryWarehouse:
             except _Conflict:
                 return  # another run was first
             return
+        self._check_location(found)
+
+    def _check_location(self, found: bigquery.Dataset) -> None:
         if found.location and found.location.upper() != self._location.upper():
             raise WarehouseError(
                 f"dataset {self.dataset} is in {found.location}, but the connector's location is {self._location}: "

@@ -4,6 +4,7 @@ It runs the statements that BigQuery runs, turned into its dialect by sqlglot. d
 what is deployed.
 """
 
+import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -61,6 +62,21 @@ class DuckDBWarehouse:
             raise _cannot_be_opened(path, error) from None
         except (duckdb.Error, OSError) as error:
             raise _cannot_be_opened(path, error) from None
+
+    def check_writable(self) -> None:
+        """Raise WarehouseError where the file, or the log that DuckDB keeps beside it, could not be written."""
+        folder = next(parent for parent in self._path.absolute().parents if parent.exists())
+        try:
+            with tempfile.TemporaryFile(dir=folder):
+                pass
+            if self._path.exists():
+                with self._path.open("r+b"):
+                    pass
+        except OSError as error:
+            raise WarehouseError(
+                f"the DuckDB file {self._path} cannot be written ({folder}: {error.strerror}): name another one in "
+                "MATOMO_FN_WAREHOUSE"
+            ) from None
 
     def ensure_dataset(self) -> None:
         """Create the schema if it is not there."""

@@ -38,6 +38,9 @@ class Warehouse(Protocol):
     dataset: str
     parallel: int
 
+    def check_writable(self) -> None:
+        """Raise what keeps tables from being created and written, as far as it shows; nothing is created."""
+
     def ensure_dataset(self) -> None:
         """Create the dataset if it is not there."""
 

@@ -8,7 +8,7 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
 
-from matomo_fn.catalogue import PAGE_TITLES, STAMP_COLUMNS, SYNC_LOG, Column, Schema, Table, View
+from matomo_fn.catalogue import PAGE_TITLES, STAMP_COLUMNS, SYNC_LOG, SYNC_RUNS, Column, Schema, Table, View
 from matomo_fn.days import Days, Range
 from matomo_fn.slices import Slice, Stream
 
@@ -330,7 +330,8 @@ def invalidate_slices(dataset: str, table: str, days: Range, *, run_id: str, at:
         "request_id": literal(run_id),
         "started_at": literal(at),
         "logged_at": literal(at),
-        "error": literal(reason),
+        "error": "concat(k.table_name, ' of site ', k.website_id, ' on ', cast(k.date as string), "
+        f"{literal(f': {reason}')})",
     }
     window = f"l.date between {literal(days[0])} and {literal(days[1])} and l.table_name = {literal(table)}"
     chosen = ", ".join(values.get(name, f"k.{name}") for name in SYNC_LOG.column_names)
@@ -341,19 +342,32 @@ def invalidate_slices(dataset: str, table: str, days: Range, *, run_id: str, at:
 
 
 def status_of(dataset: str, connector: str) -> str:
-    """Return the query for the state by table and site.
+    """Return the query for the runs of consecutive days in the same state, by table, site and segment.
 
-    Columns: table_name, website_id, segment, first_day, last_day, days, row_count, pending, failed, last_run,
-    last_error. Unlike a sync it reads the whole log, since it is asked by a person and tells of all time.
+    Columns: table_name, website_id, segment, state (good, pending or failed), first_day, last_day, row_count,
+    visits_difference, last_run, last_error. Unlike a sync it reads the whole log, since a person runs it and it tells
+    of all time. A year of good days is one row.
     """
     window = f"l.connector = {literal(connector)}"
+    state = "if(l.status in ('pending', 'failed'), l.status, 'good')"
     return (
-        "select table_name, website_id, segment, min(date) as first_day, max(date) as last_day, "
-        "count(*) as days, sum(row_count) as row_count, countif(status = 'pending') as pending, "
-        "countif(status = 'failed') as failed, "
-        "sum(abs(visits_difference)) as visits_difference, max(logged_at) as last_run, max(error) as last_error "
-        f"from {_newest(dataset, window)} group by table_name, website_id, segment "
-        "order by table_name, website_id, segment"
+        "select table_name, website_id, segment, state, min(date) as first_day, max(date) as last_day, "
+        "sum(row_count) as row_count, sum(abs(visits_difference)) as visits_difference, "
+        "max(logged_at) as last_run, max(error) as last_error from ("
+        "select l.table_name, l.website_id, l.segment, l.date, l.row_count, l.visits_difference, l.logged_at, l.error, "
+        f"{state} as state, date_diff(l.date, date '1970-01-01', day) - row_number() over ("
+        f"partition by l.table_name, l.website_id, l.segment, {state} order by l.date) as island "
+        f"from {_newest(dataset, window)}) group by table_name, website_id, segment, state, island "
+        "order by table_name, website_id, segment, first_day"
+    )
+
+
+def history_of(dataset: str, connector: str, runs: int) -> str:
+    """Return the query for the newest runs of a connector, the newest first, in all columns of ``_sync_runs``."""
+    names = ", ".join(f"r.{name}" for name in SYNC_RUNS.column_names)
+    return (
+        f"select {names} from {table_name(dataset, SYNC_RUNS.name)} r where r.connector = {literal(connector)} "
+        f"order by r.started_at desc, r.run_id desc limit {runs}"
     )
 
 

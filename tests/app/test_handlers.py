@@ -5,6 +5,7 @@ from __future__ import annotations
 import base64
 import json
 from dataclasses import replace
+from datetime import date
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
@@ -14,6 +15,7 @@ import pytest
 from fake_matomo import Fault, maintenance
 from tests.support import shop
 from tests.support.canary import CANARY, assert_absent
+from tests.support.clock import Clock, budget_by
 from tests.support.ports import LOCAL, free_ports
 from tests.support.server import serving
 from tests.support.shop import DATASET, Shop, log_lines
@@ -114,6 +116,7 @@ def test_the_summary_says_what_was_done_with_each_table(place: Shop) -> None:
         "oldest_pending_day": None,
         "days_pending": None,
         "errors": [],
+        "missing": [],
         "notes": [],
         "matomo_calls": 4,
     }
@@ -136,6 +139,10 @@ def test_what_is_left_pending_and_failed_is_counted_apart(place: Shop) -> None:
         "pending": 1,
         "failed": 0,
     }
+    assert summary["missing"] == [
+        "visits_summary, visitor_country of site 1 on 2024-03-05: Matomo has visits of that day but has not processed "
+        "its reports yet"
+    ]
     assert {key: summary["tables"]["visitor_country"][key] for key in ("pending", "failed")} == {
         "pending": 1,
         "failed": 1,
@@ -204,6 +211,50 @@ def test_another_method_than_post_is_405(place: Shop) -> None:
         answer = shop.http().get("/")
     assert answer.status_code == 405
     assert place.matomo.http_requests == 0
+
+
+def test_a_pending_day_is_partial_and_is_not_repeated_at_once(place: Shop) -> None:
+    """200 over HTTP, and the message is taken: Matomo processes days by a schedule of its own, within hours."""
+    place.matomo.unprocess(1, date(2024, 3, 5))
+    answer = place.post(REQUEST)
+    assert (answer.status_code, answer.get_json()["status"]) == (200, "partial")
+    assert len(answer.get_json()["missing"]) == 1
+    assert binary(place, REQUEST).status_code == 200
+
+
+def test_what_remains_is_delivered_again(place: Shop) -> None:
+    """Another delivery goes on where this one stopped."""
+    clock = Clock()
+    place.matomo.faults.add(Fault(method="VisitsSummary.get", mutate=clock.taking(38), times=1))
+    with budget_by(clock):
+        answer = binary(place, REQUEST, MATOMO_FN_TIME_BUDGET="50")
+    assert answer.status_code == 503
+    assert "the run is partial: slices remain" in answer.text
+
+
+EARLY = {
+    "no JSON": ("{", None, 400),
+    "an unknown connector": ({"connector": "shpo"}, "shpo", 400),
+    "an unknown field": ({"connector": "shop", "day": 1}, None, 400),
+    "a refused token": ({"connector": "shop"}, "shop", 400),
+}
+
+
+@pytest.mark.parametrize("case", EARLY)
+def test_a_failure_is_one_error_line_with_run_and_connector(
+    case: str, place: Shop, capfd: pytest.CaptureFixture[str]
+) -> None:
+    """In the answer as in the log, however early it came."""
+    place.matomo.tokens.remove(CANARY)
+    request, connector, status = EARLY[case]
+    body = request if isinstance(request, str) else json.dumps(request)
+    with mock.patch.dict("os.environ", place.env):
+        answer = shop.http().post("/", data=body)
+    (line,) = log_lines(capfd.readouterr().out)
+    assert (answer.status_code, line["severity"]) == (status, "ERROR")
+    assert answer.get_json()["connector"] == line.get("connector") == connector
+    assert answer.get_json()["run_id"] == line["run_id"]
+    assert answer.get_json()["errors"] == line.get("errors", line.get("problems"))
 
 
 SCHEDULER = {"X-CloudScheduler-JobName": "daily", "X-CloudScheduler-ScheduleTime": "2026-01-02T03:04:05Z"}
@@ -343,7 +394,8 @@ def test_a_refused_token_is_not_tried_again(place: Shop, capfd: pytest.CaptureFi
     place.matomo.tokens.remove(CANARY)
     assert binary(place, REQUEST).status_code == 200
     output = capfd.readouterr()
-    assert [line["message"] for line in log_lines(output.out)] == ["run_finished", "message_refused"]
+    (line,) = log_lines(output.out)
+    assert (line["message"], line["severity"], line["message_id"]) == ("run_finished", "ERROR", "42")
     assert place.matomo.http_requests == 1
     assert_absent(out=output.out, err=output.err, warehouse=place.warehouse)
 
@@ -356,7 +408,8 @@ def test_a_matomo_that_is_down_is_tried_again(place: Shop, capfd: pytest.Capture
     reason = "API.getMatomoVersion: Matomo is in maintenance or overloaded (HTTP 503)"
     assert answer.status_code == 503
     assert reason in answer.text
-    assert log_lines(output.out)[-1]["error"] == reason
+    (line,) = (line for line in log_lines(output.out) if line["severity"] == "ERROR")
+    assert (line["message"], line["errors"], line["message_id"]) == ("run_finished", [reason], "42")
     assert "Traceback" not in output.out + output.err + answer.text
 
 

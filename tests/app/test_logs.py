@@ -139,12 +139,14 @@ def test_without_a_trace_or_a_project_there_are_no_fields(headers: dict[str, str
 
 def test_one_requests_fields_do_not_stick_to_the_next(place: Shop, capfd: pytest.CaptureFixture[str]) -> None:
     """An instance serves many: neither trace nor run of an earlier request may stand in a later one's lines."""
-    place.post(REQUEST, headers={"traceparent": f"00-{TRACE}-{SPAN}-01"}, GOOGLE_CLOUD_PROJECT="p")
+    headers = {"traceparent": f"00-{TRACE}-{SPAN}-01"}
+    first = place.post(REQUEST, headers=headers, GOOGLE_CLOUD_PROJECT="p").get_json()
     capfd.readouterr()
     place.post({**REQUEST, "mode": "x"}, GOOGLE_CLOUD_PROJECT="p")
     (line,) = log_lines(capfd.readouterr().out)
     assert (line["message"], line["severity"]) == ("request_refused", "ERROR")
-    assert not {TRACE_FIELD, SPAN_FIELD, "run_id"} & line.keys()
+    assert not {TRACE_FIELD, SPAN_FIELD} & line.keys()
+    assert line["run_id"] != first["run_id"]
 
 
 def test_a_terminal_gets_lines_to_read(place: Shop, capfd: pytest.CaptureFixture[str]) -> None:

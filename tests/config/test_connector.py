@@ -99,8 +99,67 @@ def test_sites_are_numbers_or_strings_each_once(written: object, sites: object) 
 @pytest.mark.parametrize("sites", ["ALL", 1, {}, [0], [-1], ["01"], [1.0], [True], [None], [[1]], ["1 "], ["1;2"]])
 def test_what_is_no_site_is_refused(sites: object) -> None:
     """The key is named, and what a site looks like."""
-    with pytest.raises(InputError, match="configuration of connector 'shop': sites: "):
+    with pytest.raises(InputError, match=r"configuration of connector 'shop': sites(: |\.exclude is missing)"):
         connector(sites=sites)
+
+
+def test_all_sites_but_some() -> None:
+    """New sites are taken, and those that are named are not."""
+    found = connector(sites={"exclude": ["3", 5]})
+    assert found.sites_of(["1", "3", "4"]) == ("1", "4")
+    assert (found.takes_new_sites, found.excluded_sites) == (True, ("3", "5"))
+    assert connector(sites="all").sites_of(["1", "3"]) == ("1", "3")
+    assert not connector(sites=["1"]).takes_new_sites
+
+
+PROBLEMS: dict[str, tuple[dict[str, object], list[str]]] = {
+    "no site": ({"sites": []}, ['sites: names no site: list at least one, or set it to "all"']),
+    "sites that are none": (
+        {"sites": ["one", "2", "x"]},
+        [f"sites: {name!r} is not a site id: it has to be a whole number such as 1" for name in ("one", "x")],
+    ),
+    "no excluded site": (
+        {"sites": {"exclude": []}},
+        ["sites.exclude: names no site: list at least one, or leave it out"],
+    ),
+    "a misspelt exclude": (
+        {"sites": {"exclud": ["1"]}},
+        ["sites.exclude is missing", "unknown key 'sites.exclud': did you mean 'exclude'?"],
+    ),
+    "every misspelt report": (
+        {"reports": ["visitor_countries", "visits", "visits_sumary", "countries"]},
+        [
+            "reports: there is no table 'visitor_countries': did you mean 'visitor_country'?",
+            'reports: visits are no report: set "visits" to true',
+            "reports: there is no table 'visits_sumary': did you mean 'visits_summary'?",
+        ],
+    ),
+    "no report": ({"reports": []}, ['reports: names no table: list at least one, or set it to "prebuilt"']),
+    "visits that are neither": (
+        {"visits": "yes"},
+        ['visits: has to be true, false or an object such as {"intraday": true}, not "yes"'],
+    ),
+    "a misspelt key of visits": (
+        {"visits": {"intradya": True}},
+        ["unknown key 'visits.intradya': did you mean 'intraday'?"],
+    ),
+    "every misspelt column": (
+        {"visits": {"exclude": ["visit_ipp", "user_idd"]}},
+        [
+            "visits.exclude: 'visit_ipp' is no column of visits that can be left out: did you mean 'visit_ip'?",
+            "visits.exclude: 'user_idd' is no column of visits that can be left out: did you mean 'user_id'?",
+        ],
+    ),
+}
+
+
+@pytest.mark.parametrize("name", PROBLEMS)
+def test_each_problem_is_a_sentence_of_its_own(name: str) -> None:
+    """All at once, each with its key, and with words that its object knows."""
+    keys, sentences = PROBLEMS[name]
+    with pytest.raises(InputError) as caught:
+        connector(**keys)
+    assert caught.value.problems == tuple(f"configuration of connector 'shop': {sentence}" for sentence in sentences)
 
 
 def test_reports_are_the_prebuilt_ones_or_a_list() -> None:

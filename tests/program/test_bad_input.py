@@ -302,7 +302,7 @@ CONFIGURATION = (
     Case(
         "an empty list of sites",
         400,
-        (f"{CONFIG}sites: names no site: list at least one, or leave it out",),
+        (f'{CONFIG}sites: names no site: list at least one, or set it to "all"',),
         config={"sites": []},
     ),
     Case(
@@ -320,7 +320,7 @@ CONFIGURATION = (
     Case(
         "an empty list of reports",
         400,
-        (f"{CONFIG}reports: names no table: list at least one, or leave it out",),
+        (f'{CONFIG}reports: names no table: list at least one, or set it to "prebuilt"',),
         config={"reports": []},
     ),
     Case(
@@ -434,8 +434,8 @@ REQUESTS = (
         "a connector that is not there",
         400,
         (
-            "there is no file <secrets>/matomo-blog-config: write the secret matomo-blog-config into it",
-            "there is no file <secrets>/matomo-blog-token: write the secret matomo-blog-token into it",
+            "there is no connector 'blog': there is shop (there is no file <secrets>/matomo-blog-config: write the "
+            "secret matomo-blog-config into it)",
         ),
         request={"connector": "blog"},
     ),
@@ -490,7 +490,10 @@ REQUESTS = (
     Case(
         "a table that the connector does not have",
         400,
-        ("request: connector 'shop' does not have table 'visitor_country': did you mean 'visits_summary'?",),
+        (
+            "request: connector 'shop' does not have table 'visitor_country': add it to \"reports\" in its "
+            "configuration, which has visits_summary",
+        ),
         config={"reports": ["visits_summary"]},
     ),
     Case(
@@ -679,11 +682,11 @@ SECRETS = (
 
 REFUSED = "Matomo refused the token: it is wrong, expired or revoked. Put a valid one into the token secret"
 MATOMO = (
-    Case("a wrong token", 502, (REFUSED,), token="f" * 32),
-    Case("an expired token", 502, (REFUSED,), wrong=expired),
+    Case("a wrong token", 400, (REFUSED,), token="f" * 32),
+    Case("an expired token", 400, (REFUSED,), wrong=expired),
     Case(
         "a revoked token, in the middle of a run",
-        502,
+        400,
         (REFUSED,),
         wrong=fault(
             Fault(
@@ -695,7 +698,7 @@ MATOMO = (
     ),
     Case(
         "a blocked address",
-        502,
+        400,
         (
             "Matomo has blocked this address after too many refused tokens: check the token secret, wait an hour, "
             "or have an administrator unblock the address",

@@ -216,7 +216,7 @@ def test_every_sentence_of_the_troubleshooting_is_one_that_the_program_prints() 
     sentences = [sentence for row in rows("docs/troubleshooting.md", "## Sentences") for sentence in codes(row[0])]
     assert len(sentences) > 25
     for sentence in sentences:
-        if sentence not in ('"status": "partial"', "remaining"):  # of the answer, and no error
+        if sentence not in ('"status": "partial"', '{"exclude": […]}'):  # of the answer and the configuration
             assert any(sentence in template for template in templates()), sentence
 
 
@@ -503,7 +503,7 @@ def synced(tmp_path_factory: pytest.TempPathFactory) -> Iterator[duckdb.DuckDBPy
         matomo.unprocess(2, YESTERDAY)
         there = Place(folder, matomo)
         there.write_connector()
-        there.run("matomo-fn sync shop")
+        there.run("matomo-fn sync shop || test $? = 1")  # partial: a day is pending
     with duckdb.connect(str(folder / "matomo.duckdb"), read_only=True) as connection:
         connection.execute("set timezone = 'UTC'")
         yield connection

@@ -68,6 +68,11 @@ class Shop:
         with mock.patch.dict("os.environ", self.env | env):
             return http().post("/", json=request, headers=headers)
 
+    def drop_table(self, name: str) -> None:
+        """Drop a table of the warehouse."""
+        with duckdb.connect(str(self.warehouse)) as connection:
+            connection.execute(f'drop table {DATASET}."{name}"')
+
     def contents(self) -> Contents:
         """All that stands in the warehouse."""
         return contents(self.warehouse)

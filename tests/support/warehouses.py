@@ -59,6 +59,11 @@ class Watched:
             if name in CHANGES - {"ensure_dataset"} and not any(table in what for table in ("_sync_log", "_sync_runs"))
         ]
 
+    def check_writable(self) -> None:
+        """As the protocol has it."""
+        self._note("check_writable", "")
+        self._warehouse.check_writable()
+
     def ensure_dataset(self) -> None:
         """As the protocol has it."""
         self._note("ensure_dataset", "")

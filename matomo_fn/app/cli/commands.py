@@ -1,6 +1,5 @@
 """The commands: each reads its options, calls what does the work, and prints what comes back."""
 
-from collections.abc import Iterable, Sequence
 from typing import Any
 
 import click
@@ -30,20 +29,21 @@ from matomo_fn.app.cli.output import (
     log_to_terminal,
     print_errors,
     print_json,
+    print_sentence,
     print_table,
-    progress_bar,
-    say,
 )
-from matomo_fn.app.status import TableStatus, read_status
+from matomo_fn.app.cli.progress import progress_bar
+from matomo_fn.app.cli.results import print_audit, print_history, print_plan, print_result, print_status
+from matomo_fn.app.history import read_history
+from matomo_fn.app.status import read_status
 from matomo_fn.app.wiring import make_plan, new_run, run_sync
 from matomo_fn.catalogue import BUILT_IN
-from matomo_fn.config.connector import read_connector
+from matomo_fn.config.connectors import find_connector
 from matomo_fn.config.request import read_request
-from matomo_fn.config.secret_store import config_secret, open_secret_store
+from matomo_fn.config.secret_store import open_secret_store
 from matomo_fn.config.settings import Settings
 from matomo_fn.errors import InputError
-from matomo_fn.sync.audit import AuditResult
-from matomo_fn.sync.result import PlanResult, RunResult, Verdict
+from matomo_fn.sync.result import Verdict
 
 _HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 
@@ -66,7 +66,7 @@ def cli() -> None:
 
     `matomo-fn demo` shows all of it with a sample Matomo.
 
-    Exit codes: 0 all is done, 1 something failed or remains, 2 the input has to be fixed.
+    Exit codes: 0 all is done, 1 something failed or is missing, 2 the input or the token has to be fixed.
     """  # noqa: D301 - the character \b is how click is told to leave a paragraph's lines alone
 
 
@@ -77,8 +77,9 @@ def cli() -> None:
 def check(connector: str, *, as_json: bool, **options: Any) -> None:
     """See whether a connector can work, and what to fix.
 
-    Looks at the configuration, the token, Matomo's version, the sites that the token may see, and the warehouse.
-    Writes nothing.
+    Looks at the configuration, the token, Matomo's version, the sites that the token may see, whether Matomo answers
+    each report (for one site and yesterday) and has visits logs, and whether the warehouse can be written to. Writes
+    nothing.
     """
     with exit_codes(as_json=as_json):
         settings = take_settings(options)
@@ -89,7 +90,7 @@ def check(connector: str, *, as_json: bool, **options: Any) -> None:
             print_json({"status": "ok" if good else "failed", "checks": [item.as_dict() for item in checks]})
         else:
             for item in checks:
-                say(f"{'ok   ' if item.is_good else 'wrong'}  {item.name:<13}  {item.detail}")
+                print_sentence(f"{'ok   ' if item.is_good else 'wrong'}  {item.name:<13}  {item.detail}", indent=22)
         if any(item.is_input and not item.is_good for item in checks):
             raise SystemExit(BAD_INPUT)
         if not all(item.is_good for item in checks):
@@ -102,7 +103,7 @@ def check(connector: str, *, as_json: bool, **options: Any) -> None:
 @json_option
 @settings_options
 def plan(connector: str, *, as_json: bool, **options: Any) -> None:
-    """Show what a sync would ask and write; do nothing of it."""
+    """Show what a sync would request and write; do nothing of it."""
     with exit_codes(as_json=as_json):
         settings = take_settings(options)
         log_to_terminal(settings)
@@ -110,12 +111,23 @@ def plan(connector: str, *, as_json: bool, **options: Any) -> None:
         if as_json:
             print_json(found.as_dict())
         else:
-            _print_plan(found)
+            print_plan(found)
         if found.problems:
             raise SystemExit(FAILED)
 
 
-@cli.command()
+class _SyncCommand(click.Command):
+    def parse_args(self, ctx: click.Context, args: list[str]) -> list[str]:
+        """Point at `plan` where a dry run is wanted."""
+        try:
+            return super().parse_args(ctx, args)
+        except click.NoSuchOption as error:
+            if error.option_name == "--dry-run":
+                raise click.UsageError("a dry run is a command of its own: plan, with the same options", ctx) from None
+            raise
+
+
+@cli.command(cls=_SyncCommand)
 @connector_argument
 @request_options
 @json_option
@@ -123,18 +135,21 @@ def plan(connector: str, *, as_json: bool, **options: Any) -> None:
 def sync(connector: str, *, as_json: bool, **options: Any) -> None:
     """Sync what is due, or a window of days.
 
-    Asks Matomo, compares with what is there, and writes what changed.
+    Requests reports from Matomo, compares them with what the tables have, and writes what changed.
     """
-    with exit_codes(as_json=as_json):
+    run = new_run()
+    with exit_codes(as_json=as_json, connector=connector, run_id=run.id):
         settings = take_settings(options)
         log_to_terminal(settings)
         request = take_request(connector, options)
         with progress_bar(as_json=as_json) as progress:
-            result = run_sync(settings, request, new_run(), progress)
+            result = run_sync(settings, request, run, progress)
         if as_json:
             print_json(result.as_dict())
         else:
-            _print_result(result)
+            print_result(result)
+        if result.token_refused:
+            raise SystemExit(BAD_INPUT)
         if result.verdict is not Verdict.COMPLETE:
             raise SystemExit(FAILED)
 
@@ -149,23 +164,46 @@ def sync(connector: str, *, as_json: bool, **options: Any) -> None:
 @json_option
 @settings_options
 def status(connector: str, *, verify: bool, as_json: bool, **options: Any) -> None:
-    """Show how complete the tables are, by table and site."""
-    with exit_codes(as_json=as_json):
+    """Show how complete the tables are, by table and site.
+
+    Compares what the runs have logged with what the configuration asks for, and names what is missing.
+    """
+    with exit_codes(as_json=as_json, connector=connector):
         settings = take_settings(options)
         log_to_terminal(settings)
         verified = run_audit(settings, read_request({"connector": connector, "mode": "audit"})) if verify else None
         found = read_status(settings, connector)
         if as_json:
             audited = {"audit": verified.as_dict()} if verified else {}
-            print_json({"connector": connector, "tables": [item.as_dict() for item in found], **audited})
-        elif not found:
-            click.echo(f"connector {connector!r} has not synced anything yet")
+            print_json(found.as_dict() | audited)
         else:
-            _print_status(found)
+            print_status(found)
         if verified and not as_json:
-            _print_audit(verified)
-        if not all(item.is_good for item in found) or (verified and not verified.is_consistent):
+            print_audit(verified)
+        if not found.is_good or (verified and not verified.is_consistent):
             raise SystemExit(FAILED)
+
+
+@cli.command()
+@connector_argument
+@click.option(
+    "--limit", type=click.IntRange(min=1), default=20, show_default=True, metavar="RUNS", help="At most so many runs."
+)
+@json_option
+@settings_options
+def history(connector: str, limit: int, *, as_json: bool, **options: Any) -> None:
+    """Show the runs of a connector, the newest first.
+
+    When each started and what by, how long it took, and what became of its slices.
+    """
+    with exit_codes(as_json=as_json, connector=connector):
+        settings = take_settings(options)
+        log_to_terminal(settings)
+        found = read_history(settings, connector, most=limit)
+        if as_json:
+            print_json({"connector": connector, "runs": [run.as_dict() for run in found]})
+        else:
+            print_history(found)
 
 
 @cli.command("connectors")
@@ -211,11 +249,10 @@ def dbt_sources_command(
     dataset; without one every table, which needs no settings.
     """
     with exit_codes(as_json=as_json):
-        tables: Iterable[str] = BUILT_IN
+        tables = tuple(BUILT_IN)
         if connector is not None:
             read_request({"connector": connector})
-            secrets = open_secret_store(take_secrets(options))
-            found = read_connector(connector, secrets.read(config_secret(connector)))
+            found = find_connector(open_secret_store(take_secrets(options)), connector)
             tables, schema = found.tables, schema or found.dataset_name
         elif any(value is not None for value in options.values()):
             raise InputError("settings are for reading a connector's configuration: name the connector as well")
@@ -232,67 +269,3 @@ for command in (connect, demo, query, show):
 
 def _place_of_secrets(settings: Settings) -> str:
     return f"project {settings.project}" if settings.secrets == "secret-manager" else settings.secrets
-
-
-def _print_plan(found: PlanResult) -> None:
-    head = ("table", "first day", "last day", "slices", "open")
-    rows = [(name, item.first_day, item.last_day, item.slices, item.open) for name, item in found.tables.items()]
-    print_table(head, rows)
-    click.echo(
-        f"\n{found.plan.slices} slices of {len(found.sites)} site(s), about {found.plan.calls} calls to Matomo, "
-        f"into {found.dataset}. Open slices are in no table yet; the others are refetched, and written if changed."
-    )
-    print_errors(found.problems)
-
-
-def _print_result(result: RunResult) -> None:
-    head = ("table", "days", "rows", "written", "unchanged", "pending", "failed", "remaining", "seconds")
-    rows = [(name, *(item.as_dict()[key] for key in head[1:])) for name, item in result.tables.items()]
-    print_table(head, rows)
-    click.echo(f"\n{result.verdict}: {result.calls} calls to Matomo, {result.seconds:.1f} seconds, run {result.run_id}")
-    for note in result.as_dict()["notes"]:
-        say(f"note: {note}")
-    print_errors(result.as_dict()["errors"])
-
-
-def _print_audit(found: AuditResult) -> None:
-    if found.is_consistent:
-        click.echo("log and tables agree")
-        return
-    for finding in found.findings:
-        click.echo(finding.sentence)
-    click.echo(f"{len(found.differences)} slices differ from the log: the next sync refetches and rewrites them")
-
-
-def _print_status(found: Sequence[TableStatus]) -> None:
-    head = (
-        "table",
-        "site",
-        "first day",
-        "last day",
-        "days",
-        "gaps",
-        "rows",
-        "pending",
-        "failed",
-        "visits off by",
-        "last run",
-    )
-    rows = [
-        (
-            item.table,
-            item.website_id,
-            item.first_day,
-            item.last_day,
-            item.days,
-            item.gaps,
-            item.rows,
-            item.pending,
-            item.failed,
-            item.visits_difference,
-            item.last_run.isoformat(sep=" ", timespec="minutes"),
-        )
-        for item in found
-    ]
-    print_table(head, rows)
-    print_errors(sorted({item.last_error for item in found if item.last_error and not item.is_good}))

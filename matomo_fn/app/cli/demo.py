@@ -13,8 +13,9 @@ from typing import Any
 import click
 
 import matomo_fn
-from matomo_fn.app.cli.output import exit_codes, print_errors, print_rows, print_table, progress_bar
+from matomo_fn.app.cli.output import exit_codes, print_errors, print_rows, print_table
 from matomo_fn.app.cli.program import own_command
+from matomo_fn.app.cli.progress import progress_bar
 from matomo_fn.app.logs import configure_logs
 from matomo_fn.app.wiring import new_run, run_sync
 from matomo_fn.config.request import read_request

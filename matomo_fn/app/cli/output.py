@@ -1,22 +1,23 @@
-"""What the command line prints: tables for people, JSON for programs, progress where somebody watches."""
+"""What the command line prints: tables for people, JSON for programs, sentences for errors."""
 
 import io
 import json
 import logging
 import sys
-from collections.abc import Iterator, Sequence
+import textwrap
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import date, time
 from shutil import get_terminal_size
-from typing import Any
+from typing import Any, TextIO, cast
 
 import click
 
+from matomo_fn.app.cli.progress import LinesAboveBar
 from matomo_fn.app.logs import configure_logs
 from matomo_fn.config.settings import Settings
-from matomo_fn.errors import InputError, MatomoFnError
+from matomo_fn.errors import InputError, MatomoFnError, TokenRefused
 from matomo_fn.redaction import redact, redact_value
-from matomo_fn.sync.run import Progress, no_progress
 from matomo_fn.values import printable
 
 FAILED, BAD_INPUT = 1, 2
@@ -36,10 +37,17 @@ def _plain(value: object) -> str:
     return value.isoformat() if isinstance(value, date | time) else str(value)
 
 
-def print_table(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """Print rows in columns: numbers to the right, everything else to the left, nothing as a dash."""
-    cells = [[_cell(value) for value in row] for row in rows]
-    _print_columns(_columns(head, rows, cells))
+def print_table(head: Sequence[str], rows: Sequence[Sequence[Any]], *, quiet: Collection[str] = ()) -> None:
+    """Print rows in columns: numbers to the right, everything else to the left, nothing as a dash.
+
+    ``quiet`` columns are left out where all their values are 0 or nothing. Where the table is wider than the terminal
+    (80 where there is none), columns are left out from the end and named on the error stream.
+    """
+    kept = [
+        index for index, name in enumerate(head) if name not in quiet or any(row[index] for row in rows) or not rows
+    ]
+    head, rows = [head[index] for index in kept], [[row[index] for index in kept] for row in rows]
+    _print_fitting(head, _columns(head, rows, [[_cell(value) for value in row] for row in rows]))
 
 
 def print_rows(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
@@ -47,8 +55,11 @@ def print_rows(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
 
     Long texts are cut. The columns that do not fit are named on the error stream.
     """
-    cells = [[_exact_cell(value) for value in row] for row in rows]
-    columns = _columns(head, rows, cells)
+    _print_fitting(head, _columns(head, rows, [[_exact_cell(value) for value in row] for row in rows]))
+
+
+def _print_fitting(head: Sequence[str], columns: Sequence[Sequence[str]]) -> None:
+    """Print as many columns as the terminal is wide."""
     terminal = get_terminal_size().columns
     used, fitting = -_GAP, 0
     for column in columns:
@@ -59,7 +70,9 @@ def print_rows(head: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
     _print_columns(columns[:fitting])
     if fitting < len(head):
         names = ", ".join(head[fitting:])
-        click.echo(f"{len(head) - fitting} more columns do not fit here: {names}. --json prints all.", err=True)
+        count = len(head) - fitting
+        what = "1 more column does" if count == 1 else f"{count} more columns do"
+        click.echo(f"{what} not fit here: {names}. --json prints all.", err=True)
 
 
 _GAP = 2
@@ -96,46 +109,54 @@ def _exact_cell(value: Any) -> str:
     return text if len(text) <= _LONGEST_CELL else f"{text[: _LONGEST_CELL - 1]}…"
 
 
-def print_errors(sentences: Sequence[str]) -> None:
+def print_errors(sentences: Sequence[str], label: str = "error") -> None:
     """Print sentences to the terminal's error stream."""
     for sentence in sentences:
-        say(f"error: {sentence}", is_error=True)
+        print_sentence(f"{label}: {sentence}", err=True)
+
+
+def print_sentence(text: str, *, indent: int = 2, err: bool = False) -> None:
+    """Print a sentence, on a terminal in lines of its width; elsewhere in one line, which can be searched."""
+    text = printable(redact(text))
+    stream = sys.stderr if err else sys.stdout
+    if stream.isatty():
+        width = max(40, get_terminal_size().columns)
+        text = "\n".join(
+            textwrap.wrap(text, width, subsequent_indent=" " * indent, break_long_words=False, break_on_hyphens=False)
+        )
+    click.echo(text, err=err)
 
 
 @contextmanager
-def exit_codes(*, as_json: bool) -> Iterator[None]:
-    """Turn foreseeable errors into sentences and exit codes: 2 for bad input, 1 for everything else."""
+def exit_codes(*, as_json: bool, **known: str) -> Iterator[None]:
+    """Turn foreseeable errors into sentences and exit codes: 2 for what the user has to fix, 1 for everything else.
+
+    ``known`` stands in the JSON document of a failure: the connector, the run.
+    """
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")  # half a surrogate pair is in no encoding
     try:
         yield
     except MatomoFnError as error:
         if as_json:
-            print_json({"status": "failed", "errors": list(error.sentences)})
+            print_json({"status": "failed", **known, "errors": list(error.sentences)})
         else:
             print_errors(error.sentences)
-        raise SystemExit(BAD_INPUT if isinstance(error, InputError) else FAILED) from None
+        raise SystemExit(BAD_INPUT if is_input(error) else FAILED) from None
+
+
+def is_input(error: Exception) -> bool:
+    """Return whether the user has to fix what they gave: request, configuration, settings, secret or token."""
+    return isinstance(error, InputError | TokenRefused)
 
 
 def log_to_terminal(settings: Settings) -> None:
     """Send log lines to the error stream, which leaves standard output to the result.
 
-    Where a person watches, only what is wrong: the progress bar tells the rest.
+    On a terminal only warnings are shown, above the progress bar, and not the end of the run: the table and the
+    sentences of the result tell that.
     """
-    level = logging.WARNING if sys.stderr.isatty() and settings.log_format == "auto" else logging.INFO
-    configure_logs(settings.log_format, sys.stderr, level)
-
-
-@contextmanager
-def progress_bar(*, as_json: bool) -> Iterator[Progress]:
-    """Give what shows a run's progress: a bar on a terminal, nothing elsewhere."""
-    if as_json or not sys.stderr.isatty():
-        yield no_progress
-        return
-    with click.progressbar(length=1, label="slices", file=sys.stderr, show_pos=True) as bar:
-
-        def show(done: int, total: int) -> None:
-            bar.length = total
-            bar.update(done - bar.pos)
-
-        yield show
+    is_watched = sys.stderr.isatty() and settings.log_format == "auto"
+    level = logging.WARNING if is_watched else logging.INFO
+    stream = cast("TextIO", LinesAboveBar(sys.stderr))
+    configure_logs(settings.log_format, stream, level, without=["run_finished"] if is_watched else ())

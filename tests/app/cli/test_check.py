@@ -3,32 +3,38 @@
 from __future__ import annotations
 
 import json
+import re
 import subprocess
 import sys
 from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import TYPE_CHECKING
+from zoneinfo import ZoneInfo
 
 import duckdb
 import pytest
 
-from fake_matomo import Fault, force_ssl, too_many_failed_logins
+from fake_matomo import FakeMatomo, Fault, force_ssl, maintenance, too_many_failed_logins
 from tests.app.cli.calling import call
-from tests.support.shop import DATASET
+from tests.support.canary import CANARY
+from tests.support.shop import DATASET, WORLD
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-    from pathlib import Path
+    from datetime import date
 
     from tests.support.emulator import Emulator
     from tests.support.shop import Shop
 
-# All that `check` and `plan` may ask.
+# What `check` requests besides the reports, and all that `plan` does.
 LOOKING = {"API.getMatomoVersion", "SitesManager.getSitesWithAtLeastViewAccess"}
 PAGE = "<html><body>Not Found</body></html>"
 
 
-def asked(shop: Shop) -> set[str]:
-    return {one.method for one in shop.matomo.calls}
+def yesterday() -> date:
+    """At the shop's site."""
+    return datetime.now(UTC).astimezone(ZoneInfo("Europe/Paris")).date() - timedelta(days=1)
 
 
 def test_a_good_connector_has_a_line_for_each_thing(shop: Shop) -> None:
@@ -37,13 +43,14 @@ def test_a_good_connector_has_a_line_for_each_thing(shop: Shop) -> None:
     assert (called.code, called.err) == (0, "")
     lines = [line.split(maxsplit=2) for line in called.out.splitlines()]
     assert [line[:2] for line in lines] == [
-        ["ok", name] for name in ("configuration", "token", "matomo", "sites", "warehouse")
+        ["ok", name] for name in ("configuration", "token", "matomo", "sites", "reports", "warehouse")
     ]
     assert [line[2] for line in lines] == [
         f"{shop.matomo.url} to dataset {DATASET}",
         "Matomo accepts it",
         f"version {shop.matomo.version}",
         "site 1 'Shop', time zone Europe/Paris, since 2021-01-01",
+        f"Matomo answers all 2 (site 1, {yesterday()})",
         f"dataset {DATASET}: 0 of 3 tables are there",
     ]
 
@@ -53,15 +60,122 @@ def test_json_says_the_same(shop: Shop) -> None:
     found = call(shop.env, "check", "shop", "--json").json
     assert found["status"] == "ok"
     assert [(item["check"], item["ok"]) for item in found["checks"]] == [
-        (name, True) for name in ("configuration", "token", "matomo", "sites", "warehouse")
+        (name, True) for name in ("configuration", "token", "matomo", "sites", "reports", "warehouse")
     ]
 
 
-def test_nothing_is_written_and_no_report_is_asked(shop: Shop) -> None:
-    """A look leaves no trace."""
+def test_nothing_is_written_and_each_report_is_requested_once(shop: Shop) -> None:
+    """Of one site and one day; a look leaves no trace."""
+    files = sorted(shop.warehouse.parent.iterdir())
     call(shop.env, "check", "shop")
-    assert not shop.warehouse.exists()
-    assert asked(shop) == LOOKING
+    assert sorted(shop.warehouse.parent.iterdir()) == files
+    reports = [one for one in shop.matomo.calls if one.method not in LOOKING]
+    assert sorted(one.method for one in reports) == ["UserCountry.getCountry", "VisitsSummary.get"]
+    assert {one.params["date"].partition(",")[0] for one in reports} == {str(yesterday())}
+
+
+@pytest.mark.parametrize("command", ["check", "status"])
+def test_a_call_that_fails_is_not_repeated(command: str, shop: Shop) -> None:
+    """Somebody waits for the answer: `sync` would take 17 seconds of tries to say that a server is down."""
+    assert call(shop.env, "sync", "shop").code == 0
+    shop.matomo.forget_calls()
+    shop.matomo.faults.add(maintenance())
+    assert "is in maintenance" in call(shop.env, command, "shop").out
+    assert shop.matomo.http_requests == 1
+
+
+def test_a_deactivated_plugin_is_named_with_the_way_out(shop: Shop) -> None:
+    """A sync would fail each of its days; the other tables are good."""
+    shop.matomo.deactivate_plugin("UserCountry")
+    called = call(shop.env, "check", "shop")
+    (line,) = (line for line in called.out.splitlines() if line.startswith("wrong"))
+    assert called.code == 1
+    assert line.startswith("wrong  reports        table visitor_country: UserCountry.getCountry: Matomo says: ")
+    assert line.endswith('activate the plugin UserCountry in Matomo, or leave the table out of "reports"')
+
+
+@pytest.mark.parametrize("site", [None, 2])
+def test_a_visits_log_that_is_switched_off_is_named_with_the_way_out(site: int | None, shop: Shop) -> None:
+    """For the whole Matomo, or for one of its sites; with `visits` left out nobody asks."""
+    shop.matomo.disable_visitor_log(site)
+    shop.configure(reports=["visits_summary"], sites="all")
+    assert call(shop.env, "check", "shop").code == 0
+    shop.configure(reports=["visits_summary"], sites="all", visits=True)
+    called = call(shop.env, "check", "shop")
+    wrong = [line for line in called.out.splitlines() if line.startswith("wrong")]
+    assert called.code == 1
+    assert [line.split(": ")[0] for line in wrong] == [
+        f"wrong  visits         site {number}" for number in ((1, 2) if site is None else (2,))
+    ]
+    assert all(line.endswith('or leave the visits out by "visits": false') for line in wrong)
+
+
+def test_visits_logs_that_can_be_read_are_one_line(shop: Shop) -> None:
+    """However many sites there are."""
+    shop.configure(reports=["visits_summary"], sites="all", visits=True)
+    called = call(shop.env, "check", "shop")
+    assert called.code == 0
+    assert "ok     visits         the visits logs of all sites can be read\n" in called.out
+
+
+def test_a_dataset_of_another_matomo_is_found_before_the_first_sync(shop: Shop) -> None:
+    """Its tables tell sites by number alone; `sync` refuses it with the same words."""
+    assert call(shop.env, "sync", "shop").code == 0
+    with FakeMatomo(WORLD, token=CANARY) as other:
+        (shop.secrets / "matomo-blog-token").write_text(CANARY)
+        config = {"matomo_url": other.url, "sites": ["1"], "reports": ["visits_summary"], "dataset": DATASET}
+        (shop.secrets / "matomo-blog-config").write_text(json.dumps(config))
+        checked = call(shop.env, "check", "blog", "--json")
+        synced = call(shop.env, "sync", "blog")
+    (wrong,) = (item for item in checked.json["checks"] if not item["ok"])
+    assert (checked.code, synced.code, wrong["check"]) == (2, 2, "warehouse")
+    assert [wrong["detail"]] == synced.errors
+    assert "give connector 'blog' a dataset of its own" in wrong["detail"]
+
+
+def test_a_file_that_cannot_be_written_is_named(shop: Shop) -> None:
+    """Neither where its folder would have to be made below a file, nor in a folder that takes no file."""
+    below_a_file = shop.secrets / "matomo-shop-config" / "x.duckdb"
+    for path in (below_a_file, Path("/proc/x.duckdb")):
+        called = call(shop.env, "check", "shop", "--warehouse", f"duckdb:{path}")
+        assert called.code == 1
+        assert re.search(rf"wrong  warehouse      the DuckDB file {path} cannot be (written|opened) \(", called.out)
+
+
+def test_the_home_folder_is_put_in_for_a_tilde(shop: Shop, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The shell leaves it as it is behind `duckdb:`; nothing is created that is named so."""
+    home = tmp_path / "home"
+    (home / "keys").mkdir(parents=True)
+    for file in shop.secrets.iterdir():
+        (home / "keys" / file.name).write_bytes(file.read_bytes())
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.chdir(tmp_path)
+    options = ("--secrets", "~/keys", "--warehouse", "duckdb:~/x.duckdb")
+    assert call(shop.env, "sync", "shop", *options).code == 0
+    assert (home / "x.duckdb").exists()
+    assert not (tmp_path / "~").exists()
+    assert call(shop.env, "show", "visits_summary", "--warehouse", "duckdb:~/x.duckdb").code == 0
+    unknown = call(shop.env, "sync", "shop", "--warehouse", "duckdb:~nobody_of_that_name/x.duckdb")
+    assert (unknown.code, len(unknown.errors)) == (2, 1)
+    assert "there is no home folder ~nobody_of_that_name" in unknown.errors[0]
+
+
+@pytest.mark.parametrize("command", ["check", "plan", "sync", "status", "history"])
+def test_a_connector_that_is_not_there_is_one_sentence_with_those_that_are(command: str, shop: Shop) -> None:
+    """The one that it most resembles first."""
+    for name in ("blog", "other"):
+        (shop.secrets / f"matomo-{name}-config").write_text("{}")
+    path = shop.secrets / "matomo-shpo-config"
+    sentence = (
+        "there is no connector 'shpo': did you mean 'shop'? There are blog, other, shop "
+        f"(there is no file {path}: write the secret matomo-shpo-config into it)"
+    )
+    called = call(shop.env, command, "shpo")
+    assert called.code == 2
+    if command == "check":
+        assert called.out == f"wrong  connector      {sentence}\n"
+    else:
+        assert called.errors == [sentence]
 
 
 def test_the_tables_that_are_there_are_counted(shop: Shop) -> None:
@@ -98,7 +212,7 @@ def clash(shop: Shop) -> None:
 
 def clash_and_refuse(shop: Shop) -> None:
     clash(shop)
-    shop.write("token", "another")
+    shop.write("token", "0" * 32)
 
 
 WRONG = {
@@ -114,9 +228,9 @@ WRONG = {
         2,
     ),
     "an empty token": Wrong(lambda s: s.write("token", "\n"), ("token",), ("is empty",), 2),
-    "a refused token": Wrong(lambda s: s.write("token", "another"), ("token",), ("Matomo refused the token",), 1),
+    "a refused token": Wrong(lambda s: s.write("token", "0" * 32), ("token",), ("Matomo refused the token",), 2),
     "a blocked address": Wrong(
-        lambda s: s.matomo.faults.add(too_many_failed_logins()), ("token",), ("has blocked this address",), 1
+        lambda s: s.matomo.faults.add(too_many_failed_logins()), ("token",), ("has blocked this address",), 2
     ),
     "a redirect": Wrong(lambda s: s.matomo.faults.add(force_ssl()), ("matomo",), ("Matomo redirects to https://",), 1),
     "another address": Wrong(
@@ -156,7 +270,7 @@ WRONG = {
         clash, ("warehouse",), ("table visitor_country: column visits is STRING, not INT64",), 1
     ),
     "two things at once": Wrong(
-        clash_and_refuse, ("token", "warehouse"), ("Matomo refused the token", "table visitor_country"), 1
+        clash_and_refuse, ("token", "warehouse"), ("Matomo refused the token", "table visitor_country"), 2
     ),
 }
 
@@ -180,7 +294,7 @@ def test_each_thing_that_is_wrong_is_named(name: str, shop: Shop) -> None:
 
 def test_a_refused_token_is_sent_once(shop: Shop) -> None:
     """21 of them would block the address."""
-    shop.write("token", "another")
+    shop.write("token", "0" * 32)
     call(shop.env, "check", "shop")
     assert shop.matomo.http_requests == 1
 
@@ -223,6 +337,23 @@ def test_bigquery_is_looked_at(shop: Shop, emulator: Emulator, dataset_name: str
     found = call(env, "check", "shop")
     assert found.code == 0
     assert f"dataset {emulator.project}.{dataset_name}: 0 of 2 tables are there" in found.out
+
+
+def test_a_dataset_in_bigquery_is_tried_as_a_sync_would(shop: Shop, emulator: Emulator, dataset_name: str) -> None:
+    """Whether tables may be created in it, by a dry run that creates none; and whether it is where it should be."""
+    env = shop.env | {
+        "MATOMO_FN_WAREHOUSE": "bigquery",
+        "GOOGLE_CLOUD_PROJECT": emulator.project,
+        "BIGQUERY_EMULATOR_HOST": emulator.address,
+    }
+    shop.configure(dataset=dataset_name, reports=["visits_summary"], backfill_days=2)
+    assert call(env, "sync", "shop").code == 0
+    client = emulator.client()
+    before = {table.table_id for table in client.list_tables(dataset_name)}
+    found = call(env, "check", "shop")
+    assert found.code == 0, found.out
+    assert {table.table_id for table in client.list_tables(dataset_name)} == before
+    client.close()
 
 
 def test_a_name_that_cannot_be_a_connector_is_refused(shop: Shop) -> None:

@@ -28,7 +28,10 @@ def test_the_help_has_every_command_an_example_and_the_exit_codes() -> None:
         assert f" {command} " in found
     assert "..." not in found.partition("Commands:")[2]  # no sentence is cut off
     assert "matomo-fn check shop" in found
-    assert "Exit codes: 0 all is done, 1 something failed or remains, 2 the input has to be fixed." in found
+    assert (
+        "Exit codes: 0 all is done, 1 something failed or is missing, 2 the input or the token has to be fixed."
+        in found
+    )
 
 
 def test_short_and_long_option_give_the_same_help() -> None:

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
+import re
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import duckdb
 import pytest
 
-from fake_matomo import FakeMatomo, Fault, Site, World
-from tests.app.cli.calling import call
+from fake_matomo import FakeMatomo, Fault, Site, World, maintenance
+from tests.app.cli.calling import Called, call
 from tests.support.canary import CANARY
 from tests.support.shop import Shop
 
@@ -44,31 +45,48 @@ def status_of(shop: Shop, table: str) -> tuple[int, dict[str, Any]]:
     return called.code, found
 
 
-def test_before_the_first_sync_there_is_nothing(shop: Shop) -> None:
-    """That is no fault, and looking makes no file."""
+def test_what_never_was_synced_is_said_with_the_place_that_was_looked_at(shop: Shop) -> None:
+    """No file, as where its path is wrong; a file without the dataset; a dataset that others use. None is created."""
     called = call(shop.env, "status", "shop")
-    assert (called.code, called.out) == (0, "connector 'shop' has not synced anything yet\n")
-    assert call(shop.env, "status", "shop", "--json").json == {"connector": "shop", "tables": []}
+    assert (called.code, called.out) == (1, "")
+    assert called.errors == [
+        f"connector 'shop' has never been synced here: there is no DuckDB file {shop.warehouse}. Sync it, or correct "
+        "MATOMO_FN_WAREHOUSE"
+    ]
+    as_json = call(shop.env, "status", "shop", "--json")
+    assert as_json.json == {"status": "failed", "connector": "shop", "errors": called.errors}
     assert not shop.warehouse.exists()
+    assert call(shop.env, "sync", "shop").code == 0
+    shop.configure(dataset="another")
+    (sentence,) = call(shop.env, "status", "shop").errors
+    assert f"there is no _sync_log in dataset another in {shop.warehouse}" in sentence
+    (shop.secrets / "matomo-blog-config").write_text(
+        f'{{"matomo_url": "{shop.matomo.url}", "sites": "all", "dataset": "matomo_shop"}}'
+    )
+    (sentence,) = call(shop.env, "status", "blog").errors
+    assert sentence.startswith("connector 'blog' has never been synced into dataset matomo_shop")
 
 
 def test_after_a_sync_every_table_and_site_has_a_line(shop: Shop) -> None:
     """With first and last day, no hole, and the time of the run."""
     call(shop.env, "sync", "shop")
     called = call(shop.env, "status", "shop")
-    head, first, second = called.out.splitlines()
-    assert (called.code, called.err) == (0, "")
-    assert head.split("  ")[0] == "table"
-    assert [line.split()[:6] for line in (first, second)] == [
-        [table, "1", str(ago(3)), str(YESTERDAY), "4", "0"] for table in ("visitor_country", "visits_summary")
+    head, first, second, empty, last = called.out.splitlines()
+    assert (called.code, called.err, empty) == (0, "", "")
+    assert head.split() == ["table", "site", "first", "day", "last", "day", "missing", "rows", "days"]
+    assert [line.split()[:5] for line in (first, second)] == [
+        [table, "1", str(ago(3)), str(YESTERDAY), "0"] for table in ("visitor_country", "visits_summary")
     ]
+    assert re.fullmatch(r"last run [\d-]{10} \d\d:\d\d UTC: complete", last)
+    assert call(shop.env, "status", "shop", "--json").json["status"] == "complete"
     _, found = status_of(shop, "visits_summary")
-    last_run = datetime.fromisoformat(found.pop("last_run"))
-    assert timedelta() <= datetime.now(UTC) - last_run < timedelta(minutes=2)
+    last_logged = datetime.fromisoformat(found.pop("last_logged"))
+    assert timedelta() <= datetime.now(UTC) - last_logged < timedelta(minutes=2)
     assert found == {
         "table": "visits_summary",
         "website_id": "1",
         "segment": "",
+        "is_configured": True,
         "first_day": str(ago(3)),
         "last_day": str(YESTERDAY),
         "days": 4,
@@ -81,12 +99,108 @@ def test_after_a_sync_every_table_and_site_has_a_line(shop: Shop) -> None:
     }
 
 
-def test_matomo_is_not_asked(shop: Shop) -> None:
-    """It tells of the warehouse, also while Matomo is down."""
+def missing(called: Called) -> list[str]:
+    return [line.removeprefix("missing: ") for line in called.err.splitlines() if line.startswith("missing: ")]
+
+
+def test_days_that_the_configuration_asks_for_are_missing_until_they_are_synced(shop: Shop) -> None:
+    """More history, another table, another site: each is named with table, site and days."""
     call(shop.env, "sync", "shop")
-    shop.matomo.forget_calls()
-    call(shop.env, "status", "shop")
-    assert shop.matomo.http_requests == 0
+    shop.configure(reports=["visits_summary", "visitor_country"], backfill_days=6)
+    called = call(shop.env, "status", "shop")
+    assert (called.code, missing(called)) == (
+        1,
+        [f"visitor_country and visits_summary of site 1 on {ago(5)} to {ago(4)}: no run has handled these days"],
+    )
+    shop.configure(reports=["visits_summary", "visitor_country", "countries"], backfill_days=4)
+    called = call(shop.env, "status", "shop")
+    sentence = f"countries of site 1 on {ago(3)} to {YESTERDAY}: no run has handled these days"
+    assert (called.code, missing(called)) == (1, [sentence])
+    assert "countries        1     -           -                 4     0     0" in called.out
+    assert call(shop.env, "sync", "shop").code == 0
+    assert call(shop.env, "status", "shop").code == 0
+
+
+def test_a_run_that_was_cut_off_left_days_that_are_missing(shop: Shop) -> None:
+    """The newest days come first, so nothing between the first and the last day shows it."""
+    window = ("--start-date", str(ago(1)))
+    assert call(shop.env, "sync", "shop", *window).code == 0
+    code, found = status_of(shop, "visits_summary")
+    assert (code, found["first_day"], found["days"], found["gaps"]) == (1, str(ago(1)), 2, 2)
+
+
+def test_a_table_that_was_dropped_is_named(shop: Shop) -> None:
+    """The log still speaks of it."""
+    call(shop.env, "sync", "shop")
+    shop.drop_table("visits_summary")
+    called = call(shop.env, "status", "shop")
+    assert (called.code, missing(called)) == (
+        1,
+        [
+            "table visits_summary is not in dataset matomo_shop, although it has been synced: the next sync fills it "
+            "again"
+        ],
+    )
+    assert call(shop.env, "sync", "shop").code == 0
+    assert call(shop.env, "status", "shop").code == 0
+
+
+def test_a_site_that_all_lost_is_named_by_status_plan_and_sync(tmp_path: Path) -> None:
+    """Its rows stay; the configuration can say that it is gone for good."""
+    world = World(tuple(Site(number, f"Site {number}", visits_per_day=3, pages=3) for number in (1, 2)))
+    (tmp_path / "secrets").mkdir()
+    with FakeMatomo(world, token=CANARY) as matomo:
+        shop = Shop(matomo, tmp_path / "secrets", tmp_path / "warehouse.duckdb")
+        shop.configure(reports=["visits_summary"], backfill_days=2, sites="all")
+        shop.write("token", CANARY)
+        assert call(shop.env, "sync", "shop").code == 0
+        shop.write("token", matomo.add_token("b" * 32, sites=(1,)))
+        sentence = (
+            f"site 2 (synced until {YESTERDAY}) is no longer among the sites that the token's user may see; its rows "
+            'stay. Give the user view access, or, if the site is gone for good, set "sites" to {"exclude": ["2"]}'
+        )
+        called = {command: call(shop.env, command, "shop") for command in ("plan", "sync", "status")}
+        assert {command: one.code for command, one in called.items()} == dict.fromkeys(called, 1)
+        assert called["plan"].errors == missing(called["sync"]) == missing(called["status"]) == [sentence]
+        assert call(shop.env, "sync", "shop", "--json").json["status"] == "partial"
+        assert {row["website_id"] for row in shop.contents()["matomo_shop", "visits_summary"]} == {"1", "2"}
+        shop.configure(reports=["visits_summary"], backfill_days=2, sites={"exclude": ["2"]})
+        called = {command: call(shop.env, command, "shop") for command in ("plan", "sync", "status")}
+        assert {command: one.code for command, one in called.items()} == dict.fromkeys(called, 0)
+        assert "(visits_summary)" in called["status"].out
+
+
+def test_without_matomo_the_log_alone_decides(shop: Shop) -> None:
+    """As while Matomo is down: a note says so, and a table that lags behind another is still found."""
+    assert call(shop.env, "sync", "shop").code == 0
+    shop.matomo.faults.add(maintenance())
+    called = call(shop.env, "status", "shop")
+    assert called.code == 0
+    assert "note: compared with the log alone, since Matomo did not say which sites it has: " in called.out
+    shop.configure(reports=["visits_summary", "visitor_country", "countries"], backfill_days=4)
+    assert call(shop.env, "status", "shop").code == 1
+
+
+def test_a_refused_token_is_named(shop: Shop) -> None:
+    """No day can be said to be missing then, and the next sync would fail."""
+    assert call(shop.env, "sync", "shop").code == 0
+    shop.write("token", "0" * 32)
+    called = call(shop.env, "status", "shop")
+    assert called.code == 1
+    assert missing(called) == [
+        "Matomo refused the token: it is wrong, expired or revoked. Put a valid one into the token secret"
+    ]
+
+
+def test_what_is_no_longer_configured_is_shown_and_not_missing(shop: Shop) -> None:
+    """Its failed days would be failed for ever."""
+    shop.matomo.faults.add(Fault(method="UserCountry.getCountry", day=ago(1), message="no such thing"))
+    assert call(shop.env, "sync", "shop").code == 1
+    shop.configure(reports=["visits_summary"], backfill_days=4)
+    called = call(shop.env, "status", "shop")
+    assert called.code == 0
+    assert "(visitor_country)  1" in called.out
+    assert "in brackets: tables and sites that the configuration no longer has" in called.out
 
 
 def test_days_that_no_run_handled_are_holes(shop: Shop) -> None:
@@ -95,7 +209,7 @@ def test_days_that_no_run_handled_are_holes(shop: Shop) -> None:
         window = ("--start-date", str(day), "--end-date", str(day))
         assert call(shop.env, "sync", "shop", "--table", "visits_summary", *window).code == 0
     code, found = status_of(shop, "visits_summary")
-    assert (code, found["days"], found["gaps"]) == (1, 2, 9)
+    assert (code, found["days"], found["gaps"]) == (1, 2, 9 + 4)  # and the four that are configured
     assert (found["first_day"], found["last_day"]) == (str(ago(20)), str(ago(10)))
 
 
@@ -109,7 +223,10 @@ def test_failed_days_are_counted_and_their_error_shown(shop: Shop) -> None:
         f"visitor_country of site 1 on {ago(1)}: UserCountry.getCountry: Matomo says: no such thing"
     )
     called = call(shop.env, "status", "shop")
-    assert (called.code, called.errors) == (1, [found["last_error"]])
+    assert (called.code, missing(called)) == (
+        1,
+        [f"visitor_country of site 1 on {ago(1)}: failed", found["last_error"]],
+    )
     shop.matomo.faults.clear()
     assert call(shop.env, "sync", "shop").code == 0
     code, found = status_of(shop, "visitor_country")
@@ -117,12 +234,20 @@ def test_failed_days_are_counted_and_their_error_shown(shop: Shop) -> None:
 
 
 def test_pending_days_are_counted_until_matomo_has_processed_them(shop: Shop) -> None:
-    """Pending is no failure of the sync, but something that is missing."""
+    """Pending is no failure of the sync, but something that is missing: it is not complete."""
     shop.matomo.unprocess(1, YESTERDAY)
-    assert call(shop.env, "sync", "shop").code == 0
+    synced = call(shop.env, "sync", "shop")
+    assert (synced.code, synced.errors) == (1, [])
+    assert "\npartial: " in synced.out
+    assert missing(synced) == [
+        f"visitor_country and visits_summary of site 1 on {YESTERDAY}: Matomo has visits of that day but has not "
+        "processed its reports yet"
+    ]
     code, found = status_of(shop, "visits_summary")
     assert (code, found["pending"], found["failed"]) == (1, 1, 0)
-    assert "has not processed its reports yet" in found["last_error"]
+    assert found["last_error"] == (
+        f"visits_summary of site 1 on {YESTERDAY}: Matomo has visits of that day but has not processed its reports yet"
+    )
     shop.matomo.process(1, YESTERDAY)
     assert call(shop.env, "sync", "shop").code == 0
     assert status_of(shop, "visits_summary")[0] == 0
@@ -130,6 +255,7 @@ def test_pending_days_are_counted_until_matomo_has_processed_them(shop: Shop) ->
 
 def test_a_connector_without_configuration_is_bad_input(shop: Shop) -> None:
     """One sentence, code 2."""
+    (shop.secrets / "matomo-shop-config").unlink()
     called = call(shop.env, "status", "other")
     path = shop.secrets / "matomo-other-config"
     assert (called.code, called.out) == (2, "")

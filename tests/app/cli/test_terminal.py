@@ -9,21 +9,27 @@ import re
 import struct
 import subprocess
 import termios
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
+import pytest
+
+from fake_matomo import Fault
 from tests.app.cli.calling import COMMAND, Called, checked, environment, run
+from tests.support.canary import CANARY
 from tests.support.server import ROOT
 
 if TYPE_CHECKING:
     from tests.support.shop import Shop
 
 WIDTH = 100
+AT_ONCE = {"Retry-After": "0"}
 
 
-def run_on_terminal(env: dict[str, str], *arguments: str) -> Called:
+def run_on_terminal(env: dict[str, str], *arguments: str, columns: int = WIDTH) -> Called:
     """Run a command whose error stream is a terminal, and whose standard output is not."""
     ours, theirs = pty.openpty()
-    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, WIDTH, 0, 0))
+    fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     with subprocess.Popen(
         [*COMMAND, *arguments],
         env=environment(env) | {"TERM": "xterm"},
@@ -57,24 +63,72 @@ def test_a_result_is_all_that_is_on_standard_output(shop: Shop) -> None:
 
 
 def test_codes_reach_the_shell(shop: Shop) -> None:
-    """1 for what failed, 2 for bad input, and a sentence for each."""
+    """1 for what failed or is missing, 2 for what the user has to fix, and a sentence for each."""
     bad = run(shop.env, "sync", "shop", "--mode", "x")
     assert (bad.code, bad.out, len(bad.errors)) == (2, "", 1)
-    shop.write("token", "another")
+    shop.write("token", "0" * 32)
     refused = run(shop.env, "sync", "shop")
-    assert (refused.code, refused.out, len(refused.errors)) == (1, "", 1)
+    assert (refused.code, refused.out, len(refused.errors)) == (2, "", 1)
+    shop.write("token", CANARY)
+    shop.matomo.unprocess(1, datetime.now(UTC).date() - timedelta(days=2))
+    assert run(shop.env, "sync", "shop").code == 1
+
+
+def lines_of(shown: str) -> list[str]:
+    """All that a terminal showed, one after the other, without what moves and colours it."""
+    plain = re.sub(r"\x1b\[[?0-9;]*[a-zA-Z]", "", shown)
+    return [line.rstrip() for line in re.split(r"[\r\n]+", plain) if line.strip()]
+
+
+BAR = re.compile(r" *(?P<percent>\d+)% \|.*\| (?P<done>\d+)/(?P<all>\d+) (?P<remaining>\?|[\d:]+)(?: (?P<step>.*))?")
 
 
 def test_a_terminal_shows_progress(shop: Shop) -> None:
-    """A bar that ends with all slices; no log line runs through it; the result is where it always is."""
-    env = shop.env | {"MATOMO_FN_LOG_FORMAT": "auto"}
+    """A bar that knows its length from its first sight, names table and site, and ends with all slices."""
+    # Each step is drawn, where a person sees ten a second.
+    env = shop.env | {"MATOMO_FN_LOG_FORMAT": "auto", "TQDM_MININTERVAL": "0"}
     called = run_on_terminal(env, "sync", "shop")
     assert called.code == 0
-    shown = re.sub(r"\x1b\[[?0-9]*[a-zA-Z]", "", called.err)
-    last = re.split(r"[\r\n]+", shown.strip())[-1]
-    assert re.fullmatch(r"slices  \[#+\]  8/8", last.strip())
+    bars = [BAR.fullmatch(line) for line in lines_of(called.err)]
+    assert all(bars)
+    found = [bar.groupdict() for bar in bars if bar]
+    assert {bar["all"] for bar in found} == {"8"}
+    assert (found[0]["done"], found[0]["step"], found[-1]["done"]) == ("0", "requesting", "8")
+    assert "writing" in {bar["step"] for bar in found}
+    assert {bar["step"] for bar in found} >= {"visits_summary of site 1", "visitor_country of site 1"}
     assert "run_finished" not in called.err
     assert "complete: " in called.out
+
+
+def test_a_warning_stands_above_the_bar_and_whole(shop: Shop) -> None:
+    """Neither tears the other: each line of the terminal is the one or the other."""
+    shop.matomo.faults.add(Fault(method="UserCountry.getCountry", status=503, body="down", headers=AT_ONCE, times=2))
+    called = run_on_terminal(shop.env | {"MATOMO_FN_LOG_FORMAT": "auto"}, "sync", "shop")
+    assert called.code == 0
+    lines = lines_of(called.err)
+    warnings = [line for line in lines if "matomo_call_failed" in line]
+    assert len(warnings) == 2
+    assert all(re.match(r"\d\d:\d\d:\d\d \[warning  \] matomo_call_failed", line) for line in warnings)
+    assert all(BAR.fullmatch(line) for line in lines if line not in warnings)
+
+
+@pytest.mark.parametrize("command", ["check", "plan", "sync", "status", "history", "show"])
+def test_tables_fit_80_columns(command: str, shop: Shop) -> None:
+    """With every prebuilt table, pending and failed days, and what remains."""
+    shop.configure(sites="all", backfill_days=4)
+    shop.matomo.unprocess(1, datetime.now(UTC).date() - timedelta(days=2))
+    shop.matomo.faults.add(Fault(method="UserCountry.getCountry", message="no such thing"))
+    if command != "check":
+        assert run(shop.env, "sync", "shop").code == 1
+    called = run(shop.env, command, *(["shop"] if command != "show" else []))
+    lines = called.out.splitlines()
+    table = lines[: lines.index("")] if "" in lines else lines
+    assert table
+    if command != "check":  # of sentences, which a terminal gets in lines of its width
+        assert max(map(len, table)) <= 80
+    env = shop.env | {"MATOMO_FN_LOG_FORMAT": "auto"}
+    shown = run_on_terminal(env, command, *(["shop"] if command != "show" else []), columns=80)
+    assert max(map(len, lines_of(shown.err)), default=0) <= 80
 
 
 def test_a_terminal_shows_no_progress_for_json(shop: Shop) -> None:
@@ -88,7 +142,7 @@ def test_there_is_no_progress_without_a_terminal(shop: Shop) -> None:
     """Nor any control character, in text as in the log."""
     called = run(shop.env | {"MATOMO_FN_LOG_FORMAT": "text"}, "sync", "shop")
     assert called.code == 0
-    assert "slices  [" not in called.err
+    assert "%" not in called.err
     assert not re.search(r"[\x00-\x09\x0b-\x1f]", called.out + called.err)
 
 

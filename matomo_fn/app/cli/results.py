@@ -1,0 +1,114 @@
+"""What plan, sync, status and history print for people, each within 80 columns."""
+
+from collections.abc import Sequence
+
+import click
+
+from matomo_fn.app.cli.output import print_errors, print_sentence, print_table
+from matomo_fn.app.history import PastRun
+from matomo_fn.app.status import Status
+from matomo_fn.sync.audit import AuditResult
+from matomo_fn.sync.result import PlanResult, RunResult
+
+# Characters of what started a run: "schedule", and the beginning of the job's name or the message's number.
+_LONGEST_REQUEST = 20
+
+
+_COUNTS = ("written", "unchanged", "pending", "failed", "remaining")
+
+
+def print_plan(found: PlanResult) -> None:
+    """Print a line for each table, and what all of it takes."""
+    head = ("table", "first day", "last day", "slices", "open")
+    rows = [(name, item.first_day, item.last_day, item.slices, item.open) for name, item in found.tables.items()]
+    print_table(head, rows)
+    click.echo()
+    print_sentence(
+        f"{found.plan.slices} slices of {len(found.sites)} site(s), about {found.plan.calls} calls to Matomo, "
+        f"into {found.dataset}. Open slices are in no table yet; the others are refetched, and written if changed.",
+        indent=0,
+    )
+    print_errors(found.problems)
+
+
+def print_result(result: RunResult) -> None:
+    """Print a line for each table, what the whole run did, and a sentence for everything that is missing."""
+    # In the order in which columns are given up where a terminal is too narrow: the last one first.
+    head = ("table", "written", "unchanged", "pending", "failed", "remaining", "rows", "days", "seconds")
+    rows = [(name, *(item.as_dict()[key] for key in head[1:])) for name, item in result.tables.items()]
+    print_table(head, rows, quiet=("pending", "failed", "remaining"))
+    click.echo()
+    print_sentence(
+        f"{result.verdict}: {result.calls} calls to Matomo, {result.seconds:.1f} seconds, run {result.run_id}"
+    )
+    for note in result.as_dict()["notes"]:
+        print_sentence(f"note: {note}")
+    print_errors(result.missing, "missing")
+    print_errors(result.as_dict()["errors"])
+
+
+def print_status(found: Status) -> None:
+    """Print a line for each table and site, and a sentence for everything that is missing."""
+    head = ("table", "site", "first day", "last day", "missing", "rows", "days", "pending", "failed", "visits off by")
+    rows = [
+        (
+            item.table if item.is_configured else f"({item.table})",
+            item.website_id,
+            item.first_day,
+            item.last_day,
+            item.missing,
+            item.rows,
+            item.days,
+            item.pending,
+            item.failed,
+            item.visits_difference,
+        )
+        for item in found.tables
+    ]
+    print_table(head, rows, quiet=("pending", "failed", "visits off by"))
+    if found.last_run:
+        click.echo(f"\nlast run {found.last_run.started:%Y-%m-%d %H:%M} UTC: {found.last_run.status}")
+    if not all(item.is_configured for item in found.tables):
+        print_sentence("in brackets: tables and sites that the configuration no longer has")
+    for note in found.notes:
+        print_sentence(f"note: {note}")
+    print_errors(found.problems, "missing")
+
+
+def print_audit(found: AuditResult) -> None:
+    """Print what differs between the log and the tables."""
+    if found.is_consistent:
+        click.echo("log and tables agree")
+        return
+    for finding in found.findings:
+        print_sentence(finding.sentence)
+    click.echo(f"{len(found.differences)} slices differ from the log: the next sync refetches and rewrites them")
+
+
+def print_history(found: Sequence[PastRun]) -> None:
+    """Print a line for each run."""
+    head = ("started (UTC)", "took", "status", *_COUNTS, "rows", "request")
+    rows = [
+        (
+            f"{run.started:%Y-%m-%d %H:%M}",
+            _duration(run.seconds),
+            run.status,
+            run.written,
+            run.unchanged,
+            run.pending,
+            run.failed,
+            run.remaining,
+            run.rows,
+            "" if run.request_id == run.run_id else run.request_id[:_LONGEST_REQUEST],
+        )
+        for run in found
+    ]
+    print_table(head, rows, quiet=("pending", "failed", "remaining", "request"))
+
+
+def _duration(seconds: float) -> str:
+    minutes, rest = divmod(round(seconds), 60)
+    hours, minutes = divmod(minutes, 60)
+    if hours:
+        return f"{hours}h {minutes:02}m"
+    return f"{minutes}m {rest:02}s" if minutes else f"{rest}s"

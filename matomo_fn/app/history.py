@@ -1,0 +1,98 @@
+"""The runs of a connector, as ``_sync_runs`` has them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from matomo_fn.app.read_log import never_synced, open_log
+from matomo_fn.catalogue import SYNC_RUNS
+from matomo_fn.config.connector import Connector
+from matomo_fn.config.settings import Settings
+from matomo_fn.warehouse import sql
+from matomo_fn.warehouse.protocol import Warehouse
+
+
+@dataclass(frozen=True, slots=True)
+class PastRun:
+    """One run; ``written``, ``unchanged``, ``pending``, ``failed`` and ``remaining`` count slices.
+
+    ``request_id``: what started it; the run's own id where that was a person or a caller without a schedule.
+    ``rows``: rows written. ``error``: the first sentence of what failed.
+    """
+
+    run_id: str
+    request_id: str
+    mode: str
+    status: str
+    started: datetime
+    finished: datetime
+    written: int
+    unchanged: int
+    pending: int
+    failed: int
+    remaining: int
+    rows: int
+    matomo_calls: int
+    error: str | None
+
+    @property
+    def seconds(self) -> float:
+        """How long it took."""
+        return (self.finished - self.started).total_seconds()
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the run as JSON has it."""
+        return {
+            "run_id": self.run_id,
+            "request": None if self.request_id == self.run_id else self.request_id,
+            "mode": self.mode,
+            "status": self.status,
+            "started": self.started.isoformat(timespec="seconds"),
+            "seconds": round(self.seconds, 2),
+            "written": self.written,
+            "unchanged": self.unchanged,
+            "pending": self.pending,
+            "failed": self.failed,
+            "remaining": self.remaining,
+            "rows": self.rows,
+            "matomo_calls": self.matomo_calls,
+            "error": self.error,
+        }
+
+
+def read_history(settings: Settings, name: str, *, most: int) -> Sequence[PastRun]:
+    """Return the newest runs of a connector, the newest first; raise NeverSynced where there is none.
+
+    A run that was killed is not among them; what it wrote is in ``_sync_log``.
+    """
+    with open_log(settings, name) as (connector, warehouse):
+        found = newest_runs(warehouse, connector, most)
+        if not found:
+            raise never_synced(connector, warehouse)
+        return found
+
+
+def newest_runs(warehouse: Warehouse, connector: Connector, most: int) -> Sequence[PastRun]:
+    """Return the newest runs that a warehouse has of a connector."""
+    if warehouse.find_table(SYNC_RUNS.name) is None:
+        return []
+    return [
+        PastRun(
+            row["run_id"],
+            row["request_id"],
+            row["mode"],
+            row["status"],
+            row["started_at"],
+            row["finished_at"],
+            row["written"],
+            row["unchanged"],
+            row["pending"],
+            row["failed"],
+            row["remaining"],
+            row["row_count"],
+            row["matomo_calls"],
+            row["error"],
+        )
+        for row in warehouse.query(sql.history_of(warehouse.dataset, connector.name, most))
+    ]

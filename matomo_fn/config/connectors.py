@@ -1,0 +1,42 @@
+"""The connectors that the secrets describe, by name."""
+
+import difflib
+
+from matomo_fn.config.connector import Connector, read_connector
+from matomo_fn.config.secret_store import SecretStore, config_secret, find_connectors
+from matomo_fn.errors import MatomoFnError, SecretNotFound, UnknownConnector
+
+# Connectors that a sentence lists.
+_NAMED = 20
+
+
+def find_connector(secrets: SecretStore, name: str) -> Connector:
+    """Return the connector of that name.
+
+    Raises UnknownConnector, with the names that there are, where it has no configuration and others have; otherwise
+    another InputError with every problem, or SecretsUnavailable.
+    """
+    try:
+        text = secrets.read(config_secret(name))
+    except SecretNotFound as error:
+        others = _names(secrets)
+        if not others:
+            raise
+        raise UnknownConnector(f"there is no connector {name!r}: {_listed(name, others)} ({error})") from None
+    return read_connector(name, text)
+
+
+def _names(secrets: SecretStore) -> list[str]:
+    try:
+        return list(find_connectors(secrets))
+    except MatomoFnError:  # whoever may read two secrets may not always list them; the first error says enough
+        return []
+
+
+def _listed(name: str, others: list[str]) -> str:
+    close = difflib.get_close_matches(name, others, n=1)
+    more = f" and {len(others) - _NAMED} more" if len(others) > _NAMED else ""
+    there = f"there are {', '.join(others[:_NAMED])}{more}" if len(others) > 1 else f"there is {others[0]}"
+    if len(others) == 1 and close:
+        return f"did you mean {close[0]!r}?"
+    return f"did you mean {close[0]!r}? {there.capitalize()}" if close else there
