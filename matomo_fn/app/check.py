@@ -14,8 +14,8 @@ from matomo_fn.config.settings import Settings
 from matomo_fn.deadline import Deadline
 from matomo_fn.errors import InputError, MatomoFnError, TokenRefused
 from matomo_fn.matomo.client import MatomoClient
-from matomo_fn.warehouse.protocol import Warehouse
-from matomo_fn.warehouse.tables import schema_mismatches
+from matomo_fn.warehouse.protocol import PartitionBy, Warehouse
+from matomo_fn.warehouse.schemas import schema_mismatches
 
 Part = TypeVar("Part")
 
@@ -119,14 +119,19 @@ def _warehouse(checks: Checks, settings: Settings, connector: Connector) -> None
 
 
 def _tables(checks: Checks, warehouse: Warehouse, connector: Connector) -> None:
-    schemas = [SYNC_LOG, *(table.schema for table in connector.catalogue.values())]
+    for sentence in warehouse.dataset_warnings():
+        checks.note("warehouse", sentence)
+    schemas = [SYNC_LOG, *(connector.schema_of(table) for table in connector.catalogue.values())]
     there = 0
     for schema in schemas:
         found = warehouse.find_table(schema.name)
         if found is None:
             continue
         there += 1
-        partition_by = "day" if schema is SYNC_LOG else connector.partition_by
-        for problem in schema_mismatches(schema, found, [partition_by]):
+        if schema.retention_days is None:
+            for sentence in found.warnings:
+                checks.note("warehouse", sentence)
+        accepted: list[PartitionBy] = ["month", "day"] if schema is SYNC_LOG else [connector.partition_by]
+        for problem in schema_mismatches(schema, found, accepted):
             checks.note("warehouse", f"table {schema.name}: {problem}", is_good=False)
     checks.note("warehouse", f"dataset {warehouse.dataset}: {there} of {len(schemas)} tables are there")
