@@ -85,6 +85,18 @@ class CountingWarehouse:
         self.counts.statement("create")
         self._inner.create_table(schema, partition_by)
 
+    def dataset_warnings(self) -> Sequence[str]:
+        """Pass it on: once a run."""
+        return self._inner.dataset_warnings()
+
+    def update_table(self, schema: Schema, found: FoundTable) -> None:
+        """Pass it on: nothing differs in a benchmark."""
+        self._inner.update_table(schema, found)
+
+    def update_view(self, schema: Schema, query: str, found: FoundTable) -> None:
+        """Pass it on: nothing differs in a benchmark."""
+        self._inner.update_view(schema, query, found)
+
     def create_view(self, name: str, query: str, description: str) -> None:
         """Count and pass on."""
         self.counts.statement("create")
@@ -139,8 +151,19 @@ class NullWarehouse:
         columns = tuple(FoundColumn(column.name, column.type, column.required) for column in schema.columns)
         self._tables[schema.name] = FoundTable(columns, partition_by)
 
-    def create_view(self, name: str, query: str, description: str) -> None:
-        """Do nothing: nobody will look at it."""
+    def dataset_warnings(self) -> Sequence[str]:
+        """There is no dataset."""
+        return ()
+
+    def update_table(self, schema: Schema, found: FoundTable) -> None:
+        """Do nothing: it was created by the same run."""
+
+    def create_view(self, name: str, query: str, description: str) -> None:  # noqa: ARG002 - nobody will look at it
+        """Remember that it is there."""
+        self._tables[name] = FoundTable((), is_view=True)
+
+    def update_view(self, schema: Schema, query: str, found: FoundTable) -> None:
+        """Do nothing: it was created by the same run."""
 
     def create_staging(self, schema: Schema) -> None:
         """Do nothing."""

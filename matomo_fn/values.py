@@ -14,6 +14,9 @@ _PERCENT = re.compile(r"([+-]?\d+(?:\.\d+)?)[ \u00a0\u202f]?%")
 _INT64 = range(-(2**63), 2**63)
 # C0, DEL, C1, the separators of lines, the marks of direction, and halves of surrogate pairs.
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff]")
+# The integers that a double holds exactly. BigQuery wants others as strings, or reads them as the nearest double:
+# https://cloud.google.com/bigquery/docs/loading-data-cloud-storage-json#limitations
+_EXACT = range(-(2**53) + 1, 2**53)
 _SHOWN = 80  # characters of a value that an error repeats
 
 # A value as one compact JSON text, without NaN, which JSON has not.
@@ -41,6 +44,12 @@ def as_integer(value: object) -> int:
     if result not in _INT64:
         raise ValueError(f"is {result}, which is more than 64 bits hold")
     return result
+
+
+def as_staged_integer(value: object) -> int | str:
+    """Return a whole number of 64 bits as a line of JSON is loaded: beyond 53 bits a string of its digits."""
+    result = as_integer(value)
+    return result if result in _EXACT else str(result)
 
 
 def as_float(value: object) -> float:

@@ -20,7 +20,7 @@ from matomo_fn.matomo.client import MatomoClient
 from matomo_fn.sync.scope import Scope, resolve_scope
 from matomo_fn.sync.state import SyncState
 from matomo_fn.warehouse.protocol import PartitionBy, Warehouse
-from matomo_fn.warehouse.tables import schema_mismatches
+from matomo_fn.warehouse.schemas import schema_mismatches
 
 Part = TypeVar("Part")
 
@@ -154,13 +154,18 @@ def _warehouse(checks: Checks, settings: Settings, connector: Connector, scope: 
 
 
 def _tables(checks: Checks, warehouse: Warehouse, connector: Connector) -> None:
-    schemas = [SYNC_LOG, *(table.schema for table in connector.catalogue.values())]
+    for sentence in warehouse.dataset_warnings():
+        checks.note("warehouse", sentence)
+    schemas = [SYNC_LOG, *(connector.schema_of(table) for table in connector.catalogue.values())]
     there = 0
     for schema in schemas:
         found = warehouse.find_table(schema.name)
         if found is None:
             continue
         there += 1
+        if schema.retention_days is None:
+            for sentence in found.warnings:
+                checks.note("warehouse", sentence)
         # The log is as `sync` takes it: by month, or by day where an earlier version created it.
         units: list[PartitionBy] = ["month", "day"] if schema is SYNC_LOG else [connector.partition_by]
         for problem in schema_mismatches(schema, found, units):

@@ -16,11 +16,16 @@ def open_warehouse(
     run has no need of Google's client.
     """
     if settings.duckdb_path is None:
-        from matomo_fn.warehouse.bigquery import BigQueryWarehouse, connect
+        from matomo_fn.warehouse.bigquery import BigQueryWarehouse, Options, connect
 
         client = connect(settings.project, settings.emulator)
         return BigQueryWarehouse(
-            client, connector.dataset_name, location=connector.location, run_id=run_id, deadline=deadline
+            client,
+            connector.dataset_name,
+            location=connector.location,
+            run_id=run_id,
+            deadline=deadline,
+            options=Options(connector.name, connector.kms_key, connector.maximum_bytes_billed),
         )
     try:
         from matomo_fn.warehouse.duckdb import DuckDBWarehouse

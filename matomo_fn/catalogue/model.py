@@ -52,7 +52,11 @@ class Column:
 
 @dataclass(frozen=True, slots=True)
 class Schema:
-    """How a table stands in the warehouse; partitioned by its column ``date`` where ``partitioned``."""
+    """How a table stands in the warehouse; partitioned by its column ``date`` where ``partitioned``.
+
+    ``require_partition_filter``: whether queries have to say which days they read. ``retention_days``: after how many
+    days rows are deleted. None leaves either as it is.
+    """
 
     name: str
     description: str
@@ -60,6 +64,8 @@ class Schema:
     key: tuple[str, ...] = ()
     clustering: tuple[str, ...] = ()
     partitioned: bool = True
+    require_partition_filter: bool | None = None
+    retention_days: int | None = None
 
     @property
     def column_names(self) -> tuple[str, ...]:
@@ -114,6 +120,11 @@ class View:
     def column_names(self) -> tuple[str, ...]:
         """The names of the columns, in order."""
         return tuple(column.name for column, _ in self.columns)
+
+    @property
+    def schema(self) -> Schema:
+        """The view as the warehouse has it."""
+        return Schema(self.name, self.description, tuple(column for column, _ in self.columns), partitioned=False)
 
 
 @dataclass(frozen=True, slots=True)

@@ -3,17 +3,32 @@
 import json
 import re
 from collections.abc import Iterable
-from typing import Annotated, Any, Literal
+from dataclasses import replace
+from datetime import date, timedelta
+from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, PlainValidator, field_validator
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    PlainValidator,
+    field_validator,
+    model_validator,
+)
 
-from matomo_fn.catalogue import BUILT_IN, EXCLUDABLE, PREBUILT, TITLE_SOURCES, VISITS, Catalogue
+from matomo_fn.catalogue import BUILT_IN, EXCLUDABLE, PREBUILT, TITLE_SOURCES, VISITS, Catalogue, Schema, Table
 from matomo_fn.config.validation import Problems, read_model, read_object, suggestion
 from matomo_fn.sites import SITE_ID
 
 CONNECTOR_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _DATASET_NAME = re.compile(r"[A-Za-z0-9_]{1,1024}")
+_KMS_KEY = re.compile(r"projects/[^/\s]+/locations/[^/\s]+/keyRings/[^/\s]+/cryptoKeys/[^/\s]+")
+# BigQuery bills at least 10 MiB a table, so a lower bound would refuse every query.
+_LEAST_BYTES = 10 * 1024 * 1024
+# A partition is deleted by the day in UTC, which may be the day after the site's; one more is left for writing.
+_RETENTION_MARGIN = timedelta(days=2)
 _LOCATION = re.compile(r"[A-Za-z]+(-[a-z]+[0-9]+)?")
 
 
@@ -43,13 +58,15 @@ class VisitsConfig(BaseModel):
     """How raw visits are synced.
 
     ``intraday``: the present day too, as far as its visits are over. ``exclude``: columns that are left out before
-    anything is stored, such as visit_ip or actions.url.
+    anything is stored, such as visit_ip or actions.url. ``retention_days``: after how many days visits are deleted;
+    None leaves the table's own setting as it is.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     intraday: bool = False
     exclude: tuple[str, ...] = ()
+    retention_days: int | None = Field(default=None, ge=1, le=36_600)
 
     @field_validator("exclude", mode="before")
     @classmethod
@@ -122,6 +139,9 @@ class ConnectorConfig(BaseModel):
     reports: Annotated[tuple[str, ...], BeforeValidator(_reports)] = tuple(PREBUILT)
     visits: Annotated[VisitsConfig | None, BeforeValidator(_visits)] = None
     partition_by: Literal["day", "month"] = "day"
+    require_partition_filter: bool | None = None
+    kms_key: str = ""
+    maximum_bytes_billed: int | None = Field(default=None, ge=_LEAST_BYTES, le=2**50)
     backfill_days: int = Field(default=365, ge=1, le=36_600)
     trailing_days: int = Field(default=3, ge=1, le=365)
     concurrency: int = Field(default=4, ge=1, le=32)
@@ -161,6 +181,25 @@ class ConnectorConfig(BaseModel):
         if not _LOCATION.fullmatch(value):
             raise ValueError(f"{value!r} is not a BigQuery location such as EU or europe-west1")
         return value
+
+    @field_validator("kms_key")
+    @classmethod
+    def _kms_key(cls, value: str) -> str:
+        if value and not _KMS_KEY.fullmatch(value):
+            raise ValueError(
+                f"{value!r} is not a key: it reads projects/PROJECT/locations/LOCATION/keyRings/RING/cryptoKeys/KEY"
+            )
+        return value
+
+    @model_validator(mode="after")
+    def _retention(self) -> Self:
+        retention = self.visits.retention_days if self.visits else None
+        if retention is not None and retention < self.trailing_days + _RETENTION_MARGIN.days:
+            raise ValueError(
+                f"visits.retention_days has to be {self.trailing_days + _RETENTION_MARGIN.days} or more, not "
+                f"{retention}: the last {self.trailing_days} days are refetched on each run (trailing_days)"
+            )
+        return self
 
 
 class Connector(ConnectorConfig):
@@ -224,6 +263,22 @@ class Connector(ConnectorConfig):
             for table in self.catalogue.titled
             if excluded
         )
+
+    def schema_of(self, table: Table) -> Schema:
+        """Return a table as the warehouse has it, with the connector's options."""
+        return replace(
+            table.schema,
+            require_partition_filter=self.require_partition_filter,
+            retention_days=self._retention_days_of(table),
+        )
+
+    def kept_from(self, table: Table, today: date) -> date | None:
+        """Return the first day whose rows a table keeps for some time yet, or None where it keeps all."""
+        days = self._retention_days_of(table)
+        return None if days is None else today - timedelta(days=days) + _RETENTION_MARGIN
+
+    def _retention_days_of(self, table: Table) -> int | None:
+        return self.visits.retention_days if self.visits and table.is_log else None
 
     @property
     def dataset_name(self) -> str:

@@ -15,7 +15,7 @@ from typing import Any
 
 from matomo_fn.catalogue import IS_OTHERS, Column, ColumnType, Source, Table
 from matomo_fn.errors import InvalidResponse
-from matomo_fn.values import as_float, as_integer, as_text, encode, shown, utf8
+from matomo_fn.values import as_float, as_integer, as_staged_integer, as_text, encode, shown, utf8
 
 Row = tuple[Any, ...]
 # Under language=en, which every request sends. An ordinary row of that name has a segment, a URL or a code; the sum
@@ -163,7 +163,7 @@ def _document(value: object) -> Any:
 
 
 _CONVERTERS: Mapping[ColumnType, Callable[[object], Any]] = {
-    ColumnType.INT64: as_integer,
+    ColumnType.INT64: as_staged_integer,
     ColumnType.FLOAT64: as_float,
     ColumnType.STRING: as_text,
     ColumnType.JSON: _document,

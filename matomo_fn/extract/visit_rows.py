@@ -15,7 +15,7 @@ from typing import Any
 from matomo_fn.catalogue import VISITS, Column, ColumnType
 from matomo_fn.errors import InvalidResponse
 from matomo_fn.extract.visit_orders import LIFETIME_TOTALS, order_totals
-from matomo_fn.values import as_float, as_integer, as_text, encode, shown
+from matomo_fn.values import as_float, as_integer, as_staged_integer, as_text, encode, shown
 
 # Matomo counts them from 1; a longer number is none of its, fits no column, and is kept in raw like any other field.
 _DIMENSION = re.compile(r"dimension([0-9]{1,9})")
@@ -297,10 +297,10 @@ def _moment(value: object) -> str:
         raise ValueError(f"is {seconds}, which is no Unix time") from None
 
 
-def _integer(value: object) -> int:
+def _integer(value: object) -> int | str:
     if value == "":
         raise _UnreadableError
-    return as_integer(value)
+    return as_staged_integer(value)
 
 
 def _decimal(value: object) -> float:

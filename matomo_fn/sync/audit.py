@@ -8,7 +8,7 @@ appends a pending row for each such slice, so that the next run refetches and re
 import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
@@ -148,7 +148,9 @@ def audit(
     for table in tables.values():
         exists = warehouse.find_table(table.name) is not None
         statement = sql.differences(warehouse.dataset, state.connector.name, table, exists=exists)
-        differences += [_difference(table, row) for row in warehouse.query(statement)]
+        kept_from = state.connector.kept_from(table, now.date()) or date.min
+        rows = warehouse.query(statement)
+        differences += [_difference(table, row) for row in rows if row["date"] >= kept_from]
     marked = [_pending(found, now) for found in differences if not found.is_due] if mark else []
     with tempfile.TemporaryDirectory(prefix="matomo_fn_") as folder:
         for number, start in enumerate(range(0, len(marked), _BATCH), 1):

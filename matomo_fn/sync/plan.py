@@ -170,6 +170,8 @@ def _due_of(table: Table, window: Window, snapshot: Snapshot, request_id: str, *
         days = days | Days.of([window.open_day])
     older = [day for day in snapshot.open_days(stream) if window.site.created <= day < window.first]
     days = days | Days.of(older)
+    if table.is_log and window.visits_from is not None:
+        days = days - days.before(window.visits_from)  # they would be deleted at once
     known = {day: snapshot.known[stream.slice(day)] for day in snapshot.known_days(stream) & days}
     by_reason = {Reason.MISSING: days - Days.of(known)}
     for status, reason in _REASONS.items():

@@ -157,6 +157,7 @@ class _Execution:
     def prepare(self) -> list[str]:
         """Make dataset, log and tables ready and return the names of the tables that can be written."""
         self._session.warehouse.ensure_dataset()
+        self._notes |= dict.fromkeys(self._session.warehouse.dataset_warnings())
         state = self._session.state
         is_new = state.prepare()
         if not is_new:
@@ -234,13 +235,13 @@ class _Execution:
         if not is_new and warehouse.find_table(table.name) is None:
             # What the log says of it is no longer true. Marked first, since a run may die before the table is created.
             state.invalidate(table.name, run_id=self._run.id, at=self._session.now())
-        ensure_table(warehouse, table.schema, self._session.connector.partition_by)
+        ensure_table(warehouse, self._session.connector.schema_of(table), self._session.connector.partition_by)
         windows = self._scope.windows
         first, last = min(window.first for window in windows), max(window.last for window in windows)
         refuse_too_many_days(warehouse, table.name, first, last)
         for view in table.views:
             query = sql.view_query(warehouse.dataset, table.name, view)
-            ensure_view(warehouse, view.name, view.column_names, query, view.description)
+            ensure_view(warehouse, view.schema, query)
 
     def _extract_context(self, folder: Path) -> ExtractContext:
         session = self._session

@@ -5,7 +5,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
-from matomo_fn.catalogue import Catalogue
+from matomo_fn.catalogue import VISITS, Catalogue
 from matomo_fn.config.connector import Connector
 from matomo_fn.config.request import SyncRequest
 from matomo_fn.days import ONE_DAY, Days
@@ -18,7 +18,8 @@ from matomo_fn.sites import Site
 class Window:
     """The days of a site, both ends included; those from ``recheck_from`` on are refetched although known.
 
-    ``open_day``: the site's present day, where the request did not name days and so left it out.
+    ``open_day``: the site's present day, where the request did not name days and so left it out. ``visits_from``: the
+    first day whose visits are kept, where they are not kept for ever.
     """
 
     site: Site
@@ -26,6 +27,7 @@ class Window:
     last: date
     recheck_from: date
     open_day: date | None = None
+    visits_from: date | None = None
 
     @property
     def days(self) -> Days:
@@ -120,7 +122,9 @@ def window_of(site: Site, request: SyncRequest, connector: Connector, now: datet
         recheck_from = today - timedelta(days=connector.trailing_days) if incremental else first
     first = max(first, site.created)
     open_day = None if request.start_date else today
-    return Window(site, first, last, max(recheck_from, first), open_day) if first <= last else None
+    if first > last:
+        return None
+    return Window(site, first, last, max(recheck_from, first), open_day, connector.kept_from(VISITS, today))
 
 
 def is_final(site: Site, day: date, connector: Connector, now: datetime) -> bool:

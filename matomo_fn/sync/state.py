@@ -7,7 +7,7 @@ from datetime import date, datetime
 from pathlib import Path
 from typing import Any
 
-from matomo_fn.catalogue import SYNC_LOG, SYNC_STATE, SYNC_STATE_DESCRIPTION, Catalogue
+from matomo_fn.catalogue import SYNC_LOG, SYNC_STATE, SYNC_STATE_DESCRIPTION, Catalogue, Schema
 from matomo_fn.config.connector import Connector
 from matomo_fn.days import Days, Range
 from matomo_fn.errors import InputError
@@ -24,6 +24,8 @@ from matomo_fn.warehouse.tables import Stamp, append_rows, ensure_table, ensure_
 
 # Characters of an error that a row keeps.
 _LONGEST_ERROR = 2_000
+# The view with the newest row of each slice.
+_STATE = Schema(SYNC_STATE, SYNC_STATE_DESCRIPTION, SYNC_LOG.columns, partitioned=False)
 
 
 class Snapshot:
@@ -82,7 +84,7 @@ class SyncState:
         # By month, so that it never has too many partitions; a log of an older version is partitioned by day.
         created = ensure_table(self._warehouse, SYNC_LOG, "month", also=["day"])
         query = sql.state_view(self._warehouse.dataset)
-        ensure_view(self._warehouse, SYNC_STATE, SYNC_LOG.column_names, query, SYNC_STATE_DESCRIPTION)
+        ensure_view(self._warehouse, _STATE, query)
         return created
 
     def invalidate(self, table: str, *, run_id: str, at: datetime) -> None:

@@ -1,57 +1,31 @@
-"""BigQuery through google-cloud-bigquery.
+"""BigQuery through google-cloud-bigquery: a dataset with its tables and views, and the work done on them by jobs."""
 
-The client retries calls by itself: each gets a deadline, and nothing is wrapped around it but what it leaves out,
-the failed job that may succeed as another one.
-"""
-
-import concurrent.futures
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any, TypeVar, cast
+from typing import Any, cast
 
-import requests
-from google.api_core import exceptions
 from google.api_core.client_options import ClientOptions
-from google.api_core.retry import Retry
 from google.auth.credentials import AnonymousCredentials
-from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
+from google.auth.exceptions import DefaultCredentialsError
 from google.cloud import bigquery
-from google.cloud.bigquery.table import PrimaryKey, TableConstraints
-from tenacity import Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
-from matomo_fn.catalogue import Column, Schema
+from matomo_fn.catalogue import Schema
 from matomo_fn.deadline import Deadline
 from matomo_fn.errors import InputError, WarehouseError, WarehouseUnavailable
+from matomo_fn.warehouse import bigquery_schemas as schemas
 from matomo_fn.warehouse import sql
-from matomo_fn.warehouse.buffer import open_joined
-from matomo_fn.warehouse.protocol import STAGING_PREFIX, FoundColumn, FoundTable, PartitionBy
+from matomo_fn.warehouse.bigquery_calls import Calls, Conflict, NotFound, Outdated
+from matomo_fn.warehouse.bigquery_jobs import JOB_SECONDS, Job, Jobs, Work, labels_of, unique_digest
+from matomo_fn.warehouse.buffer import count_lines, open_joined
+from matomo_fn.warehouse.protocol import STAGING_PREFIX, FoundTable, PartitionBy
 
-# Seconds for one HTTP exchange, and for one call with the client's own retries.
-_HTTP_TIMEOUT = 60.0
-_CALL_DEADLINE = 120.0
-# Seconds for a job to finish. A merge of a day takes some seconds; past two others on its table it queues.
-_JOB_DEADLINE = 600.0
-# Tries of a job that failed by no fault of its own, with 1, 2 and 4 seconds (and some chance) between them.
-_ATTEMPTS = 4
 # A staging table that a killed run leaves behind goes away by itself.
 _STAGING_LIFETIME = timedelta(days=1)
-# The API answers with the names of legacy SQL.
-_SHORT_NAMES = {"INTEGER": "INT64", "FLOAT": "FLOAT64", "BOOLEAN": "BOOL", "RECORD": "STRUCT"}
-_RETRIABLE_REASONS = {
-    "backendError",
-    "internalError",
-    "jobBackendError",
-    "jobInternalError",
-    "jobRateLimitExceeded",
-    "quotaExceeded",
-    "rateLimitExceeded",
-}
-_CONFLICT = "Could not serialize access"  # two mutating statements on one table; the service tried three times itself
-
-Result = TypeVar("Result")
-Job = bigquery.LoadJob | bigquery.QueryJob
+# How often a table is read again that somebody else changed between reading and changing it.
+_UPDATES = 3
 
 
 def connect(project: str, emulator: str) -> bigquery.Client:
@@ -69,6 +43,19 @@ def connect(project: str, emulator: str) -> bigquery.Client:
         ) from None
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """What a connector says of its dataset and jobs.
+
+    ``connector`` is a label of all jobs. ``kms_key`` encrypts what is created; Google's own key where it is empty.
+    ``maximum_bytes_billed`` is the most that one statement or query may read; a dearer one fails without cost.
+    """
+
+    connector: str = ""
+    kms_key: str = ""
+    maximum_bytes_billed: int | None = None
+
+
 class BigQueryWarehouse:
     """A dataset in BigQuery.
 
@@ -79,13 +66,22 @@ class BigQueryWarehouse:
     parallel = 4
 
     def __init__(
-        self, client: bigquery.Client, dataset: str, *, location: str, run_id: str, deadline: Deadline
+        self,
+        client: bigquery.Client,
+        dataset: str,
+        *,
+        location: str,
+        run_id: str,
+        deadline: Deadline,
+        options: Options | None = None,
     ) -> None:
         self.dataset = f"{client.project}.{dataset}"
         self._client = client
         self._location = location
         self._run_id = run_id
-        self._deadline = deadline
+        self._options = options or Options()
+        self._calls = Calls(self.dataset, deadline)
+        self._jobs = Jobs(client, self._calls, location=location, run_id=run_id)
 
     def check_writable(self) -> None:
         """Raise WarehouseError where the dataset is in another location or the account may not create tables in it.
@@ -93,36 +89,36 @@ class BigQueryWarehouse:
         The latter by a dry run, which costs nothing. Whether a dataset that is not there may be created shows by
         creating it only.
         """
+        limits = self._calls.limits
         try:
-            found = self._call("read the dataset", lambda: self._client.get_dataset(self.dataset, **self._limits()))
-        except _NotFound:
+            found = self._calls.call("read the dataset", lambda: self._client.get_dataset(self.dataset, **limits()))
+        except NotFound:
             return
         self._check_location(found)
         statement = f"create table {sql.table_name(self.dataset, f'{STAGING_PREFIX}check')} (website_id string)"
         config = bigquery.QueryJobConfig(dry_run=True, use_query_cache=False)
-        self._call(
+        self._calls.call(
             "create tables",
             lambda: self._client.query(
-                statement,
-                location=self._location,
-                job_config=config,
-                job_retry=None,
-                retry=self._retry(),
-                timeout=self._deadline.limit(_HTTP_TIMEOUT),
+                statement, location=self._location, job_config=config, job_retry=None, **limits()
             ),
         )
 
     def ensure_dataset(self) -> None:
         """Create the dataset if it is not there; refuse one in another location, where no job could reach it."""
         try:
-            found = self._call("read the dataset", lambda: self._client.get_dataset(self.dataset, **self._limits()))
-        except _NotFound:
+            found = self._get_dataset()
+        except NotFound:
             dataset = bigquery.Dataset(self.dataset)
             dataset.location = self._location
             dataset.description = "Matomo's reports, synced by matomo-fn."
+            if self._options.kms_key:
+                dataset.default_encryption_configuration = bigquery.EncryptionConfiguration(self._options.kms_key)
             try:
-                self._call("create the dataset", lambda: self._client.create_dataset(dataset, **self._limits()))
-            except _Conflict:
+                self._calls.call(
+                    "create the dataset", lambda: self._client.create_dataset(dataset, **self._calls.limits())
+                )
+            except Conflict:
                 return  # another run was first
             return
         self._check_location(found)
@@ -134,67 +130,90 @@ class BigQueryWarehouse:
                 f'set "location" to "{found.location}", or give the connector another dataset'
             )
 
+    def dataset_warnings(self) -> Sequence[str]:
+        """Return a sentence for each default of the dataset that makes tables or partitions expire."""
+        try:
+            return schemas.dataset_warnings(self._get_dataset())
+        except NotFound:
+            return []
+
     def find_table(self, name: str) -> FoundTable | None:
         """Return what a table or view looks like, or None where there is neither."""
         try:
-            table = self._call(
-                f"read table {name}",
-                lambda: self._client.get_table(f"{self.dataset}.{name}", **self._limits()),
-            )
-        except _NotFound:
+            return schemas.found_table(self._get_table(name), self._options.kms_key)
+        except NotFound:
             return None
-        columns = tuple(FoundColumn(field.name, _type_name(field), field.mode == "REQUIRED") for field in table.schema)
-        return FoundTable(columns, _partition_of(table), table.table_type != "TABLE")
 
     def create_table(self, schema: Schema, partition_by: PartitionBy) -> None:
         """Create a table; one that is there already is left as it is."""
-        table = self._table(schema)
-        if schema.partitioned:
-            table.time_partitioning = bigquery.TimePartitioning(type_=partition_by.upper(), field="date")
-        if schema.clustering:
-            table.clustering_fields = list(schema.clustering)
-        if schema.key:
-            table.table_constraints = TableConstraints(PrimaryKey(list(schema.key)), None)
-        self._call(
-            f"create table {schema.name}",
-            lambda: self._client.create_table(table, exists_ok=True, **self._limits()),
-        )
+        self._create(schemas.new_table(self.dataset, schema, partition_by, self._options.kms_key))
+
+    def update_table(self, schema: Schema, found: FoundTable) -> None:
+        """Bring a table up to date by one patch, or by none: a table takes five changes in ten seconds.
+
+        The patch holds only for the table as it was read, so that of two runs none undoes the other's columns.
+        """
+        table: bigquery.Table = found.native
+        for _ in range(_UPDATES):
+            changed = schemas.update_table(table, schema, self._options.kms_key)
+            if not changed:
+                return
+            try:
+                self._patch(table, changed)
+            except Outdated:
+                table = self._get_table(schema.name)
+            else:
+                return
+        raise WarehouseUnavailable(f"table {self.dataset}.{schema.name} is being changed by others: run again")
 
     def create_view(self, name: str, query: str, description: str) -> None:
-        """Create a view, or make it anew."""
+        """Create a view; one that is there already is left as it is."""
         view = bigquery.Table(f"{self.dataset}.{name}")
         view.view_query = query
         view.description = description
-        self._call(
-            f"drop view {name}",
-            lambda: self._client.delete_table(f"{self.dataset}.{name}", not_found_ok=True, **self._limits()),
-        )
-        self._call(f"create view {name}", lambda: self._client.create_table(view, exists_ok=True, **self._limits()))
+        view.labels = dict(schemas.LABELS)
+        self._create(view)
+
+    def update_view(self, schema: Schema, query: str, found: FoundTable) -> None:
+        """Bring a view up to date in place: who may read it, and what builds on it, stays as it is."""
+        view: bigquery.Table = found.native
+        for _ in range(_UPDATES):
+            try:
+                if changed := schemas.update_view(view, schema, query):
+                    view = self._patch(view, changed)
+                if described := schemas.describe_columns(view, schema):
+                    self._patch(view, described)
+            except Outdated:
+                view = self._get_table(schema.name)
+            else:
+                return
+        raise WarehouseUnavailable(f"view {self.dataset}.{schema.name} is being changed by others: run again")
 
     def create_staging(self, schema: Schema) -> None:
         """Create a staging table, which expires by itself."""
-        table = self._table(schema)
+        table = schemas.staging_table(self.dataset, schema, self._options.kms_key)
         table.expires = datetime.now(UTC) + _STAGING_LIFETIME
-        self._call(
-            f"create table {schema.name}",
-            lambda: self._client.create_table(table, exists_ok=True, **self._limits()),
-        )
+        self._create(table)
 
     def load(self, schema: Schema, files: Sequence[Path], job: str) -> None:
         """Fill a staging table by one load job, which is free of charge.
 
         The text is uploaded decompressed, as a stream: a compressed file is read by a single worker.
         """
-        config = bigquery.LoadJobConfig(
-            schema=self._table(schema).schema,
-            source_format=bigquery.SourceFormat.NEWLINE_DELIMITED_JSON,
-            write_disposition=bigquery.WriteDisposition.WRITE_TRUNCATE,
-            create_disposition=bigquery.CreateDisposition.CREATE_NEVER,
-            max_bad_records=0,
-            ignore_unknown_values=False,
-        )
 
-        def submit(job_id: str) -> Job:
+        def submit(job_id: str, milliseconds: int) -> Job:
+            config = bigquery.LoadJobConfig(
+                schema=schemas.schema_fields(schema.columns),
+                source_format=bigquery.SourceFormat.NEWLINE_DELIMITED_JSON,
+                write_disposition=bigquery.WriteDisposition.WRITE_TRUNCATE,
+                create_disposition=bigquery.CreateDisposition.CREATE_NEVER,
+                max_bad_records=0,
+                ignore_unknown_values=False,
+                labels=self._labels(schema.name),
+                job_timeout_ms=milliseconds,
+            )
+            if self._options.kms_key:
+                config.destination_encryption_configuration = bigquery.EncryptionConfiguration(self._options.kms_key)
             with open_joined(files) as stream:
                 loading: bigquery.LoadJob = self._client.load_table_from_file(
                     stream,
@@ -203,145 +222,89 @@ class BigQueryWarehouse:
                     location=self._location,
                     job_config=config,
                     num_retries=0,  # a repeated upload could be a second job; the same id is what makes it safe
-                    timeout=self._deadline.limit(_JOB_DEADLINE),
+                    timeout=self._calls.limit(JOB_SECONDS),
                 )
-            # The emulator's answer to an upload has no status, without which result() would begin the job anew.
-            loading.reload(retry=self._retry(), timeout=self._deadline.limit(_HTTP_TIMEOUT))
             return loading
 
-        self._run_job(job, _digest(files), submit)
+        done = self._jobs.run(Work(job, _digest(files), submit))
+        loaded, sent = getattr(done, "output_rows", None), count_lines(files)
+        if loaded is not None and loaded != sent:  # the emulator does not say
+            raise WarehouseError(
+                f"BigQuery loaded {loaded} rows into {self.dataset}.{schema.name} where {sent} were sent: nothing of "
+                "it was written to other tables. The next run sends them again"
+            )
 
     def run(self, statement: str, job: str) -> None:
         """Run a statement that changes something, as one job."""
-
-        def submit(job_id: str) -> Job:
-            return self._client.query(
-                statement,
-                job_id=job_id,
-                location=self._location,
-                job_retry=None,
-                retry=self._retry(),
-                timeout=self._deadline.limit(_HTTP_TIMEOUT),
-            )
-
-        self._run_job(job, hashlib.sha256(statement.encode()).hexdigest(), submit)
+        self._jobs.run(Work(job, hashlib.sha256(statement.encode()).hexdigest(), self._submitter(statement)))
 
     def query(self, statement: str) -> Sequence[Mapping[str, Any]]:
         """Return the rows of a query."""
+        done = self._jobs.run(Work("query", unique_digest(), self._submitter(statement, is_select=True)))
 
-        def ask() -> list[dict[str, Any]]:
-            rows = self._client.query_and_wait(
-                statement,
-                location=self._location,
-                retry=self._retry(),
-                job_retry=self._retry(),
-                api_timeout=self._deadline.limit(_HTTP_TIMEOUT),
-                wait_timeout=self._deadline.limit(_JOB_DEADLINE),
-            )
+        def read() -> list[dict[str, Any]]:
+            rows = cast("Iterable[bigquery.Row]", done.result(**self._calls.limits()))
             return [dict(row.items()) for row in rows]
 
-        return self._call("query", ask)
+        return self._calls.call("read the result of a query", read)
 
     def close(self) -> None:
         """Close the connections."""
         self._client.close()
 
-    def _run_job(self, name: str, digest: str, submit: Callable[[str], Job]) -> None:
-        """Run a job to its end; where it failed by no fault of its own, as a new one."""
-        number = 1
-        retrying = Retrying(
-            retry=retry_if_exception_type(WarehouseUnavailable),
-            stop=lambda state: (
-                stop_after_attempt(_ATTEMPTS)(state) or state.upcoming_sleep > self._deadline.remaining()
-            ),
-            wait=wait_exponential_jitter(initial=1, max=30),
-            reraise=True,
-        )
-        for attempt in retrying:
-            with attempt:
-                job = self._start(f"matomo_fn_{self._run_id}_{name}_{digest[:16]}_{number}", name, submit)
-                try:
-                    self._call(name, lambda job=job: _wait(job, self._retry(), self._deadline))  # type: ignore[misc]
-                except WarehouseUnavailable:
-                    if self._call(name, lambda job=job: job.done(**self._limits())):  # type: ignore[misc]
-                        number += 1  # the id of a job that failed is used up
-                    raise
-
-    def _start(self, job_id: str, name: str, submit: Callable[[str], Job]) -> Job:
-        """Submit a job, or find the one of that id that an earlier try submitted."""
-        try:
-            return self._call(name, lambda: submit(job_id))
-        except _Conflict:
-            return self._call(
-                name,
-                lambda: cast("Job", self._client.get_job(job_id, location=self._location, **self._limits())),
+    def _submitter(self, statement: str, *, is_select: bool = False) -> Callable[[str, int], Job]:
+        def submit(job_id: str, milliseconds: int) -> Job:
+            config = bigquery.QueryJobConfig(
+                labels=self._labels(_first_table(statement)),
+                job_timeout_ms=milliseconds,
+            )
+            if self._options.maximum_bytes_billed is not None:
+                config.maximum_bytes_billed = self._options.maximum_bytes_billed
+            if is_select and self._options.kms_key:
+                config.destination_encryption_configuration = bigquery.EncryptionConfiguration(self._options.kms_key)
+            return self._client.query(
+                statement,
+                job_id=job_id,
+                location=self._location,
+                job_config=config,
+                job_retry=None,
+                **self._calls.limits(),
             )
 
-    def _table(self, schema: Schema) -> bigquery.Table:
-        table = bigquery.Table(f"{self.dataset}.{schema.name}", schema=[_field(column) for column in schema.columns])
-        table.description = schema.description
-        table.labels = {"managed-by": "matomo-fn"}
-        return table
+        return submit
 
-    def _limits(self) -> dict[str, Any]:
-        return {"retry": self._retry(), "timeout": self._deadline.limit(_HTTP_TIMEOUT)}
+    def _labels(self, table: str) -> dict[str, str]:
+        """Return the labels of a job; of a staging table the name of the table that its rows go to."""
+        name = table.removeprefix(STAGING_PREFIX).partition(f"_{self._run_id}")[0]
+        return labels_of(connector=self._options.connector, run=self._run_id, table=name)
 
-    def _retry(self) -> Retry:
-        retry: Retry = bigquery.DEFAULT_RETRY.with_timeout(self._deadline.limit(_CALL_DEADLINE))
-        return retry
-
-    def _call(self, what: str, call: Callable[[], Result]) -> Result:
-        """Return what a call of the client returns, its errors turned into the program's."""
-        try:
-            return call()
-        except exceptions.Conflict as error:
-            raise _Conflict(str(error)) from None
-        except exceptions.NotFound as error:
-            raise _NotFound(f"BigQuery cannot {what}: {_message(error)}") from None
-        except exceptions.GoogleAPICallError as error:
-            raise _translated(what, self.dataset, error) from None
-        except (exceptions.RetryError, concurrent.futures.TimeoutError):
-            raise WarehouseUnavailable(f"BigQuery did not answer in time: {what}") from None
-        except DefaultCredentialsError:
-            raise InputError("there are no Google credentials: run `gcloud auth application-default login`") from None
-        except (requests.exceptions.RequestException, GoogleAuthError, OSError) as error:
-            raise WarehouseUnavailable(f"BigQuery could not be reached ({type(error).__name__}): {what}") from None
-
-
-class _NotFound(WarehouseError):
-    """There is no such thing."""
-
-
-class _Conflict(WarehouseError):
-    """There is such a thing already."""
-
-
-def _wait(job: Job, retry: Retry, deadline: Deadline) -> None:
-    if isinstance(job, bigquery.QueryJob):
-        job.result(retry=retry, job_retry=None, timeout=deadline.limit(_JOB_DEADLINE))
-    else:
-        job.result(retry=retry, timeout=deadline.limit(_JOB_DEADLINE))
-
-
-def _translated(what: str, dataset: str, error: exceptions.GoogleAPICallError) -> WarehouseError:
-    reasons = {item.get("reason") for item in error.errors if isinstance(item, Mapping)}
-    message = _message(error)
-    if (
-        isinstance(error, exceptions.ServerError | exceptions.TooManyRequests)
-        or reasons & _RETRIABLE_REASONS
-        or _CONFLICT in message
-    ):
-        return WarehouseUnavailable(f"BigQuery cannot {what} now: {message}")
-    if isinstance(error, exceptions.Forbidden):
-        return WarehouseError(
-            f"BigQuery does not allow to {what}: {message} The service account needs roles/bigquery.jobUser on the "
-            f"project and roles/bigquery.dataEditor on dataset {dataset}"
+    def _get_dataset(self) -> bigquery.Dataset:
+        return self._calls.call(
+            "read the dataset", lambda: self._client.get_dataset(self.dataset, **self._calls.limits())
         )
-    return WarehouseError(f"BigQuery cannot {what}: {message}")
+
+    def _get_table(self, name: str) -> bigquery.Table:
+        return self._calls.call(
+            f"read table {name}", lambda: self._client.get_table(f"{self.dataset}.{name}", **self._calls.limits())
+        )
+
+    def _create(self, table: bigquery.Table) -> None:
+        self._calls.call(
+            f"create {table.table_id}",
+            lambda: self._client.create_table(table, exists_ok=True, **self._calls.limits()),
+        )
+
+    def _patch(self, table: bigquery.Table, fields: list[str]) -> bigquery.Table:
+        return self._calls.call(
+            f"update {table.table_id}",
+            lambda: self._client.update_table(table, fields, **self._calls.limits()),
+        )
 
 
-def _message(error: exceptions.GoogleAPICallError) -> str:
-    return " ".join(str(error.message).split())[:500]
+def _first_table(statement: str) -> str:
+    """Return the name of the first table in a statement, which is the one that it changes."""
+    parts = statement.split("`", 2)
+    return parts[1].rpartition(".")[2] if len(parts) == 3 else ""
 
 
 def _digest(files: Sequence[Path]) -> str:
@@ -350,25 +313,3 @@ def _digest(files: Sequence[Path]) -> str:
         with file.open("rb") as content:
             digest.update(hashlib.file_digest(content, "sha256").digest())
     return digest.hexdigest()
-
-
-def _field(column: Column) -> bigquery.SchemaField:
-    mode = "REPEATED" if column.repeated else "REQUIRED" if column.required else "NULLABLE"
-    fields = [_field(field) for field in column.fields]
-    type_name = "RECORD" if fields else str(column.type)  # the API's older name, which the emulator asks for
-    return bigquery.SchemaField(column.name, type_name, mode, description=column.description, fields=fields)
-
-
-def _type_name(field: bigquery.SchemaField) -> str:
-    name = _SHORT_NAMES.get(field.field_type, field.field_type)
-    if field.fields:
-        name = f"STRUCT<{', '.join(f'{part.name} {_type_name(part)}' for part in field.fields)}>"
-    return f"ARRAY<{name}>" if field.mode == "REPEATED" else name
-
-
-def _partition_of(table: bigquery.Table) -> str:
-    partitioning = table.time_partitioning
-    if partitioning is None:
-        return "nothing" if table.range_partitioning is None else "ranges of numbers"
-    unit = str(partitioning.type_).lower()
-    return unit if partitioning.field == "date" else f"{unit} of {partitioning.field or 'ingestion'}"

@@ -20,6 +20,7 @@ from matomo_fn.slices import Slice
 from matomo_fn.values import encode, utf8
 
 _LEVEL = 1
+_PART = 1 << 20  # bytes that are read at once
 
 
 @contextmanager
@@ -104,6 +105,12 @@ def open_joined(files: Sequence[Path]) -> Iterator[IO[bytes]]:
     # Buffered: a reader takes fewer bytes than it asked for as the end, and a raw stream may give fewer anywhere.
     with io.BufferedReader(_Joined(files)) as stream:
         yield stream
+
+
+def count_lines(files: Sequence[Path]) -> int:
+    """Return how many lines compressed files have together."""
+    with open_joined(files) as stream:
+        return sum(part.count(b"\n") for part in iter(lambda: stream.read(_PART), b""))
 
 
 class _Joined(io.RawIOBase):

@@ -7,6 +7,7 @@ what is deployed.
 import tempfile
 import threading
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +19,7 @@ from matomo_fn.catalogue import Schema
 from matomo_fn.errors import DiskFull, WarehouseError, WarehouseUnavailable
 from matomo_fn.warehouse import sql
 from matomo_fn.warehouse.protocol import FoundColumn, FoundTable, PartitionBy
+from matomo_fn.warehouse.schemas import merged_type
 
 # Two runs of one process that replace a slice at the same moment are both blind to the other's rows, and DuckDB
 # finds no conflict: the slice would stand there twice. So they take turns. Other processes cannot open the file.
@@ -25,13 +27,20 @@ _TURN = threading.Lock()
 # What `merge … on false` becomes. DuckDB looks at every pair of rows under a constant condition, 60,000 against as many
 # in 7.5 seconds; an equality is hashed, 0.05 seconds. Sites are numbers, so this one never holds either.
 _NEVER = "t.website_id = 'no site ' || s.website_id"
+_SCRATCH_VIEW = "matomo_fn_wanted_view"
 
 
-def to_duckdb(statement: str) -> str:
-    """Return a GoogleSQL statement in DuckDB's dialect; the project in a table's name is left out."""
+def to_duckdb(statement: str, dataset: str | None = None) -> str:
+    """Return a GoogleSQL statement in DuckDB's dialect; the project in a table's name is left out.
+
+    So is ``dataset``, for a connection that uses it. With it the name would be ambiguous in a file that is named like
+    the dataset. The names in a view are looked up in the view's own schema, whatever the file is named or attached as.
+    """
     parsed = sqlglot.parse_one(statement, read="bigquery")
     for table in parsed.find_all(exp.Table):
         table.set("catalog", None)
+        if table.db == dataset:
+            table.set("db", None)
     # Of an array GoogleSQL's offset counts from 0 and DuckDB's ordinality from 1; sqlglot takes the one for the other.
     offsets = {unnest.args["offset"].name for unnest in parsed.find_all(exp.Unnest) if unnest.args.get("offset")}
     for column in [column for column in parsed.find_all(exp.Column) if column.name in offsets]:
@@ -54,6 +63,7 @@ class DuckDBWarehouse:
                 path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = duckdb.connect(str(path) if create or path.exists() else ":memory:")
             self._connection.execute("set timezone = 'UTC'")
+            self._use_schema()
         except duckdb.IOException as error:
             if "could not set lock" in str(error).lower():
                 raise WarehouseUnavailable(
@@ -81,29 +91,69 @@ class DuckDBWarehouse:
     def ensure_dataset(self) -> None:
         """Create the schema if it is not there."""
         self._execute(f'create schema if not exists "{self.dataset}"')
+        self._use_schema()
+
+    def dataset_warnings(self) -> Sequence[str]:
+        """Return nothing: in DuckDB nothing expires by itself."""
+        return ()
 
     def find_table(self, name: str) -> FoundTable | None:
         """Return what a table or view looks like, or None where there is neither."""
         found = self._rows(
             "select t.table_type, c.column_name, c.data_type, c.is_nullable from information_schema.tables t "
             "join information_schema.columns c using (table_catalog, table_schema, table_name) "
-            "where t.table_schema = ? and t.table_name = ? order by c.ordinal_position",
+            "where t.table_catalog = current_database() and lower(t.table_schema) = lower(?) and t.table_name = ? "
+            "order by c.ordinal_position",
             [self.dataset, name],
         )
         if not found:
             return None
-        columns = tuple(
-            FoundColumn(row["column_name"], _google_type(row["data_type"]), row["is_nullable"] == "NO") for row in found
-        )
+        columns = tuple(_found_column(row["column_name"], row["data_type"], row["is_nullable"]) for row in found)
         return FoundTable(columns, is_view=found[0]["table_type"] == "VIEW")
 
     def create_table(self, schema: Schema, partition_by: PartitionBy) -> None:
         """Create a table; DuckDB has no partitions."""
-        self._execute(to_duckdb(sql.create_table(self.dataset, schema)))
+        self._in_one_step([to_duckdb(sql.create_table(self.dataset, schema), self.dataset), *_comments(schema, {})])
+
+    def update_table(self, schema: Schema, found: FoundTable) -> None:
+        """Bring a table up to date, all in one transaction, and delete the rows that are older than it keeps."""
+        known = {column.name.lower(): column for column in found.columns}
+        statements = []
+        for column in schema.columns:
+            existing = known.get(column.name.lower())
+            name = f'"{schema.name}"', f'"{column.name}"'
+            if existing is None:
+                statements.append("alter table {} add column {} {}".format(*name, _duckdb_type(column.type_name)))
+                continue
+            if (merged := merged_type(column, existing)) != existing.type_name:
+                # DuckDB takes a STRUCT for another one field by field by their names, and a new field as NULL.
+                statements.append("alter table {} alter column {} type {}".format(*name, _duckdb_type(merged)))
+            if existing.required and not column.required:
+                statements.append("alter table {} alter column {} drop not null".format(*name))
+        self._in_one_step([*statements, *_comments(schema, self._found_comments(schema.name))])
+        if schema.retention_days is not None:
+            self._execute(
+                f'delete from "{schema.name}" where date <= current_date - ?::integer', [schema.retention_days]
+            )
 
     def create_view(self, name: str, query: str, description: str) -> None:
-        """Create a view, or make it anew; DuckDB's has no description."""
-        self._execute(to_duckdb(sql.create_view(self.dataset, name, query)))
+        """Create a view."""
+        schema = Schema(name, description, (), partitioned=False)
+        statement = to_duckdb(sql.create_view(self.dataset, name, query), self.dataset)
+        self._in_one_step([statement, *_comments(schema, {}, kind="view")])
+
+    def update_view(self, schema: Schema, query: str, found: FoundTable) -> None:
+        """Replace a view in one step where its query differs, and describe it where it is not described so.
+
+        DuckDB keeps its own wording of a query. So it is compared with the wording of a temporary view.
+        """
+        statement = to_duckdb(sql.create_view(self.dataset, schema.name, query), self.dataset)
+        self._execute(f"create or replace temporary view {_SCRATCH_VIEW} as {to_duckdb(query, self.dataset)}")
+        if self._wording(schema.name) != self._wording(_SCRATCH_VIEW, "temp"):
+            self._in_one_step([statement, *_comments(schema, {}, kind="view")])
+        else:
+            self._in_one_step(_comments(schema, self._found_comments(schema.name), kind="view"))
+        self._execute(f"drop view {_SCRATCH_VIEW}")
 
     def create_staging(self, schema: Schema) -> None:
         """Create a staging table; here it is a table like others."""
@@ -114,7 +164,7 @@ class DuckDBWarehouse:
         names = ", ".join(schema.column_names)
         columns = ", ".join(f"{column.name}: '{_duckdb_type(column.type_name)}'" for column in schema.columns)
         self._execute(
-            f'insert into "{self.dataset}"."{schema.name}" ({names}) select {names} from read_json(?, '
+            f'insert into "{schema.name}" ({names}) select {names} from read_json(?, '
             f"format = 'newline_delimited', compression = 'gzip', columns = {{{columns}}}, "
             "maximum_object_size = 100000000)",
             [[str(file) for file in files]],
@@ -122,16 +172,54 @@ class DuckDBWarehouse:
 
     def run(self, statement: str, job: str) -> None:
         """Run a GoogleSQL statement that changes something."""
-        self._execute(to_duckdb(statement))
+        self._execute(to_duckdb(statement, self.dataset))
 
     def query(self, statement: str) -> Sequence[Mapping[str, Any]]:
         """Return the rows of a GoogleSQL query."""
-        return self._rows(to_duckdb(statement), [])
+        return self._rows(to_duckdb(statement, self.dataset), [])
 
     def close(self) -> None:
         """Close the file."""
         with _TURN:
             self._connection.close()
+
+    def _in_one_step(self, statements: Sequence[str]) -> None:
+        """Run statements in one transaction, or none of them where one fails."""
+        if statements:
+            try:
+                self._execute("; ".join(("begin", *statements, "commit")))
+            except WarehouseError:
+                with suppress(WarehouseError):  # there is no transaction where the commit itself failed
+                    self._execute("rollback")
+                raise
+
+    def _found_comments(self, table: str) -> Mapping[str, str]:
+        """Return the comments of the columns of a table or view by name, and its own under the empty name."""
+        here = "database_name = current_database() and lower(schema_name) = lower(?)"
+        rows = self._rows(
+            f"select '' as name, comment from duckdb_tables() where {here} and table_name = ? "
+            f"union all select '', comment from duckdb_views() where {here} and view_name = ? "
+            f"union all select column_name, comment from duckdb_columns() where {here} and table_name = ?",
+            [self.dataset, table] * 3,
+        )
+        return {row["name"].lower(): row["comment"] for row in rows}
+
+    def _wording(self, name: str, database: str = "") -> str:
+        """Return the query of a view as DuckDB keeps it."""
+        here = "view_name = ? and lower(schema_name) = lower(?) and database_name = coalesce(?, current_database())"
+        schema = "main" if database else self.dataset
+        (row,) = self._rows(f"select sql from duckdb_views() where {here}", [name, schema, database or None])
+        return str(row["sql"]).partition(" AS ")[2]
+
+    def _use_schema(self) -> None:
+        """Look up tables in the dataset from now on, if it is there."""
+        there = (
+            "select catalog_name, schema_name from information_schema.schemata "
+            "where catalog_name = current_database() and lower(schema_name) = lower(?)"
+        )
+        for row in self._rows(there, [self.dataset]):
+            catalog, schema = (name.replace('"', '""') for name in row.values())
+            self._execute(f'use "{catalog}"."{schema}"')
 
     def _execute(self, statement: str, parameters: Sequence[object] = ()) -> None:
         self._rows(statement, parameters)
@@ -174,6 +262,31 @@ def _cannot_be_opened(path: Path, error: Exception) -> WarehouseError:
 
 def _duckdb_type(name: str) -> str:
     return exp.DataType.build(name, dialect="bigquery").sql(dialect="duckdb")
+
+
+def _comments(schema: Schema, found: Mapping[str, str], kind: str = "table") -> list[str]:
+    """Return the statements that describe a table or view and its columns, where they are not described so."""
+    name = f'"{schema.name}"'
+    wanted = {"": (f"{kind} {name}", schema.description)}
+    for column in schema.columns:
+        wanted[column.name.lower()] = (f'column {name}."{column.name}"', column.description)
+    return [
+        "comment on {} is '{}'".format(what, text.replace("'", "''"))
+        for key, (what, text) in wanted.items()
+        if found.get(key) != text
+    ]
+
+
+def _found_column(name: str, data_type: str, is_nullable: str = "YES") -> FoundColumn:
+    """Return a column by DuckDB's name of its type."""
+    kind = exp.DataType.build(data_type, dialect="duckdb")
+    element = kind.expressions[0] if kind.is_type(exp.DType.ARRAY, exp.DType.LIST) else kind
+    fields: tuple[FoundColumn, ...] = ()
+    if element.is_type(exp.DType.STRUCT):
+        fields = tuple(
+            _found_column(part.this.name, part.args["kind"].sql(dialect="duckdb")) for part in element.expressions
+        )
+    return FoundColumn(name, _google_type(data_type), is_nullable == "NO", fields)
 
 
 def _google_type(name: str) -> str:

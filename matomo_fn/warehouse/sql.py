@@ -37,14 +37,6 @@ def create_table(dataset: str, schema: Schema) -> str:
     return f"create table if not exists {table_name(dataset, schema.name)} ({columns})"
 
 
-def add_column(dataset: str, table: str, column: Column) -> str:
-    """Return the statement that adds a column; it can only be nullable, since older rows have no value for it."""
-    return (
-        f"alter table {table_name(dataset, table)} "
-        f"add column if not exists {column.name} {column.type_name} options (description={literal(column.description)})"
-    )
-
-
 def drop_table(dataset: str, table: str) -> str:
     """Return the statement that drops a table if it is there."""
     return f"drop table if exists {table_name(dataset, table)}"
@@ -207,7 +199,7 @@ def state_view(dataset: str) -> str:
 
 
 def create_view(dataset: str, name: str, query: str) -> str:
-    """Return the statement that creates or replaces a view."""
+    """Return the statement that creates a view, or replaces it in place."""
     return f"create or replace view {table_name(dataset, name)} as {query}"
 
 

@@ -12,7 +12,8 @@ from matomo_fn.catalogue import Column, Schema
 from matomo_fn.errors import SchemaMismatch, WarehouseError
 from matomo_fn.warehouse import sql
 from matomo_fn.warehouse.partitions import split_days
-from matomo_fn.warehouse.protocol import STAGING_PREFIX, FoundTable, PartitionBy, Warehouse
+from matomo_fn.warehouse.protocol import STAGING_PREFIX, PartitionBy, Warehouse
+from matomo_fn.warehouse.schemas import schema_mismatches, staged_like
 
 log = structlog.get_logger()
 
@@ -36,8 +37,8 @@ def ensure_table(
 ) -> bool:
     """Make a table ready and return whether it had to be created.
 
-    Missing columns are added. A table that cannot take the rows is a SchemaMismatch and stays as it is. ``also``: what
-    else a table that exists may be partitioned by.
+    A table that exists is brought up to date, without losing a row. One that cannot take the rows is a SchemaMismatch
+    and stays as it is. ``also``: what else a table that exists may be partitioned by.
     """
     found = warehouse.find_table(schema.name)
     if found is None:
@@ -50,22 +51,22 @@ def ensure_table(
             f"table {warehouse.dataset}.{schema.name} exists and does not fit: {'; '.join(problems)}. It was left "
             "as it is: rename or drop it, or give the connector another dataset"
         )
-    existing = {column.name.lower() for column in found.columns}
-    for column in schema.columns:
-        if column.name.lower() not in existing:
-            warehouse.run(sql.add_column(warehouse.dataset, schema.name, column), f"add-{schema.name}-{column.name}")
+    warehouse.update_table(schema, found)
     return False
 
 
-def ensure_view(warehouse: Warehouse, name: str, columns: Sequence[str], query: str, description: str) -> None:
-    """Create a view, or create it anew where its columns are no longer those."""
-    found = warehouse.find_table(name)
-    if found is not None and not found.is_view:
+def ensure_view(warehouse: Warehouse, schema: Schema, query: str) -> None:
+    """Create a view, or bring it up to date in place; ``schema`` has its name, columns and descriptions."""
+    found = warehouse.find_table(schema.name)
+    if found is None:
+        warehouse.create_view(schema.name, query, schema.description)
+        found = warehouse.find_table(schema.name)
+    if found is None or not found.is_view:
         raise SchemaMismatch(
-            f"{warehouse.dataset}.{name} is a table where a view belongs. It was left as it is: rename or drop it"
+            f"{warehouse.dataset}.{schema.name} is a table where a view belongs. It was left as it is: rename or drop "
+            "it"
         )
-    if found is None or [column.name for column in found.columns] != list(columns):
-        warehouse.create_view(name, query, description)
+    warehouse.update_view(schema, query, found)
 
 
 def append_rows(
@@ -87,6 +88,8 @@ def staging_table(warehouse: Warehouse, table: str, columns: tuple[Column, ...],
 
     The name is another one for each run and batch: BigQuery counts table changes by name.
     """
+    if any(column.fields for column in columns) and (found := warehouse.find_table(table)) is not None:
+        columns = staged_like(columns, found.columns)
     staging = Schema(f"{STAGING_PREFIX}{table}_{suffix}", f"Rows on their way to {table}.", columns, partitioned=False)
     warehouse.create_staging(staging)
     try:
@@ -96,26 +99,3 @@ def staging_table(warehouse: Warehouse, table: str, columns: tuple[Column, ...],
             warehouse.run(sql.drop_table(warehouse.dataset, staging.name), f"drop{staging.name}")
         except WarehouseError as error:  # the rows are where they belong, and the table expires by itself
             log.warning("staging_table_left", table=staging.name, error=str(error))
-
-
-def schema_mismatches(schema: Schema, found: FoundTable, accepted: Sequence[PartitionBy]) -> list[str]:
-    """Return a phrase for each reason why a table cannot take the rows of a schema.
-
-    ``accepted``: what the table may be partitioned by, first what it would be created with.
-    """
-    if found.is_view:
-        return ["it is a view"]
-    wanted = {column.name.lower(): column for column in schema.columns}
-    problems = []
-    for column in found.columns:
-        ours = wanted.get(column.name.lower())
-        if ours is None:
-            if column.required:
-                problems.append(f"column {column.name} is required and nothing fills it")
-        elif column.type_name != ours.type_name:
-            problems.append(f"column {column.name} is {column.type_name}, not {ours.type_name}")
-        elif column.required and not ours.required:
-            problems.append(f"column {column.name} is required, but Matomo does not always have a value for it")
-    if schema.partitioned and found.partition_by not in (None, *accepted):
-        problems.append(f"it is partitioned by {found.partition_by}, not by {accepted[0]} of the column date")
-    return problems

@@ -49,15 +49,16 @@ def only(table: Table, field: str, value: object, column: str, **row: object) ->
 
 @given(INT64)
 def test_a_counter_is_the_same_int_however_it_is_written(value: int) -> None:
-    """As a number, as a string, with a sign and with zeros behind the point."""
+    """As a number, as a string, with a sign and with zeros behind the point; a string where a double is too small."""
     ways: list[object] = [value, str(value), f"{value}.0", f"{value}.000"]
     if value >= 0:
         ways.append(f"+{value}")
     if abs(value) < 2**53:
         ways.append(float(value))
     found = [only(COUNTRY, "nb_visits", way, "visits") for way in ways]
-    assert found == [value] * len(ways)
-    assert {type(one) for one in found} == {int}
+    staged = value if abs(value) < 2**53 else str(value)
+    assert found == [staged] * len(ways)
+    assert {type(one) for one in found} == {type(staged)}
 
 
 @given(FINITE)

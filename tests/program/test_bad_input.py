@@ -195,8 +195,9 @@ CONFIGURATION = (
         "a key that resembles none",
         400,
         (
-            f"{CONFIG}unknown key 'xyz': known are backfill_days, concurrency, dataset, location, matomo_url, "
-            "page_rows, partition_by, reports, requests_per_minute, sites, timeout_seconds, trailing_days, visits",
+            f"{CONFIG}unknown key 'xyz': known are backfill_days, concurrency, dataset, kms_key, location, "
+            "matomo_url, maximum_bytes_billed, page_rows, partition_by, reports, requests_per_minute, "
+            "require_partition_filter, sites, timeout_seconds, trailing_days, visits",
         ),
         config={"xyz": 1},
     ),
@@ -204,8 +205,9 @@ CONFIGURATION = (
         "the token in the configuration",
         400,
         (
-            f"{CONFIG}unknown key 'token_auth': known are backfill_days, concurrency, dataset, location, matomo_url, "
-            "page_rows, partition_by, reports, requests_per_minute, sites, timeout_seconds, trailing_days, visits",
+            f"{CONFIG}unknown key 'token_auth': known are backfill_days, concurrency, dataset, kms_key, location, "
+            "matomo_url, maximum_bytes_billed, page_rows, partition_by, reports, requests_per_minute, "
+            "require_partition_filter, sites, timeout_seconds, trailing_days, visits",
         ),
         config={"token_auth": CANARY},
     ),

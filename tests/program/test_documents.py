@@ -130,6 +130,9 @@ def test_documents_name_no_setting_that_does_not_exist() -> None:
         assert named <= set(VARIABLES.values()), path.name
 
 
+_WITHOUT_DEFAULT = ("dataset", "reports", "visits", "page_rows", "require_partition_filter", "maximum_bytes_billed")
+
+
 def test_documents_have_every_configuration_key_and_no_other() -> None:
     """The table of the configuration is that of the program: keys, defaults and bounds."""
     table = {codes(row[0])[0]: row for row in rows("docs/configuration.md", "## Keys")}
@@ -138,7 +141,7 @@ def test_documents_have_every_configuration_key_and_no_other() -> None:
         _, kind, default, _ = table[key]
         if field.is_required():
             assert default == "required", key
-        elif key not in ("dataset", "reports", "visits", "page_rows"):  # worked out, words for all or none, none
+        elif key not in _WITHOUT_DEFAULT:  # worked out, words for all or none, none
             assert default == f"`{shown(field.default)}`", key
         bounds = [str(getattr(rule, name)) for rule in field.metadata for name in ("ge", "le") if hasattr(rule, name)]
         if bounds:

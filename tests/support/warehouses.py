@@ -79,10 +79,25 @@ class Watched:
         self._note("create_table", schema.name)
         self._warehouse.create_table(schema, partition_by)
 
+    def dataset_warnings(self) -> Sequence[str]:
+        """As the protocol has it."""
+        self._note("dataset_warnings", "")
+        return self._warehouse.dataset_warnings()
+
+    def update_table(self, schema: Schema, found: FoundTable) -> None:
+        """As the protocol has it."""
+        self._note("update_table", schema.name)
+        self._warehouse.update_table(schema, found)
+
     def create_view(self, name: str, query: str, description: str) -> None:
         """As the protocol has it."""
         self._note("create_view", name)
         self._warehouse.create_view(name, query, description)
+
+    def update_view(self, schema: Schema, query: str, found: FoundTable) -> None:
+        """As the protocol has it."""
+        self._note("update_view", schema.name)
+        self._warehouse.update_view(schema, query, found)
 
     def create_staging(self, schema: Schema) -> None:
         """As the protocol has it."""

@@ -18,7 +18,6 @@ from matomo_fn.catalogue import PREBUILT, SYNC_LOG
 from matomo_fn.deadline import Deadline
 from matomo_fn.errors import SchemaMismatch, WarehouseError, WarehouseUnavailable
 from matomo_fn.slices import Slice, Stream
-from matomo_fn.warehouse import sql
 from matomo_fn.warehouse.bigquery import BigQueryWarehouse, connect
 from matomo_fn.warehouse.replacement import replace_slices
 from matomo_fn.warehouse.tables import Stamp, ensure_table
@@ -196,20 +195,6 @@ def test_a_column_of_a_type_that_the_program_does_not_know_is_named_in_bigquerys
         ensure_table(warehouse, COUNTRIES.schema, "day")
     assert "column revenue is NUMERIC, not FLOAT64" in str(caught.value)
     assert "column logo is ARRAY<STRING>, not STRING" in str(caught.value)
-
-
-def test_a_missing_column_is_added_by_a_statement(
-    warehouse: BigQueryWarehouse, proxy: Proxy, emulator: Emulator
-) -> None:
-    """What the client sends is the statement that the analyzer has accepted; the emulator does nothing with it."""
-    fields = [bigquery.SchemaField(c.name, c.type) for c in COUNTRIES.columns if c.name != "revenue"]
-    table = bigquery.Table(f"{warehouse.dataset}.countries", schema=fields)
-    table.time_partitioning = bigquery.TimePartitioning("DAY", field="date")
-    emulator.client().create_table(table)
-    assert ensure_table(warehouse, COUNTRIES.schema, "day") is False
-    column = next(column for column in COUNTRIES.columns if column.name == "revenue")
-    sent = [json.loads(each.body)["configuration"]["query"]["query"] for each in proxy.requests if is_job(each)]
-    assert sent == [sql.add_column(warehouse.dataset, "countries", column)]
 
 
 def test_a_staging_table_expires_by_itself(warehouse: BigQueryWarehouse, proxy: Proxy, tmp_path: Path) -> None:

@@ -12,12 +12,12 @@ from typing import TYPE_CHECKING
 import duckdb
 import pytest
 
-from matomo_fn.catalogue import PREBUILT
+from matomo_fn.catalogue import PREBUILT, Schema
 from matomo_fn.errors import DiskFull, WarehouseError, WarehouseUnavailable
 from matomo_fn.slices import Slice, Stream
 from matomo_fn.warehouse.duckdb import DuckDBWarehouse, to_duckdb
 from matomo_fn.warehouse.replacement import replace_slices
-from matomo_fn.warehouse.tables import Stamp, ensure_table
+from matomo_fn.warehouse.tables import Stamp, ensure_table, ensure_view
 from tests.support.warehouses import Watched, duplicates, rows_of, write_lines
 
 if TYPE_CHECKING:
@@ -83,6 +83,44 @@ def test_datasets_of_one_file_are_apart(tmp_path: Path) -> None:
     assert second.find_table(SUMMARY.name) is None
     first.close()
     second.close()
+
+
+def write_a_day(warehouse: DuckDBWarehouse, folder: Path) -> None:
+    """Create a table with one row, and a view of it."""
+    warehouse.ensure_dataset()
+    ensure_table(warehouse, SUMMARY.schema, "day")
+    rows = [{"date": str(DAY), "website_id": "1", "segment": "", "nb_pageviews": 7}]
+    slices = {Slice(Stream(SUMMARY.name, "1"), DAY): 1}
+    replace_slices(warehouse, SUMMARY, [write_lines(folder / "r.gz", rows)], slices, Stamp("r1", 1, AT))
+    query = f"select t.date, t.nb_pageviews as views from `{warehouse.dataset}.{SUMMARY.name}` t"
+    ensure_view(warehouse, Schema("daily_views", "Views.", SUMMARY.columns[:1], partitioned=False), query)
+
+
+@pytest.mark.parametrize("name", ["matomo_shop", "MATOMO_SHOP", "main", "x y'z"])
+def test_a_file_may_be_named_like_its_dataset(tmp_path: Path, name: str) -> None:
+    """DuckDB names a database by its file, so the dataset's name alone could mean either."""
+    path = tmp_path / f"{name}.duckdb"
+    warehouse = DuckDBWarehouse(path, "matomo_shop")
+    write_a_day(warehouse, tmp_path)
+    assert warehouse.query("select views from `matomo_shop.daily_views`") == [{"views": 7}]
+    warehouse.close()
+    again = DuckDBWarehouse(path, "matomo_shop")
+    assert rows_of(again, SUMMARY)[0][3] == 7
+    assert again.find_table("daily_views") is not None
+    again.close()
+
+
+def test_a_view_works_in_a_file_that_was_renamed_or_attached_by_another_name(tmp_path: Path) -> None:
+    """Its query names no file and no schema."""
+    warehouse = DuckDBWarehouse(tmp_path / "matomo_shop.duckdb", "matomo_shop")
+    write_a_day(warehouse, tmp_path)
+    warehouse.close()
+    path = (tmp_path / "matomo_shop.duckdb").rename(tmp_path / "other.duckdb")
+    with duckdb.connect(str(path)) as connection:
+        assert connection.execute("select views from matomo_shop.daily_views").fetchall() == [(7,)]
+    with duckdb.connect() as connection:
+        connection.execute(f"attach '{path}' as shop")
+        assert connection.execute("select views from shop.matomo_shop.daily_views").fetchall() == [(7,)]
 
 
 def test_an_error_is_a_sentence_about_the_file(tmp_path: Path) -> None:

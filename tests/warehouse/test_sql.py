@@ -84,15 +84,6 @@ def merge_of(name: str) -> str:
 # Every function that makes a statement, with the arguments that make it interesting.
 STATEMENTS: Mapping[str, Callable[[], list[str]]] = {
     "create_table": lambda: [sql.create_table(DATASET, schema) for schema in (*(t.schema for t in TABLES), SYNC_LOG)],
-    "add_column": lambda: (
-        [
-            sql.add_column(DATASET, table.name, replace(COLUMN, name=f"added_{kind.lower()}", type=kind))
-            for table in TABLES
-            for kind in ColumnType
-            if kind is not ColumnType.STRUCT
-        ]
-        + [sql.add_column(DATASET, VISITS.name, replace(column, name="added_struct")) for column in VISITS.metrics[-1:]]
-    ),
     "drop_table": lambda: [sql.drop_table(DATASET, staging(name)) for name in (*PREBUILT, SYNC_LOG.name)],
     "replace_slices": lambda: [
         sql.replace_slices(DATASET, table, staging(table.name), slices, run_id=run_id, synced_at=AT, is_all=is_all)
@@ -352,10 +343,6 @@ def test_a_statement_about_the_log_fails_where_the_log_lacks_a_column(
 ) -> None:
     """The statements that read or write the log name its columns, and the analyzer looks at each of them."""
     statement = STATEMENTS[name]()[0]
-    if name == "add_column":
-        with pytest.raises(AnalyzerError, match="Table not found"):
-            analyzer({}).check(statement)
-        return
     spelled = [column for column in SYNC_LOG.column_names if f"l.{column}" in statement or f" {column}," in statement]
     assert {"date", "table_name" if name == "logged_days" else "connector"} <= set(spelled)
     columns = listed(SYNC_LOG.columns)

@@ -94,7 +94,7 @@ def prepare(warehouse: Warehouse) -> None:
     ensure_table(warehouse, VISITS.schema, "day")
     ensure_table(warehouse, BUILT_IN[PAGES].schema, "day")
     query = sql.view_query(warehouse.dataset, VISITS.name, VISIT_ACTIONS)
-    ensure_view(warehouse, VISIT_ACTIONS.name, VISIT_ACTIONS.column_names, query, VISIT_ACTIONS.description)
+    ensure_view(warehouse, VISIT_ACTIONS.schema, query)
 
 
 def write(

@@ -50,12 +50,7 @@ def googlesql(analyzer: Callable[[Mapping[str, Iterable[Column]]], Analyzer]) ->
 def statements() -> dict[str, str]:
     """Every statement that names the visits, by what it does."""
     at = datetime(2026, 11, 20, 12, tzinfo=UTC)
-    adding = {
-        f"add {column.name}": sql.add_column(DATASET, VISITS.name, column)
-        for column in VISITS.columns
-        if column.fields or column.repeated or column.name == "raw"
-    }
-    return adding | {
+    return {
         "create": sql.create_table(DATASET, VISITS.schema),
         "create staging": sql.create_table(DATASET, STAGING),
         "create titles": sql.create_table(DATASET, TITLES),

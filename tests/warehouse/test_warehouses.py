@@ -164,20 +164,29 @@ def test_the_dataset_may_be_there_already(warehouse: Warehouse) -> None:
     assert warehouse.find_table("countries") is not None
 
 
-def test_missing_columns_are_added_as_nullable_ones_and_no_others(warehouse: Warehouse) -> None:
+def test_missing_columns_are_added_as_nullable_ones_by_one_change(warehouse: Warehouse) -> None:
     """A table of an older version gets what it lacks, and keeps what somebody else added."""
     older = tuple(column for column in COUNTRIES.columns if column.name not in {"revenue", "_is_others"})
     own = Column("note", ColumnType.STRING, "A user's own column.")
     warehouse.create_table(replace(COUNTRIES.schema, columns=(*older, own)), "day")
     watched = Watched(warehouse)
     assert ensure_table(watched, COUNTRIES.schema, "day") is False
-    assert watched.changes() == [("run", "add-countries-revenue"), ("run", "add-countries-_is_others")]
-    if isinstance(warehouse, DuckDBWarehouse):  # the emulator takes the statement and does nothing
-        found = warehouse.find_table("countries")
-        assert found is not None
-        names = [(column.name, column.required) for column in found.columns][-3:]
-        assert names == [("note", False), ("revenue", False), ("_is_others", False)]
-        assert ensure_table(warehouse, COUNTRIES.schema, "day") is False
+    assert [name for name, _ in watched.calls] == ["find_table", "update_table"]
+    found = warehouse.find_table("countries")
+    assert found is not None
+    names = [(column.name, column.required) for column in found.columns][-3:]
+    assert names == [("note", False), ("revenue", False), ("_is_others", False)]
+    assert ensure_table(warehouse, COUNTRIES.schema, "day") is False
+
+
+def test_a_column_that_is_required_and_need_not_be_becomes_nullable(warehouse: Warehouse) -> None:
+    """An older version may have required what Matomo does not always have."""
+    with_column("code", required=True)(warehouse)
+    ensure_table(warehouse, COUNTRIES.schema, "day")
+    found = warehouse.find_table("countries")
+    assert found is not None
+    assert {column.name: column.required for column in found.columns}["code"] is False
+    assert {column.name: column.required for column in found.columns}["label"] is True
 
 
 def with_column(name: str, **changes: Any) -> Callable[[Warehouse], None]:
@@ -203,7 +212,6 @@ def as_view(warehouse: Warehouse) -> None:
         (with_column("revenue", type=ColumnType.INT64), "column revenue is INT64, not FLOAT64"),
         (with_column("goals", type=ColumnType.STRING), "column goals is STRING, not JSON"),
         (with_column("extra", required=True), "column extra is required and nothing fills it"),
-        (with_column("code", required=True), "column code is required, but Matomo does not always have a value"),
         (as_view, "it is a view"),
     ],
 )
@@ -370,7 +378,7 @@ def log_row(status: str, minute: int) -> dict[str, Any]:
 def test_rows_are_appended_and_the_view_shows_the_newest(warehouse: Warehouse, tmp_path: Path) -> None:
     """Nothing that was appended changes; the view has one row a slice, that of the latest time."""
     ensure_table(warehouse, SYNC_LOG, "day")
-    ensure_view(warehouse, "_sync_state", SYNC_LOG.column_names, sql.state_view(warehouse.dataset), "Newest.")
+    ensure_view(warehouse, Schema("_sync_state", "Newest.", SYNC_LOG.columns), sql.state_view(warehouse.dataset))
     for batch, rows in enumerate([[log_row("written", 5), log_row("failed", 9)], [log_row("pending", 7)]]):
         append_rows(warehouse, SYNC_LOG, [write_lines(tmp_path / "a.gz", rows)], [MONDAY], Stamp("r1", batch, AT))
     log = warehouse.query(f"select l.status from {sql.table_name(warehouse.dataset, '_sync_log')} l order by l.status")
@@ -379,23 +387,33 @@ def test_rows_are_appended_and_the_view_shows_the_newest(warehouse: Warehouse, t
     assert newest == {"status": "failed", "error": 'it\'s\n"so"'}
 
 
-def test_a_view_is_made_once_and_anew_where_its_columns_are_others(warehouse: Warehouse) -> None:
-    """A view that fits is left alone; one of an older version is replaced."""
+def test_a_view_is_created_once_and_replaced_in_place_where_its_query_is_another(warehouse: Warehouse) -> None:
+    """A view of an older version gets the new query, also one with the same columns; it is never dropped."""
     watched = Watched(warehouse)
-    for columns, query in ((["a"], "select 1 as a"), (["a"], "select 1 as a"), (["a", "b"], "select 1 as a, 2 as b")):
-        ensure_view(watched, "v", columns, query, "x")
+    columns = {name: Column(name, ColumnType.INT64, f"Column {name}.") for name in "ab"}
+    for names, query, values in (
+        ("a", "select 1 as a", (1,)),
+        ("a", "select 1 as a", (1,)),
+        ("a", "select 3 as a", (3,)),
+        ("ab", "select 1 as a, 2 as b", (1, 2)),
+    ):
+        ensure_view(watched, Schema("v", "x", tuple(columns[name] for name in names)), query)
         found = warehouse.find_table("v")
         assert found is not None
         assert found.is_view
-        assert [column.name for column in found.columns] == columns
-    assert watched.count("create_view") == 2
+        if isinstance(warehouse, DuckDBWarehouse):  # the emulator keeps the new query, and answers the old one
+            (row,) = warehouse.query(f"select * from {sql.table_name(warehouse.dataset, 'v')}")
+            assert tuple(row.values()) == values
+            assert [column.name for column in found.columns] == list(names)
+    assert watched.count("create_view") == 1
+    assert watched.count("run") == 0
 
 
 def test_a_table_is_never_replaced_by_a_view(warehouse: Warehouse) -> None:
     """Whatever stands under the view's name stays."""
     warehouse.create_table(Schema("v", "x", COUNTRIES.columns[:3]), "day")
     with pytest.raises(SchemaMismatch, match="is a table where a view belongs"):
-        ensure_view(warehouse, "v", ["a"], "select 1 as a", "x")
+        ensure_view(warehouse, Schema("v", "x", COUNTRIES.columns[:1]), "select 1 as a")
     found = warehouse.find_table("v")
     assert found is not None
     assert not found.is_view
