@@ -58,12 +58,12 @@ class DuckDBWarehouse:
     def __init__(self, path: Path, dataset: str, *, create: bool = True) -> None:
         self.dataset = dataset
         self._path = path
+        self._uses_schema = False
         try:
             if create:
                 path.parent.mkdir(parents=True, exist_ok=True)
             self._connection = duckdb.connect(str(path) if create or path.exists() else ":memory:")
             self._connection.execute("set timezone = 'UTC'")
-            self._use_schema()
         except duckdb.IOException as error:
             if "could not set lock" in str(error).lower():
                 raise WarehouseUnavailable(
@@ -91,7 +91,6 @@ class DuckDBWarehouse:
     def ensure_dataset(self) -> None:
         """Create the schema if it is not there."""
         self._execute(f'create schema if not exists "{self.dataset}"')
-        self._use_schema()
 
     def dataset_warnings(self) -> Sequence[str]:
         """Return nothing: in DuckDB nothing expires by itself."""
@@ -212,14 +211,15 @@ class DuckDBWarehouse:
         return str(row["sql"]).partition(" AS ")[2]
 
     def _use_schema(self) -> None:
-        """Look up tables in the dataset from now on, if it is there."""
+        """Look up tables in the dataset from now on, if it is there; another connection may create it later."""
         there = (
             "select catalog_name, schema_name from information_schema.schemata "
             "where catalog_name = current_database() and lower(schema_name) = lower(?)"
         )
-        for row in self._rows(there, [self.dataset]):
+        for row in self._fetch(there, [self.dataset]):
             catalog, schema = (name.replace('"', '""') for name in row.values())
-            self._execute(f'use "{catalog}"."{schema}"')
+            self._fetch(f'use "{catalog}"."{schema}"', [])
+            self._uses_schema = True
 
     def _execute(self, statement: str, parameters: Sequence[object] = ()) -> None:
         self._rows(statement, parameters)
@@ -227,6 +227,8 @@ class DuckDBWarehouse:
     def _rows(self, statement: str, parameters: Sequence[object]) -> list[dict[str, Any]]:
         try:
             with _TURN:
+                if not self._uses_schema:
+                    self._use_schema()
                 return self._fetch(statement, parameters)
         except duckdb.Error as error:
             raise self._translated(error) from None
