@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import tempfile
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -54,7 +55,7 @@ def context_of(client: MatomoClient, deadline: Deadline, site: Site = SITE) -> E
         VERSION,
         {site.id: ArchiveCheck(client, site, FIRST)},
         deadline.allows_requests,
-        OwnBuffers(Path(), 10**12),
+        OwnBuffers(Path(tempfile.mkdtemp()), 10**12),
         datetime(2026, 11, 21, tzinfo=UTC),
     )
 
