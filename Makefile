@@ -12,7 +12,7 @@ WORKERS ?= auto
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench docs pictures emulator bundle terraform lock clean
+.PHONY: help setup demo test lint format bench docs pictures programs bundle terraform lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -32,7 +32,7 @@ $(VENV)/synced: requirements-dev.txt
 demo: setup ## sync a sample Matomo into a DuckDB file and show the data
 	$(BIN)/matomo-fn demo
 
-test: setup emulator lint ## everything that CI runs
+test: setup programs lint ## everything that CI runs
 	$(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=worksteal $(ARGS)
 
 lint: setup ## style, types, and the direction of imports
@@ -54,8 +54,8 @@ docs: setup ## write docs/tables.md from the catalogue
 pictures: setup ## draw the README's pictures, from a run of the demo
 	$(BIN)/python -m tools.pictures
 
-emulator: setup ## build the BigQuery emulator, once
-	@$(BIN)/python tools/build_emulator.py
+programs: setup ## build the BigQuery emulator and Terraform for the tests, once
+	@$(BIN)/python tools/go_programs.py
 
 bundle: setup ## pack what is deployed into dist/
 	$(BIN)/python -m tools.bundle
@@ -70,6 +70,6 @@ lock: setup ## pin the newest versions that requirements*.in allow
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes requirements-function.in -o requirements.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes requirements-dev.in -o requirements-dev.txt
 
-clean: ## remove what make created here (the emulator stays in the cache)
+clean: ## remove what make created here (built programs stay in the cache)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
 	find . -name __pycache__ -type d -prune -exec rm -rf {} +

@@ -2,15 +2,15 @@
 
 from __future__ import annotations
 
-import shutil
-
 import pytest
+
+from tools.go_programs import TERRAFORM
 
 
 @pytest.fixture(scope="session")
 def terraform() -> str:
     """Terraform: commands are printed by it, so what a person pastes is what is tested. No provider, no network."""
-    program = shutil.which("terraform")
-    if program is None:
-        pytest.fail("the program terraform is not in PATH: https://developer.hashicorp.com/terraform/install")
-    return program
+    program = TERRAFORM.path()
+    if not program.exists():
+        pytest.fail("Terraform is neither in PATH nor built; run: make programs", pytrace=False)
+    return str(program)

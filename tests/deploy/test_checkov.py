@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from tests.deploy.configuration import TERRAFORM
-from tools.build_emulator import cache
+from tools.go_programs import cache
 
 PINNED = Path(__file__).with_name("checkov.txt")
 UV = Path(sys.prefix) / "bin" / "uv"

@@ -16,7 +16,7 @@ from google.cloud import bigquery
 
 from tests.support.ports import LOCAL, free_ports
 from tests.support.process import Process, running
-from tools import build_emulator
+from tools.go_programs import EMULATOR
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -64,9 +64,9 @@ def connect(url: str, project: str = PROJECT) -> bigquery.Client:
 @contextlib.contextmanager
 def started() -> Iterator[Emulator]:
     """Run an emulator of one's own until the block ends."""
-    program = build_emulator.program()
+    program = EMULATOR.path()
     if not program.exists():
-        pytest.fail("the BigQuery emulator is not built; run: make emulator", pytrace=False)
+        pytest.fail("the BigQuery emulator is not built; run: make programs", pytrace=False)
     with contextlib.ExitStack() as stack:
         emulator = _launch(program, stack)
         yield emulator

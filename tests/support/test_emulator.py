@@ -13,7 +13,6 @@ from google.cloud import bigquery
 
 from tests.support import emulator as emulators
 from tests.support import proxy as proxies
-from tools import build_emulator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -120,16 +119,5 @@ def test_a_fault_can_come_before_or_after_the_deed(
 def test_a_missing_emulator_is_a_failure_that_says_what_to_do(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """Tests of the warehouse are never skipped."""
     monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
-    with pytest.raises(pytest.fail.Exception, match="run: make emulator"), emulators.started():
+    with pytest.raises(pytest.fail.Exception, match="run: make programs"), emulators.started():
         pass
-
-
-def test_the_emulators_build_does_not_mind_the_callers_settings(monkeypatch: pytest.MonkeyPatch) -> None:
-    """What decides over the program is in the repository, the rest of Go's settings stays."""
-    monkeypatch.setenv("GOFLAGS", "-mod=vendor")
-    monkeypatch.setenv("GOOS", "plan9")
-    monkeypatch.setenv("GOPROXY", "https://proxy.invalid")
-    env = build_emulator.environment()
-    assert "GOOS" not in env
-    assert (env["GOFLAGS"], env["CGO_ENABLED"]) == ("-mod=readonly", "0")
-    assert env["GOPROXY"] == "https://proxy.invalid"
