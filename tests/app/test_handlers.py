@@ -64,7 +64,8 @@ def test_an_audit_over_http_answers_what_differs_and_warns(place: Shop, capsys: 
     assert event["differences"][0].startswith("visitor_country of site 1, 2024-03-05: another number of rows")
     data = base64.b64encode(json.dumps(audit).encode()).decode()
     message = {"message": {"data": data, "messageId": "7"}, "subscription": "projects/p/subscriptions/s"}
-    assert shop.events().post("/", json=message).status_code == 200
+    with mock.patch.dict("os.environ", place.env):
+        assert shop.events().post("/", json=message).status_code == 200
     statuses = [row["status"] for row in place.contents()[LOG] if row["table_name"] == "visitor_country"]
     assert sorted(statuses) == ["pending", "written", "written"]
 
@@ -140,8 +141,8 @@ def test_what_is_left_pending_and_failed_is_counted_apart(place: Shop) -> None:
         "failed": 0,
     }
     assert summary["missing"] == [
-        "visits_summary, visitor_country of site 1 on 2024-03-05: Matomo has visits of that day but has not processed "
-        "its reports yet"
+        "visitor_country and visits_summary of site 1 on 2024-03-05: Matomo has visits of that day but has not "
+        "processed its reports yet"
     ]
     assert {key: summary["tables"]["visitor_country"][key] for key in ("pending", "failed")} == {
         "pending": 1,

@@ -183,7 +183,7 @@ def test_a_run_that_knows_nothing_yet_ends_with_a_sentence(place: Shop, number: 
         run.send(number)
         code, answer, lines = run.end()
     sentence = f"stopped by {number.name} before anything was fetched"
-    assert (code, answer) == (1, {"status": "failed", "errors": [sentence]})
+    assert (code, answer["status"], answer["errors"]) == (1, "failed", [sentence])
     (finished,) = (line for line in lines if line["message"] == "run_finished")
     assert (finished["status"], finished["errors"]) == ("stopped", [sentence])
 

@@ -128,8 +128,9 @@ def test_half_a_surrogate_pair_in_a_request_is_a_sentence(
     assert json.loads(response.get_data().decode())["errors"]
     assert binary(place, request).status_code == 200
     output = capfd.readouterr()
-    ends = [line["message"] for line in log_lines(output.out) if line["message"] != "run_finished"]
-    assert ends == ["request_refused", "message_refused"]
+    ends = [line["message"] for line in log_lines(output.out) if line["severity"] == "ERROR"]
+    # Which tables there are, the connector knows: a run has begun then, and ends.
+    assert ends == (["run_finished"] * 2 if field == "tables" else ["request_refused", "message_refused"])
     assert "Traceback" not in output.err
 
 
@@ -214,7 +215,7 @@ def test_a_fault_of_the_program_is_a_sentence_with_class_and_place(
     assert sentence.startswith("unforeseen ZeroDivisionError at ")
     output = capfd.readouterr()
     lines = log_lines(output.out)
-    assert [line["message"] for line in lines] == ["unforeseen_error", "run_finished", "request_failed"]
+    assert [line["message"] for line in lines] == ["unforeseen_error", "run_finished"]
     assert (lines[0]["kind"], lines[1]["status"], lines[1]["errors"]) == ("ZeroDivisionError", "failed", [sentence])
     assert "somebody" not in output.out + output.err + response.text
 
@@ -227,7 +228,4 @@ def test_a_message_that_meets_a_fault_is_delivered_as_often_as_its_subscription_
     assert raw_push(place, REQUEST).status_code == 200
     assert raw_push(place, REQUEST, attempt=3).status_code == 503
     messages = [line["message"] for line in log_lines(capfd.readouterr().out)]
-    assert messages == [
-        *["unforeseen_error", "run_finished", "message_refused"],
-        *["unforeseen_error", "run_finished", "message_failed"],
-    ]
+    assert messages == ["unforeseen_error", "run_finished"] * 2
