@@ -1,4 +1,4 @@
-"""Calls that can be walked away from: an exchange runs on a thread of its own, and whoever waits for it need not."""
+"""Calls that can be abandoned: an exchange runs on a thread of its own, and the thread that waits for it may go on."""
 
 import math
 import queue
