@@ -29,7 +29,7 @@ def find_connector(secrets: SecretStore, name: str) -> Connector:
 def _names(secrets: SecretStore) -> list[str]:
     try:
         return list(find_connectors(secrets))
-    except MatomoFnError:  # an account that may read two secrets may not be allowed to list them; the first error says enough
+    except MatomoFnError:  # an account may read two secrets and not list them; the first error says enough
         return []
 
 
