@@ -843,7 +843,7 @@ MATOMO = (
     Case(
         "nobody listens",
         502,
-        ("<url>: the connection was refused",),
+        ("<url>: the connection was refused: check that the server runs, and the port in matomo_url",),
         env=NO_SECOND_TRY,
         wrong=nobody_listens,
     ),
@@ -892,7 +892,7 @@ MATOMO = (
     Case(
         "a time zone that nobody knows",
         400,
-        ("site 1: Matomo's settings of the site cannot be read: there is no time zone 'Mars/Olympus'",),
+        ('site 1: Matomo\'s settings of the site cannot be read: there is no time zone "Mars/Olympus"',),
         wrong=fault(Fault(method="SitesManager.*", mutate=site_with(timezone="Mars/Olympus"))),
     ),
     Case(
@@ -1148,7 +1148,7 @@ def test_a_table_of_bigquery_with_other_partitions_stays_as_it_is(
         )
         assert len(client.get_table(name).schema) == 1
         found = {each.table_id for each in client.list_tables(dataset_name)}
-        assert found == {"_sync_log", "_sync_state", "visitor_country", "visits_summary"}
+        assert found == {"_sync_log", "_sync_runs", "_sync_state", "visitor_country", "visits_summary"}
         rows = client.query_and_wait(f"select distinct table_name, status from `{dataset_name}._sync_log`")
         assert [tuple(row.values()) for row in rows] == [("visits_summary", "written")]
     output = "".join(capfd.readouterr())
@@ -1282,7 +1282,8 @@ def are_same(one: Path, other: Path) -> bool:
 def changes(earlier: Path, later: Path) -> tuple[set[Piece], list[tuple[str, Piece]]]:
     """Return the slices whose rows are others than before, and those that were logged without being written.
 
-    A table or view that has come or gone, a row of the log that changed, a stamp that moved: all are refused.
+    A table or view that has come or gone, a row of the log that changed, a stamp that moved: all are refused. Of the
+    run itself, whatever became of it, there is one row more in the record of runs.
     """
     if are_same(earlier, later):
         return set(), []
@@ -1291,11 +1292,14 @@ def changes(earlier: Path, later: Path) -> tuple[set[Piece], list[tuple[str, Pie
     old, new = (by_slice({table: content.get(table, []) for table in tables}) for content in (before, after))
     others = [{key: rows for key, rows in content.items() if key not in tables} for content in (before, after)]
     log = [content.pop((DATASET, "_sync_log"), []) for content in others]
+    runs = [content.pop((DATASET, "_sync_runs"), []) for content in others]
     for content in others:
         content.pop((DATASET, "_sync_state"), None)
     assert others[0] == others[1]
     assert set(before) == set(after)
     assert [row for row in log[1] if row in log[0]] == log[0]
+    assert [row for row in runs[1] if row in runs[0]] == runs[0]
+    assert len(runs[1]) == len(runs[0]) + 1
     added = [
         (row["status"], (row["table_name"], row["website_id"], row["date"])) for row in log[1] if row not in log[0]
     ]

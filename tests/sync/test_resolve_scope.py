@@ -84,7 +84,7 @@ def test_under_all_a_site_with_an_unreadable_time_zone_is_named_and_the_others_a
     scope = scope_of([a_site(1), a_site(2, timezone="Middle/Earth"), a_site(3)])
     assert list(spans(scope)) == ["1", "3"]
     (sentence,) = scope.missing_sites
-    assert sentence == ("site 2: Matomo's settings of the site cannot be read: there is no time zone 'Middle/Earth'")
+    assert sentence == 'site 2: Matomo\'s settings of the site cannot be read: there is no time zone "Middle/Earth"'
 
 
 def test_a_table_that_the_connector_does_not_have_is_refused_before_matomo_is_called() -> None:

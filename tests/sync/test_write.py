@@ -160,7 +160,7 @@ def test_pending_and_failed_slices_keep_what_the_log_knows_of_the_table(shop: Lo
         for (_, _, day), row in states(shop.warehouse).items()
     }
     assert found == {
-        ago(1): ("pending", 2, "h1", "run1", "not processed"),
+        ago(1): ("pending", 2, "h1", "run1", f"{NAME} of site 1 on {ago(1)}: not processed"),
         ago(2): ("failed", 2, "h1", "run1", "no answer"),
         ago(3): ("failed", 0, None, None, "no answer either"),
     }

@@ -141,6 +141,7 @@ STATEMENTS: Mapping[str, Callable[[], list[str]]] = {
         sql.view_query(DATASET, table.name, view) for table in BUILT_IN.values() for view in table.views
     ],
     "status_of": lambda: [sql.status_of(DATASET, text) for text in ODD_TEXTS],
+    "history_of": lambda: [sql.history_of(DATASET, text, 20) for text in ODD_TEXTS],
 }
 FRAGMENTS = {"literal", "table_name", "in_slices", "in_days"}
 

@@ -30,7 +30,7 @@ from matomo_fn.warehouse.titles import fill_page_titles
 from tests.support.emulator import started
 from tests.support.nested_loads import NestedLoads, nested_loads
 from tests.support.recordings import read
-from tests.support.visits import DAY, read_day, server_of
+from tests.support.visits import DAY, PARIS, read_day, server_of
 from tests.support.warehouses import write_lines
 
 if TYPE_CHECKING:
@@ -50,9 +50,18 @@ NAMES = (
 
 def recorded() -> list[dict[str, Any]]:
     """Five recorded visits with actions of nearly every kind, one of them with custom variables besides."""
-    visits = [visit for name in NAMES for visit in json.loads(read(f"{name}.json").body)]
+    visits = [_on_the_day(visit) for name in NAMES for visit in json.loads(read(f"{name}.json").body)]
     variables = {"1": {"customVariableName1": "plan", "customVariableValue1": "l'or"}}
     return [visits[0] | {"customVariables": variables}, *visits[1:]]
+
+
+def _on_the_day(visit: dict[str, Any]) -> dict[str, Any]:
+    """A visit moved to the day that is read, at its own time of day: some were recorded on the day before."""
+    ended = datetime.fromtimestamp(visit["lastActionTimestamp"], PARIS).date()
+    seconds = (DAY - ended).days * 86_400
+    moved = {name: visit[name] + seconds for name in ("firstActionTimestamp", "lastActionTimestamp")}
+    actions = [{**each, "timestamp": each["timestamp"] + seconds} for each in visit["actionDetails"]]
+    return {**visit, **moved, "actionDetails": actions}
 
 
 @pytest.fixture(scope="module")
