@@ -147,7 +147,7 @@ def test_a_job_that_is_done_without_an_error_succeeded_whatever_its_result_call_
     proxy.alter(lambda _: internal, when=lambda r: bool(re.search(statements, r.path)), passed_on=False)
     write(warehouse, tmp_path)
     assert proxy.count("GET", statements) == 0
-    assert proxy.count("GET", "/queries/matomo_fn_[^/?]*_query_") == 1
+    assert proxy.count("GET", "/queries/matomo_fn_[^/?]*_query_") > 0
     assert merges(proxy) == ["_1"]
     proxy.clear()
     proxy.alter(already_exists)

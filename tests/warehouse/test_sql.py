@@ -19,6 +19,7 @@ from matomo_fn.catalogue import (
     PAGE_TITLES,
     PREBUILT,
     SYNC_LOG,
+    SYNC_RUNS,
     VISIT_ACTIONS,
     VISITS,
     Column,
@@ -35,6 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
+    from matomo_fn.catalogue import Table
     from tests.support.analyzer import Analyzer
     from tests.support.analyzer import Column as AnalyzerColumn
 
@@ -156,6 +158,7 @@ NOT_ABOUT_THE_LOG = {
     "find_page_titles",
     "set_page_titles",
     "view_query",
+    "history_of",
 }
 
 Catalog = dict[str, list["AnalyzerColumn"]]
@@ -179,6 +182,7 @@ def catalog() -> Catalog:
     tables |= {staging(table.name): listed(table.staged) for table in TABLES}
     tables |= {name: listed(SYNC_LOG.columns) for name in ("_sync_state", staging(SYNC_LOG.name))}
     tables[staging("titles")] = listed(PAGE_TITLES)
+    tables[SYNC_RUNS.name] = listed(SYNC_RUNS.columns)
     return {f"{DATASET}.{name}": columns for name, columns in tables.items()} | catalog_of_log(listed(SYNC_LOG.columns))
 
 
@@ -205,6 +209,7 @@ def duckdb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBWarehouse
         warehouse.create_table(table.schema, "day")
         warehouse.create_table(Schema(staging(table.name), "", table.staged), "day")
     warehouse.create_table(SYNC_LOG, "day")
+    warehouse.create_table(SYNC_RUNS, "month")
     warehouse.create_table(replace(SYNC_LOG, name=staging(SYNC_LOG.name)), "day")
     warehouse.create_table(Schema(staging("titles"), "", PAGE_TITLES), "day")
     warehouse.create_table(Schema("grid", "", PREBUILT["visits_summary"].columns[:3]), "day")
@@ -233,6 +238,15 @@ def test_bigquery_accepts_every_statement(bigquery: Analyzer, name: str) -> None
     """What the program may send to BigQuery, for all tables and with odd texts in it, passes GoogleSQL's analyzer."""
     for statement in STATEMENTS[name]():
         bigquery.check(statement)
+
+
+@pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
+def test_the_audit_names_days_to_tables_that_require_them(table: Table) -> None:
+    """BigQuery refuses to read a table with ``require_partition_filter`` without literal bounds on its date."""
+    statement = sql.differences(DATASET, "shop", table, exists=True)
+    for alias, name in (("t", table.name), ("l", SYNC_LOG.name)):
+        bound = f"from `{DATASET}.{name}` {alias} where {alias}.date between date '0001-01-01' and date '9999-12-31'"
+        assert bound in statement
 
 
 # The last name first: what a statement drops or adds, no later one needs.
