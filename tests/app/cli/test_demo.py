@@ -157,6 +157,9 @@ def test_ctrl_c_ends_it_with_its_sample(tmp_path: Path) -> None:
         assert process.stdout is not None
         address = re.search(r"127\.0\.0\.1:(\d+)", process.stdout.readline())
         assert "-- first sync" in process.stdout.readline()
+        log = tmp_path / "matomo-demo" / "sync.log"
+        while process.poll() is None and not (log.exists() and "run_started" in log.read_text()):
+            continue  # from then on the run takes the signal
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group
         out, err = process.communicate(timeout=60)
     assert address
