@@ -1,4 +1,4 @@
-"""From settings and a request to a result: opens the parts, runs the job, and tells of its end."""
+"""From settings and a request to a result: opens the parts, runs the sync, and logs how it ended."""
 
 import secrets as random
 from collections.abc import Iterator

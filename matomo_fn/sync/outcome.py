@@ -53,7 +53,7 @@ UNKNOWN = KnownSlice(Status.FAILED, 0, None, None, "", is_intact=False)
 
 @dataclass(frozen=True, slots=True)
 class LogEntry:
-    """One row of the log; ``row_count`` and ``content_hash`` tell of the table, not of the answer.
+    """One row of the log; ``row_count`` and ``content_hash`` describe the table, not the answer.
 
     ``is_news``: the row says something that the newest row of the slice does not. Other rows are counted, and not
     appended: a quiet run would otherwise add as many rows as it has slices, and every later run would read them.

@@ -23,7 +23,7 @@ log = structlog.get_logger()
 # Seconds for a job to finish, with all its tries. A merge of a day takes some seconds; past two others on its table it
 # queues.
 JOB_SECONDS = 600.0
-# Tries of a job that failed by no fault of its own, with 1, 2, 4 and 8 seconds (and some chance) between them. One is
+# Tries of a job with transient failures, with 1, 2, 4 and 8 seconds (and some chance) between them. One is
 # spent where an earlier run of that id left a failed job behind.
 _ATTEMPTS = 5
 # Seconds between two looks at a job, at first and at most.
@@ -54,7 +54,7 @@ class Work:
 
 
 class _JobFailed(WarehouseUnavailable):
-    """A job failed by no fault of its own; its id is used up."""
+    """A job had a transient failure; its id is used up."""
 
 
 @dataclass(slots=True)
@@ -80,7 +80,7 @@ class Jobs:
         self._run_id = run_id
 
     def run(self, work: Work) -> Job:
-        """Run a job to its end and return it; where it failed by no fault of its own, as a new one.
+        """Run a job to its end and return it; after a transient failure, as a new job.
 
         Raises WarehouseUnavailable where the time is up. The job is then cancelled.
         """

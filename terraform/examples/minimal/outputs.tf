@@ -46,7 +46,7 @@ output "set_config" {
 }
 
 output "set_token" {
-  description = "Command that asks for each connector's token and sets it: it stands in no file, no history, no state."
+  description = "Command that asks for each connector's token and sets it: it is in no file, no shell history and no state."
   value       = module.matomo_fn.set_token
 }
 

@@ -94,7 +94,7 @@ output "set_config" {
 # One command in parentheses: the shell reads all of it before it runs any of it, so no line of it is taken for a token, and
 # the variable ends with it. Nothing is shown from before the prompt on: `read -s`, which not every shell has, begins after it.
 output "set_token" {
-  description = "Command that asks for each connector's token and sets it: it stands in no file, no history, no state."
+  description = "Command that asks for each connector's token and sets it: it is in no file, no shell history and no state."
   value       = <<-EOT
     (
       trap 'stty echo' EXIT
