@@ -3,7 +3,7 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from matomo_fn.catalogue import Extraction, Table
+from matomo_fn.catalogue import VISIT_COUNTS, Extraction, Table
 from matomo_fn.days import Days
 from matomo_fn.periods import Period
 from matomo_fn.sites import Site
@@ -41,3 +41,7 @@ class Job:
     def extraction(self) -> Extraction:
         """How the job's tables are extracted."""
         return self.tables[0].extraction
+
+    def brings_visit_counts(self, version: tuple[int, int]) -> bool:
+        """Return whether one of the job's reports, in a version of Matomo, is the one that counts visits."""
+        return any(source.call == VISIT_COUNTS.call for table in self.tables for source in table.sources_of(version))

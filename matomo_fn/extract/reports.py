@@ -31,7 +31,8 @@ def extract_reports(context: ExtractContext, job: Job) -> Iterator[Extracted]:
 
     Days that are known to be pending are not requested: every report of such a day is as empty as its visit counts.
     """
-    pending = {} if _brings_visit_counts(context, job) else context.checks[job.site.id].known_pending(job.days)
+    is_first = job.brings_visit_counts(context.version)
+    pending = {} if is_first else context.checks[job.site.id].known_pending(job.days)
     yield from _pending(job, pending)
     remaining = job.days - Days.of(pending)
     chunk, growth = FIRST_CHUNK, _GROWTH
@@ -60,10 +61,6 @@ def extract_reports(context: ExtractContext, job: Job) -> Iterator[Extracted]:
         seconds = (time.monotonic() - started) / len(slices)
         for extracted in slices:
             yield extracted.after(seconds)
-
-
-def _brings_visit_counts(context: ExtractContext, job: Job) -> bool:
-    return any(source.call == VISIT_COUNTS.call for table in job.tables for source in table.sources_of(context.version))
 
 
 def _pending(job: Job, reasons: Mapping[date, str]) -> Iterator[Extracted]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from zlib import crc32
 
-from matomo_fn.catalogue import VISIT_COUNTS, Source, Table
+from matomo_fn.catalogue import Source, Table
 from matomo_fn.days import Days
 from matomo_fn.extract.jobs import MONTH, Job
 from matomo_fn.matomo.reports import BULK_DAYS
@@ -115,8 +115,8 @@ def phases_of(scope: Scope, due: Iterable[Due], run_id: str = "") -> tuple[tuple
     sites, tables = [window.site for window in scope.windows], tuple(scope.tables.values())
     parts = [jobs_for(part, sites, tables, scope.version) for part in wanted.values()]
     jobs = [job for part in parts for job in _rotated(part, run_id)]
-    first = [job for job in jobs if _brings_visit_counts(job, scope.version)]
-    rest = [job for job in jobs if not _brings_visit_counts(job, scope.version)]
+    first = [job for job in jobs if job.brings_visit_counts(scope.version)]
+    rest = [job for job in jobs if not job.brings_visit_counts(scope.version)]
     return tuple(tuple(phase) for phase in (first, rest) if phase)
 
 
@@ -209,10 +209,6 @@ def _by_members(
 def _rotated(jobs: Sequence[Job], run_id: str) -> list[Job]:
     first = crc32(run_id.encode()) % len(jobs) if jobs and run_id else 0
     return [*jobs[first:], *jobs[:first]]
-
-
-def _brings_visit_counts(job: Job, version: tuple[int, int]) -> bool:
-    return any(source.call == VISIT_COUNTS.call for table in job.tables for source in table.sources_of(version))
 
 
 def _shares(tables: Sequence[Table], days: Days) -> Iterator[Days]:
