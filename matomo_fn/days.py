@@ -76,25 +76,16 @@ class Days:
         return Days(tuple(common))
 
     def __sub__(self, other: "Days") -> "Days":
-        left: list[Range] = []
+        kept: list[Range] = []
         for first, last in self.ranges:
-            start = first
-            for gone_first, gone_last in other.ranges:
-                if gone_last < start:
-                    continue
-                if gone_first > last:
-                    break
-                if gone_first > start:
-                    left.append((start, gone_first - ONE_DAY))
-                if gone_last >= last:
-                    break
-                start = gone_last + ONE_DAY
-            else:
-                left.append((start, last))
-                continue
-            if gone_first > last:
-                left.append((start, last))
-        return Days(tuple(left))
+            start: date | None = first
+            for gone_first, gone_last in (other & Days(((first, last),))).ranges:
+                if start is not None and start < gone_first:
+                    kept.append((start, gone_first - ONE_DAY))
+                start = gone_last + ONE_DAY if gone_last < last else None
+            if start is not None:
+                kept.append((start, last))
+        return Days(tuple(kept))
 
     def before(self, day: date) -> "Days":
         """Return the days earlier than a day."""
