@@ -121,7 +121,8 @@ def _read_request(connection: socket.socket) -> bytes:
         if raw.startswith(b"\x16"):
             return raw  # the beginning of TLS, which a server without it answers as it answers anything
     head, _, body = raw.partition(b"\r\n\r\n")
-    length = next(int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
+    lengths = (int(line[15:]) for line in head.split(b"\r\n") if line.lower().startswith(b"content-length:"))
+    length = next(lengths, 0)  # a GET has none
     while len(body) < length:
         body += _some(connection)
     return head + b"\r\n\r\n" + body
