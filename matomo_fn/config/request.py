@@ -7,7 +7,8 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from matomo_fn.config.connector import CONNECTOR_NAME, site_list, table_list
+from matomo_fn.config.connector import CONNECTOR_NAME, table_list
+from matomo_fn.config.site_selection import site_list
 from matomo_fn.config.validation import read_model
 
 Mode = Literal["incremental", "backfill", "full_refresh", "audit"]
