@@ -17,6 +17,7 @@ class Site:
     """A site of a Matomo; ``created`` is the first day, in its own time zone, that can have visits.
 
     ``problem``: why its days cannot be told, where they cannot; its time zone and creation then mean nothing.
+    ``group`` and ``type`` are Matomo's; a site without a group has ''.
     """
 
     id: str
@@ -24,6 +25,8 @@ class Site:
     timezone: tzinfo
     created: date
     problem: str = ""
+    group: str = ""
+    type: str = ""
 
     def today(self, now: datetime) -> date:
         """Return the day that it is at the site."""

@@ -78,6 +78,7 @@ locals {
     MATOMO_FN_SECRET_VERSIONS         = join(",", [for secret, version in var.secret_versions : "${secret}=${version}"])
     MATOMO_FN_ALLOW_PRIVATE_ADDRESSES = var.allow_private_addresses ? "" : "false"
     MATOMO_FN_BUFFER_MEGABYTES        = tostring(var.buffer_megabytes)
+    MATOMO_FN_CONNECTORS              = join(",", sort(keys(var.connectors)))
     MATOMO_FN_WAREHOUSE               = "bigquery"
   } : name => value if value != "" }
 }

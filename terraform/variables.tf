@@ -83,8 +83,8 @@ variable "connectors" {
     error_message = "connectors names none: give at least one, such as { shop = {} }."
   }
   validation {
-    condition     = alltrue([for name in keys(var.connectors) : can(regex("^[a-z][a-z0-9-]{0,62}$", name))])
-    error_message = "A connector's name is lower-case letters, digits and hyphens, begins with a letter and has at most 63 of them."
+    condition     = alltrue([for name in keys(var.connectors) : can(regex("^[a-z][a-z0-9-]{0,62}$", name)) && name != "all"])
+    error_message = "A connector's name is lower-case letters, digits and hyphens, begins with a letter and has at most 63 of them; \"all\" stands for every connector."
   }
   validation {
     condition     = alltrue([for connector in values(var.connectors) : connector.dataset == null || can(regex("^[A-Za-z0-9_]+$", connector.dataset))])

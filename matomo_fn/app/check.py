@@ -127,7 +127,7 @@ def _sites(checks: Checks, client: MatomoClient, connector: Connector) -> bool:
     if not visible:
         raise InputError("the token's user may see no site at all: give it view access to the sites in Matomo")
     good = 0
-    for site in connector.sites_of(visible):
+    for site in connector.sites.choose([*visible.values()]):
         found = visible.get(site)
         if found is not None and found.problem:
             checks.note("sites", f"site {site}: {found.problem}", is_good=False)
@@ -137,6 +137,8 @@ def _sites(checks: Checks, client: MatomoClient, connector: Connector) -> bool:
         else:
             good += 1
             checks.note("sites", f"site {site} {found.name!r}, time zone {found.timezone}, since {found.created}")
+    for sentence in connector.sites.unmatched([*visible.values()]):
+        checks.note("sites", sentence, is_good=False)
     return good > 0
 
 

@@ -11,8 +11,11 @@ import structlog
 
 from matomo_fn.app.audit import run_audit
 from matomo_fn.app.logs import configure_logs, trace_fields
+from matomo_fn.app.several import combined, for_each
 from matomo_fn.app.wiring import make_plan, new_run, run_sync
-from matomo_fn.config.request import SyncRequest, read_request
+from matomo_fn.config.connectors import every_connector
+from matomo_fn.config.request import SeveralRequests, SyncRequest, read_requests
+from matomo_fn.config.secret_store import open_secret_store
 from matomo_fn.config.settings import Settings, settings_from_environment
 from matomo_fn.config.validation import read_object
 from matomo_fn.errors import (
@@ -27,6 +30,7 @@ from matomo_fn.errors import (
 )
 from matomo_fn.redaction import redact, redact_value
 from matomo_fn.sync.outcome import Run
+from matomo_fn.sync.result import RunResult, Verdict
 from matomo_fn.unforeseen import note_unforeseen
 
 log = structlog.get_logger()
@@ -63,21 +67,55 @@ def _handle_http(method: str, headers: Mapping[str, str], body: bytes, run: Run)
         if method != "POST":
             error = InputError(f"POST a JSON object such as {_EXAMPLE}, not {method}")
             return HTTPStatus.METHOD_NOT_ALLOWED, _failure(error, run)
-        request = _read(body, "request body")
-    except InputError as error:
+        request = _read(settings, body, "request body")
+    except (InputError, SecretsUnavailable) as error:
         log.error("request_refused", run_id=run.id, problems=list(error.sentences))
-        return HTTPStatus.BAD_REQUEST, _failure(error, run)
+        return _status_of(error), _failure(error, run)
+    if isinstance(request, SyncRequest):
+        return _answer(settings, request, run)
+    return _several_answers(settings, request, run)
+
+
+def _answer(settings: Settings, request: SyncRequest, run: Run) -> tuple[int, dict[str, Any]]:
+    """Return the status and the JSON answer of a request to one connector."""
     try:
-        if request.mode == "audit":
-            return HTTPStatus.OK, redact_value(run_audit(settings, request).as_dict())
-        if request.dry_run:
-            return HTTPStatus.OK, redact_value(make_plan(settings, request).as_dict())
-        result = run_sync(settings, request, run)
+        return _perform(settings, request, run)
     except MatomoFnError as error:
-        if not _is_run(request):
-            log.error("request_failed", connector=request.connector, run_id=run.id, errors=list(error.sentences))
-        return _status_of(error), _failure(error, run, request)
+        return _failed_answer(error, request, run)
+
+
+def _several_answers(settings: Settings, requests: SeveralRequests, run: Run) -> tuple[int, dict[str, Any]]:
+    """Return the answers of all connectors by name, with the gravest status of all."""
+    runs = {request: new_run(run.request_id if run.request_id != run.id else "") for request in requests.each}
+    answers: dict[str, dict[str, Any]] = {}
+    statuses: list[int] = []
+    for request, outcome in for_each(
+        settings,
+        requests,
+        lambda share, request: _perform(share, request, runs[request]),
+        lambda answer: bool(answer[1]["status"] == Verdict.STOPPED),
+    ):
+        if isinstance(outcome, MatomoFnError):
+            outcome = _failed_answer(outcome, request, runs[request])
+        status, answers[request.connector] = outcome
+        statuses.append(status)
+    return max(statuses), combined(answers)
+
+
+def _perform(settings: Settings, request: SyncRequest, run: Run) -> tuple[int, dict[str, Any]]:
+    """Do what a request to one connector wants; raise MatomoFnError where nothing came of it."""
+    if request.mode == "audit":
+        return HTTPStatus.OK, redact_value(run_audit(settings, request).as_dict())
+    if request.dry_run:
+        return HTTPStatus.OK, redact_value(make_plan(settings, request).as_dict())
+    result = run_sync(settings, request, run)
     return result.http_status, redact_value(result.as_dict())
+
+
+def _failed_answer(error: MatomoFnError, request: SyncRequest, run: Run) -> tuple[int, dict[str, Any]]:
+    if not _is_run(request):
+        log.error("request_failed", connector=request.connector, run_id=run.id, errors=list(error.sentences))
+    return _status_of(error), _failure(error, run, request)
 
 
 def handle_event(message_id: str, data: object, *, deliveries_are_counted: bool = False) -> None:
@@ -102,29 +140,45 @@ def handle_event(message_id: str, data: object, *, deliveries_are_counted: bool 
 def _handle_event(message_id: str, data: object, *, deliveries_are_counted: bool) -> None:
     try:
         settings = _begin({}, message_id=message_id)
-        request = _read(_message_data(data), "message")
+        request = _read(settings, _message_data(data), "message")
     except InputError as error:
         log.error("message_refused", problems=list(error.sentences))
         return
-    try:
-        if request.mode == "audit":
-            run_audit(settings, request)
-            return
-        if request.dry_run:
-            log.info("plan", **make_plan(settings, request).as_dict())
-            return
-        result = run_sync(settings, request, new_run(f"message {message_id}"))
-    except MatomoFnError as error:
-        is_final = isinstance(error, InputError | TokenRefused) or (
-            isinstance(error, UnforeseenError) and not deliveries_are_counted
-        )
-        if not _is_run(request):
-            log.error("message_failed", connector=request.connector, is_final=is_final, errors=list(error.sentences))
-        if is_final:
-            return
+    except SecretsUnavailable as error:
         raise TryAgainError(str(error)) from None
-    if result.may_succeed_later:
-        raise TryAgainError(f"the run is {result.verdict}: {'; '.join(result.as_dict()['errors']) or 'slices remain'}")
+
+    def do(share: Settings, wanted: SyncRequest) -> RunResult | None:
+        return _do(share, wanted, message_id)
+
+    requests = SeveralRequests((request,)) if isinstance(request, SyncRequest) else request
+    again: list[str] = []
+    for wanted, outcome in for_each(settings, requests, do, lambda result: bool(result and result.is_stopped)):
+        prefix = "" if isinstance(request, SyncRequest) else f"{wanted.connector}: "
+        if isinstance(outcome, MatomoFnError):
+            is_final = isinstance(outcome, InputError | TokenRefused) or (
+                isinstance(outcome, UnforeseenError) and not deliveries_are_counted
+            )
+            if not _is_run(wanted):
+                errors = list(outcome.sentences)
+                log.error("message_failed", connector=wanted.connector, is_final=is_final, errors=errors)
+            if not is_final:
+                again.append(f"{prefix}{outcome}")
+        elif outcome and outcome.may_succeed_later:
+            errors = outcome.as_dict()["errors"]
+            again.append(f"{prefix}the run is {outcome.verdict}: {'; '.join(errors) or 'slices remain'}")
+    if again:
+        raise TryAgainError("; ".join(again))
+
+
+def _do(settings: Settings, request: SyncRequest, message_id: str) -> RunResult | None:
+    """Do what a message wants of one connector; return the result where that is a run."""
+    if request.mode == "audit":
+        run_audit(settings, request)
+        return None
+    if request.dry_run:
+        log.info("plan", **make_plan(settings, request).as_dict())
+        return None
+    return run_sync(settings, request, new_run(f"message {message_id}"))
 
 
 def _is_run(request: SyncRequest) -> bool:
@@ -143,10 +197,12 @@ def _begin(headers: Mapping[str, str], **fields: str) -> Settings:
     return settings
 
 
-def _read(body: bytes, what: str) -> SyncRequest:
+def _read(settings: Settings, body: bytes, what: str) -> SyncRequest | SeveralRequests:
     if not body.strip():
         raise InputError(f"{what} is empty: it has to be a JSON object such as {_EXAMPLE}")
-    return read_request(read_object(body, what))
+    return read_requests(
+        read_object(body, what), lambda: every_connector(open_secret_store(settings), settings.connectors)
+    )
 
 
 def _message_data(data: object) -> bytes:

@@ -126,7 +126,7 @@ def read_status(settings: Settings, name: str) -> Status:
                 stream,
                 logged.get(stream, []),
                 expected.get(stream, Days()),
-                is_configured=_is_configured(connector, stream),
+                is_configured=_is_configured(connector, scope, stream),
             )
             for stream in sorted(logged.keys() | expected.keys())
         ]
@@ -196,7 +196,7 @@ def _expected_by_log(connector: Connector, logged: _Log, now: datetime) -> dict[
     default = last - timedelta(days=connector.backfill_days - 1)
     return {
         table.stream(site): Days.between(firsts.get(site, default), last)
-        for site in connector.sites_of(firsts)
+        for site in connector.sites.known(firsts)
         for table in connector.catalogue.values()
     }
 
@@ -205,8 +205,9 @@ def _expected(scope: Scope) -> dict[Stream, Days]:
     return {table.stream(window.site.id): window.days for window in scope.windows for table in scope.tables.values()}
 
 
-def _is_configured(connector: Connector, stream: Stream) -> bool:
-    return stream.table in connector.tables and stream.website_id in connector.sites_of([stream.website_id])
+def _is_configured(connector: Connector, scope: Scope | None, stream: Stream) -> bool:
+    selected = scope.has_site(stream.website_id) if scope else connector.sites.may_have(stream.website_id)
+    return stream.table in connector.tables and selected
 
 
 def _table_status(stream: Stream, runs: Sequence[_Logged], expected: Days, *, is_configured: bool) -> TableStatus:

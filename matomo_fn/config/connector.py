@@ -2,7 +2,6 @@
 
 import json
 import re
-from collections.abc import Iterable
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import Annotated, Any, Literal, Self
@@ -19,8 +18,8 @@ from pydantic import (
 )
 
 from matomo_fn.catalogue import BUILT_IN, EXCLUDABLE, PREBUILT, TITLE_SOURCES, VISITS, Catalogue, Schema, Table
+from matomo_fn.config.site_selection import SiteSelection, read_selection
 from matomo_fn.config.validation import Problems, read_model, read_object, suggestion
-from matomo_fn.sites import SITE_ID
 
 CONNECTOR_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _DATASET_NAME = re.compile(r"[A-Za-z0-9_]{1,1024}")
@@ -30,19 +29,6 @@ _LEAST_BYTES = 10 * 1024 * 1024
 # A partition is deleted by the day in UTC, which may be the day after the site's; one more is left for writing.
 _RETENTION_MARGIN = timedelta(days=2)
 _LOCATION = re.compile(r"[A-Za-z]+(-[a-z]+[0-9]+)?")
-
-
-def site_list(value: Any) -> Any:
-    """Return site ids as strings without leading zeros or repetition; numbers and strings are both taken."""
-    if not isinstance(value, list):
-        raise ValueError('has to be a list of site ids, such as ["1", "2"]')
-    if not value:
-        raise ValueError("names no site: list at least one, or leave it out")
-    sites = [str(item) if isinstance(item, str | int) and not isinstance(item, bool) else "" for item in value]
-    wrong = [item for item, text in zip(value, sites, strict=True) if not SITE_ID.fullmatch(text)]
-    if wrong:
-        raise Problems(f"{item!r} is not a site id: it has to be a whole number such as 1" for item in wrong)
-    return tuple(dict.fromkeys(sites))
 
 
 def table_list(value: Any) -> Any:
@@ -82,32 +68,12 @@ class VisitsConfig(BaseModel):
         return tuple(dict.fromkeys(value))
 
 
-class AllSitesBut(BaseModel):
-    """All sites that the token may see, without those of ``exclude``."""
-
-    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
-
-    exclude: Annotated[tuple[str, ...], BeforeValidator(site_list)]
-
-
 def _visits(value: Any) -> Any:
     if isinstance(value, bool):
         return {} if value else None
     if value is not None and not isinstance(value, dict):
         raise ValueError(f'has to be true, false or an object such as {{"intraday": true}}, not {json.dumps(value)}')
     return value
-
-
-def _sites(value: Any) -> Any:
-    if isinstance(value, str):
-        if value != "all":
-            raise ValueError(f'{value!r} is neither "all" nor a list of site ids, such as ["1", "2"]')
-        return value
-    if isinstance(value, dict):
-        return AllSitesBut.model_validate(value)
-    if value == []:
-        raise ValueError('names no site: list at least one, or set it to "all"')
-    return site_list(value)
 
 
 def _reports(value: Any) -> Any:
@@ -133,7 +99,7 @@ class ConnectorConfig(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     matomo_url: str
-    sites: Annotated[Literal["all"] | tuple[str, ...] | AllSitesBut, PlainValidator(_sites)]
+    sites: Annotated[SiteSelection, PlainValidator(read_selection)]
     dataset: str = ""
     location: str = "EU"
     reports: Annotated[tuple[str, ...], BeforeValidator(_reports)] = tuple(PREBUILT)
@@ -216,22 +182,6 @@ class Connector(ConnectorConfig):
     def catalogue(self) -> Catalogue:
         """The tables that the connector fills."""
         return BUILT_IN.select(self.tables)
-
-    @property
-    def takes_new_sites(self) -> bool:
-        """Whether the sites to sync are those that the token may see, and not a list."""
-        return not isinstance(self.sites, tuple)
-
-    @property
-    def excluded_sites(self) -> tuple[str, ...]:
-        """The sites that are left out although the token may see them."""
-        return self.sites.exclude if isinstance(self.sites, AllSitesBut) else ()
-
-    def sites_of(self, visible: Iterable[str]) -> tuple[str, ...]:
-        """Return the sites to sync; ``visible`` are those that the token may see."""
-        if isinstance(self.sites, tuple):
-            return self.sites
-        return tuple(site for site in visible if site not in self.excluded_sites)
 
     def table_problem(self, name: str) -> str | None:
         """Return what to do about a table that is requested and not configured; None where it is."""

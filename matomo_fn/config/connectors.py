@@ -1,10 +1,11 @@
 """The connectors that the secrets describe, by name."""
 
 import difflib
+from collections.abc import Sequence
 
 from matomo_fn.config.connector import Connector, read_connector
 from matomo_fn.config.secret_store import SecretStore, config_secret, find_connectors
-from matomo_fn.errors import MatomoFnError, SecretNotFound, UnknownConnector
+from matomo_fn.errors import InputError, MatomoFnError, SecretMissing, SecretNotFound, UnknownConnector
 
 # Connectors that a sentence lists.
 _NAMED = 20
@@ -24,6 +25,19 @@ def find_connector(secrets: SecretStore, name: str) -> Connector:
             raise
         raise UnknownConnector(f"there is no connector {name!r}: {_listed(name, others)} ({error})") from None
     return read_connector(name, text)
+
+
+def every_connector(secrets: SecretStore, named: Sequence[str]) -> tuple[str, ...]:
+    """Return the connectors that "all" stands for: those ``named`` in the settings, or those that have secrets."""
+    if named:
+        return tuple(named)
+    try:
+        found = tuple(find_connectors(secrets))
+    except SecretMissing as error:
+        raise InputError(f'{error}: name the connectors that "all" stands for in MATOMO_FN_CONNECTORS') from None
+    if not found:
+        raise InputError('there is no connector: "all" stands for those that have a secret matomo-NAME-config')
+    return found
 
 
 def _names(secrets: SecretStore) -> list[str]:

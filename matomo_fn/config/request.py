@@ -1,15 +1,19 @@
 """A request to sync: the body of the HTTP call or the data of the Pub/Sub message."""
 
 import re
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from datetime import date
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
-from matomo_fn.config.connector import CONNECTOR_NAME, site_list, table_list
+from matomo_fn.config.connector import CONNECTOR_NAME, table_list
+from matomo_fn.config.site_selection import site_list
 from matomo_fn.config.validation import read_model
+from matomo_fn.errors import InputError
 
+EVERY_CONNECTOR = "all"
 Mode = Literal["incremental", "backfill", "full_refresh", "audit"]
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
@@ -49,6 +53,8 @@ class SyncRequest(BaseModel):
     def _connector(cls, value: str) -> str:
         if not CONNECTOR_NAME.fullmatch(value):
             raise ValueError(f"{value!r} is not a connector name: lower-case letters, digits and hyphens")
+        if value == EVERY_CONNECTOR:
+            raise ValueError(f"{value!r} stands for every connector: no connector can have that name")
         return value
 
     @model_validator(mode="after")
@@ -65,3 +71,42 @@ class SyncRequest(BaseModel):
 def read_request(values: Mapping[str, Any]) -> SyncRequest:
     """Return the request that the values describe; every problem is in the InputError."""
     return read_model(SyncRequest, values, "request")
+
+
+@dataclass(frozen=True, slots=True)
+class SeveralRequests:
+    """The same request to several connectors, one for each."""
+
+    each: tuple[SyncRequest, ...]
+
+
+def read_requests(values: Mapping[str, Any], every: Callable[[], Sequence[str]]) -> SyncRequest | SeveralRequests:
+    """Return the request that the values describe, or several where ``connector`` is a list or "all".
+
+    ``every`` returns the names that "all" stands for. Every problem is in the InputError.
+    """
+    written = values.get("connector")
+    if written == EVERY_CONNECTOR:
+        names = list(every())
+    elif isinstance(written, list):
+        names = list(dict.fromkeys(_listed_name(name) for name in written))
+        if not names:
+            raise InputError('request: connector: names no connector: list at least one, or set it to "all"')
+    else:
+        return read_request(values)
+    problems: list[str] = []
+    requests: list[SyncRequest] = []
+    for name in names:
+        try:
+            requests.append(read_request({**values, "connector": name}))
+        except InputError as error:
+            problems += error.problems
+    if problems:
+        raise InputError(list(dict.fromkeys(problems)))
+    return SeveralRequests(tuple(requests))
+
+
+def _listed_name(name: Any) -> str:
+    if isinstance(name, str):
+        return name
+    raise InputError('request: connector: has to be a name, a list of names, or "all"')

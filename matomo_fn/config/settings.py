@@ -9,6 +9,7 @@ from urllib.parse import urlsplit
 
 from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, field_validator, model_validator
 
+from matomo_fn.config.connector import CONNECTOR_NAME
 from matomo_fn.config.validation import read_model, suggestion
 from matomo_fn.errors import InputError
 
@@ -42,6 +43,14 @@ def _versions(value: Any) -> Any:
     return versions
 
 
+def _connectors(value: Any) -> Any:
+    names = tuple(dict.fromkeys(filter(None, re.split(r"[\s,]+", str(value)))))
+    for name in names:
+        if not CONNECTOR_NAME.fullmatch(name):
+            raise ValueError(f"{name!r} is not a connector name: lower-case letters, digits and hyphens")
+    return names
+
+
 class Settings(BaseModel):
     """How this process runs; each field is read from the variable that is its alias, and is an option of the CLI."""
 
@@ -56,6 +65,11 @@ class Settings(BaseModel):
         validation_alias=f"{PREFIX}SECRET_VERSIONS",
         default_factory=dict,
         description="Versions that secrets are pinned to, such as matomo-shop-token=3; without one, the newest.",
+    )
+    connectors: Annotated[tuple[str, ...], BeforeValidator(_connectors)] = Field(
+        validation_alias=f"{PREFIX}CONNECTORS",
+        default=(),
+        description='The connectors that "all" stands for, such as shop,blog; without it, those that have secrets.',
     )
     warehouse: str = Field(
         validation_alias=f"{PREFIX}WAREHOUSE",

@@ -251,18 +251,20 @@ def _has_only_errors(value: object) -> bool:
 def _read_site(method: str, item: object) -> Site:
     if not isinstance(item, dict) or not {"idsite", "timezone", "ts_created"} <= item.keys():
         raise InvalidResponse(f"{method} answers a site without idsite, timezone or ts_created")
-    key, name, written = _site_id(item["idsite"]), str(item.get("name", ""))[:_LONGEST_NAME], str(item["ts_created"])
+    key, written = _site_id(item["idsite"]), str(item["ts_created"])
+    name, group, kind = (str(item.get(field) or "")[:_LONGEST_NAME] for field in ("name", "group", "type"))
+    site = Site(key, name, UTC, date.min, group=group, type=kind)
     if not SITE_ID.fullmatch(key):
         problem = "Matomo answers that as its id, where a whole number such as 1 belongs"
-        return Site(shown(item["idsite"]), name, UTC, date.min, problem=problem)
+        return replace(site, id=shown(item["idsite"]), problem=problem)
     try:
         timezone = read_timezone(str(item["timezone"]))
         if written.startswith(_NO_DATE):
-            return Site(key, name, timezone, date.min)
+            return replace(site, timezone=timezone)
         created = datetime.fromisoformat(written).replace(tzinfo=UTC).astimezone(timezone)
     except (ValueError, OverflowError) as error:
-        return Site(key, name, UTC, date.min, problem=f"Matomo's settings of the site cannot be read: {error}")
-    return Site(key, name, timezone, created.date())
+        return replace(site, problem=f"Matomo's settings of the site cannot be read: {error}")
+    return replace(site, timezone=timezone, created=created.date())
 
 
 def _site_id(value: object) -> str:

@@ -145,6 +145,11 @@ class RunResult:
         return Verdict.PARTIAL if self.missing or self._has_remaining() else Verdict.COMPLETE
 
     @property
+    def is_stopped(self) -> bool:
+        """Whether a signal ended the run, also where nothing remains."""
+        return self.stopped_by is not None
+
+    @property
     def may_succeed_later(self) -> bool:
         """Whether the same request does more if it is repeated at once.
 

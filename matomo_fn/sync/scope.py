@@ -1,6 +1,5 @@
 """The scope of a request: its tables, its sites, and the window of days of each."""
 
-import json
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
@@ -8,6 +7,7 @@ from datetime import date, datetime, timedelta
 from matomo_fn.catalogue import VISITS, Catalogue
 from matomo_fn.config.connector import Connector
 from matomo_fn.config.request import SyncRequest
+from matomo_fn.config.site_selection import EVERY_SITE, SiteSelection
 from matomo_fn.days import ONE_DAY, Days
 from matomo_fn.errors import InputError
 from matomo_fn.matomo.client import MatomoClient
@@ -40,23 +40,32 @@ class Scope:
     """The tables, sites and days of a request.
 
     ``version``: Matomo's (major, minor). ``missing_sites`` are sentences about sites that cannot be synced.
-    ``listed``: the sites that Matomo lists, where every one is wanted that is not among ``excluded``; None where the
-    configuration or the request lists sites, since a missing one is named in ``missing_sites`` or refused then.
+    ``sites``: those that the configuration selects, with those that cannot be synced. ``listed``: the sites that Matomo
+    lists, where ``selection`` takes new ones; None where the configuration or the request lists sites, since a missing
+    one is named in ``missing_sites`` or refused then.
     """
 
     tables: Catalogue
     windows: tuple[Window, ...]
     version: tuple[int, int]
     missing_sites: tuple[str, ...]
+    sites: frozenset[str] = frozenset()
+    selection: SiteSelection = EVERY_SITE
     listed: frozenset[str] | None = None
-    excluded: tuple[str, ...] = ()
+
+    def has_site(self, site_id: str) -> bool:
+        """Return whether the configuration selects a site, or may have selected it before it was lost."""
+        if site_id in self.sites:
+            return True
+        return self.listed is not None and site_id not in self.listed and self.selection.may_have(site_id)
 
     def lost_sites(self, synced: Mapping[str, date]) -> tuple[str, ...]:
         """Return a sentence for each site that Matomo no longer lists; ``synced``: the newest day of each known one."""
         if self.listed is None:
             return ()
-        lost = sorted(set(synced) - self.listed - set(self.excluded), key=lambda site: (len(site), site))
-        advice = json.dumps({"exclude": [*self.excluded, *lost]})
+        gone = set(synced) - self.listed - set(self.selection.excluded_ids)
+        lost = sorted(gone, key=lambda site: (len(site), site))
+        advice = self.selection.without(lost)
         return tuple(
             f"site {site} (synced until {synced[site]}) is no longer among the sites that the token's user may see; "
             f'its rows stay. Give the user view access, or, if the site is gone for good, set "sites" to {advice}'
@@ -81,8 +90,11 @@ def resolve_scope(client: MatomoClient, connector: Connector, request: SyncReque
     found = client.sites()
     visible = {site.id: site for site in found if not site.problem}
     broken = {site.id: f"site {site.id}: {site.problem}" for site in found if site.problem}
-    configured = connector.sites_of(site.id for site in found)
+    configured = connector.sites.choose(found)
+    unmatched = connector.sites.unmatched(found)
     problems = _site_problems(connector, request, configured, visible, broken)
+    if not configured and not problems:
+        problems = [*unmatched] or [f'"sites" excludes every site that the token\'s user may see: {_listed(visible)}']
     if problems:
         raise InputError(problems)
     chosen = [site for site in request.sites or configured if site in visible]
@@ -93,13 +105,10 @@ def resolve_scope(client: MatomoClient, connector: Connector, request: SyncReque
         connector.catalogue.select(request.tables or connector.tables),
         tuple(window for window in windows if window is not None),
         version,
-        tuple(
-            broken.get(site) or _not_visible(site, visible)
-            for site in configured
-            if site not in visible and not request.sites
-        ),
+        () if request.sites else (*_missing(configured, visible, broken), *unmatched),
+        frozenset(configured),
+        connector.sites,
         frozenset(site.id for site in found) if _takes_every_site(connector, request) else None,
-        connector.excluded_sites,
     )
 
 
@@ -132,8 +141,12 @@ def is_final(site: Site, day: date, connector: Connector, now: datetime) -> bool
     return day <= site.today(now) - timedelta(days=connector.trailing_days)
 
 
+def _missing(configured: Iterable[str], visible: Mapping[str, Site], broken: Mapping[str, str]) -> tuple[str, ...]:
+    return tuple(broken.get(site) or _not_visible(site, visible) for site in configured if site not in visible)
+
+
 def _takes_every_site(connector: Connector, request: SyncRequest) -> bool:
-    return connector.takes_new_sites and request.sites is None and request.start_date is None
+    return connector.sites.takes_new_sites and request.sites is None and request.start_date is None
 
 
 def _table_problems(connector: Connector, request: SyncRequest) -> list[str]:
@@ -154,7 +167,7 @@ def _site_problems(
 ) -> list[str]:
     if not visible and not broken:
         return ["the token's user may see no site at all: give it view access to the sites in Matomo"]
-    if not any(site in visible for site in configured):
+    if configured and not any(site in visible for site in configured):
         return [broken.get(site) or _not_visible(site, visible) for site in configured]
     problems = []
     for site in request.sites or ():

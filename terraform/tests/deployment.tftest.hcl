@@ -92,6 +92,7 @@ run "functions" {
       MATOMO_FN_SECRETS          = "secret-manager"
       MATOMO_FN_BUFFER_MEGABYTES = "128"
       MATOMO_FN_TIME_BUDGET      = "1710"
+      MATOMO_FN_CONNECTORS       = "shop"
       MATOMO_FN_WAREHOUSE        = "bigquery"
     })
     error_message = "The environment of sync; no secret versions where none are pinned."
@@ -325,6 +326,10 @@ run "datasets_and_secrets" {
   assert {
     condition     = google_cloudfunctions2_function.sync[0].service_config[0].environment_variables["MATOMO_FN_SECRET_VERSIONS"] == "matomo-two-sites-token=3"
     error_message = "Pinned versions reach the program in the form that it reads."
+  }
+  assert {
+    condition     = google_cloudfunctions2_function.sync[0].service_config[0].environment_variables["MATOMO_FN_CONNECTORS"] == join(",", sort(keys(var.connectors)))
+    error_message = "A request to all connectors is one to those that Terraform knows."
   }
 }
 

@@ -6,6 +6,7 @@ import pytest
 
 from matomo_fn.catalogue import PREBUILT
 from matomo_fn.config.connector import CONNECTOR_NAME, Connector, read_connector
+from matomo_fn.config.site_selection import EVERY_SITE
 from matomo_fn.errors import InputError
 
 
@@ -23,7 +24,7 @@ def test_a_url_and_sites_are_enough() -> None:
     assert dict(found) == {
         "name": "shop",
         "matomo_url": "https://matomo.example.com/",
-        "sites": "all",
+        "sites": EVERY_SITE,
         "dataset": "",
         "location": "EU",
         "reports": tuple(PREBUILT),
@@ -90,45 +91,7 @@ def test_no_error_repeats_what_may_be_a_secret_in_the_url(url: str) -> None:
     assert "SECRET" not in str(raised.value)
 
 
-@pytest.mark.parametrize(
-    ("written", "sites"),
-    [("all", "all"), ([1, 2], ("1", "2")), (["2", 1, "2"], ("2", "1"))],
-)
-def test_sites_are_numbers_or_strings_each_once(written: object, sites: object) -> None:
-    """In the order in which they stand."""
-    assert connector(sites=written).sites == sites
-
-
-@pytest.mark.parametrize("sites", ["ALL", 1, {}, [0], [-1], ["01"], [1.0], [True], [None], [[1]], ["1 "], ["1;2"]])
-def test_what_is_no_site_is_refused(sites: object) -> None:
-    """The key is named, and what a site looks like."""
-    with pytest.raises(InputError, match=r"configuration of connector 'shop': sites(: |\.exclude is missing)"):
-        connector(sites=sites)
-
-
-def test_all_sites_but_some() -> None:
-    """New sites are taken, and those that are named are not."""
-    found = connector(sites={"exclude": ["3", 5]})
-    assert found.sites_of(["1", "3", "4"]) == ("1", "4")
-    assert (found.takes_new_sites, found.excluded_sites) == (True, ("3", "5"))
-    assert connector(sites="all").sites_of(["1", "3"]) == ("1", "3")
-    assert not connector(sites=["1"]).takes_new_sites
-
-
 PROBLEMS: dict[str, tuple[dict[str, object], list[str]]] = {
-    "no site": ({"sites": []}, ['sites: names no site: list at least one, or set it to "all"']),
-    "sites that are none": (
-        {"sites": ["one", "2", "x"]},
-        [f"sites: {name!r} is not a site id: it has to be a whole number such as 1" for name in ("one", "x")],
-    ),
-    "no excluded site": (
-        {"sites": {"exclude": []}},
-        ["sites.exclude: names no site: list at least one, or leave it out"],
-    ),
-    "a misspelt exclude": (
-        {"sites": {"exclud": ["1"]}},
-        ["sites.exclude is missing", "unknown key 'sites.exclud': did you mean 'exclude'?"],
-    ),
     "every misspelt report": (
         {"reports": ["visitor_countries", "visits", "visits_sumary", "countries"]},
         [

@@ -34,6 +34,14 @@ EACH = [
         "MATOMO_FN_SECRET_VERSIONS: 'matomo-shop-token=0' does not read like matomo-shop-token=3",
     ),
     (
+        "connectors",
+        (),
+        "shop, blog,shop",
+        ("shop", "blog"),
+        "shop;blog",
+        "MATOMO_FN_CONNECTORS: 'shop;blog' is not a connector name: lower-case letters, digits and hyphens",
+    ),
+    (
         "warehouse",
         "bigquery",
         "duckdb:some/file.duckdb",

@@ -17,6 +17,7 @@ import pytest
 from matomo_fn.config.connector import read_connector
 from matomo_fn.config.request import read_request
 from matomo_fn.config.secret_store import FolderSecretStore, read_token
+from matomo_fn.config.site_selection import EVERY_SITE
 from matomo_fn.config.validation import read_object
 from matomo_fn.errors import InputError
 from tests.deploy.configuration import COMMANDS, ROOT, read
@@ -132,7 +133,7 @@ def test_a_configuration_arrives_as_the_program_reads_it(printed: Callable[..., 
     ]
     shop, two_sites = (read_connector(name, data) for name, (_, data) in zip(VALUES["connectors"], calls, strict=True))
     assert (shop.dataset_name, shop.location, shop.matomo_url) == ("matomo_shop", "EU", "https://data.example.com/a&b/")
-    assert (two_sites.dataset_name, two_sites.location, two_sites.sites) == ("clients", "US", "all")
+    assert (two_sites.dataset_name, two_sites.location, two_sites.sites) == ("clients", "US", EVERY_SITE)
 
 
 @pytest.mark.parametrize("name", ["backfill", "sync_now"])

@@ -62,9 +62,11 @@ def test_the_program_takes_what_terraform_sets() -> None:
             "MATOMO_FN_SECRET_VERSIONS": "matomo-shop-token=3",
             "MATOMO_FN_BUFFER_MEGABYTES": "128",
             "MATOMO_FN_TIME_BUDGET": "1710",
+            "MATOMO_FN_CONNECTORS": "blog,shop",
             "MATOMO_FN_WAREHOUSE": "bigquery",
         }
     )
+    assert settings.connectors == ("blog", "shop")
     assert settings.time_budget == 1710
     assert settings.secret_versions == {"matomo-shop-token": "3"}
 

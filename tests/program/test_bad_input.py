@@ -310,7 +310,10 @@ CONFIGURATION = (
     Case(
         "a site's name for its number",
         400,
-        (f"{CONFIG}sites: 'shop' is not a site id: it has to be a whole number such as 1",),
+        (
+            f"{CONFIG}sites: 'shop' is not a site id, which is a whole number such as 1, nor a pattern such as "
+            '{"name": "Shop *"}',
+        ),
         config={"sites": ["shop"]},
     ),
     Case(

@@ -24,6 +24,7 @@ from matomo_fn.catalogue import BUILT_IN, PREBUILT, SYNC_LOG, SYNC_RUNS, SYNC_ST
 from matomo_fn.config.connector import ConnectorConfig, VisitsConfig, read_connector
 from matomo_fn.config.request import SyncRequest, read_request
 from matomo_fn.config.settings import PREFIX, VARIABLES, Settings
+from matomo_fn.config.site_selection import EVERY_SITE
 from matomo_fn.warehouse.duckdb import to_duckdb
 from tests.support.canary import CANARY
 from tests.support.server import serving
@@ -152,7 +153,7 @@ def test_the_configuration_that_a_document_shows_is_one() -> None:
     """A reader who copies it gets a connector, with what the text says of it."""
     (example,) = fences("json", text_of("docs/configuration.md"))
     connector = read_connector("shop", example)
-    assert (connector.sites, connector.dataset_name) == ("all", "matomo_shop")
+    assert (connector.sites, connector.dataset_name) == (EVERY_SITE, "matomo_shop")
     assert "visits" in connector.tables
 
 

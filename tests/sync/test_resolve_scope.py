@@ -97,3 +97,40 @@ def test_a_table_that_the_connector_does_not_have_is_refused_before_matomo_is_ca
     assert raised.value.problems == (
         "request: connector 'shop' does not have table 'visitor_contry': did you mean 'visitor_country'?",
     )
+
+
+def test_sites_that_are_selected_by_a_pattern_are_those_of_each_run() -> None:
+    """A site that is added is picked up; one that was synced and is gone is named, with a configuration to paste."""
+    rules = {"include": [{"name": "Site *"}], "exclude": [{"group": "internal"}]}
+    first = scope_of([a_site(1), a_site(2, group="internal"), a_site(3, name="Blog")], sites=rules)
+    assert (list(spans(first)), first.missing_sites) == (["1"], ())
+    assert [first.has_site(site) for site in ("1", "2", "3", "9")] == [True, False, False, True]
+    later = scope_of([a_site(2, group="internal"), a_site(4)], sites=rules)
+    assert list(spans(later)) == ["4"]
+    (sentence,) = later.lost_sites({"1": date(2026, 11, 18), "4": date(2026, 11, 19)})
+    assert sentence.startswith("site 1 (synced until 2026-11-18) is no longer among the sites")
+    assert sentence.endswith(json.dumps(rules | {"exclude": [{"group": "internal"}, "1"]}))
+
+
+def test_a_pattern_that_matches_no_site_is_missing_and_the_others_are_synced() -> None:
+    """A run of which a part was misspelt is not complete."""
+    scope = scope_of([a_site(1)], sites=["1", {"group": "Retail"}])
+    assert list(spans(scope)) == ["1"]
+    (sentence,) = scope.missing_sites
+    assert sentence.startswith("\"sites\": no site has the group 'Retail'")
+    assert scope_of([a_site(1)], {"sites": ["1"]}, sites=["1", {"group": "Retail"}]).missing_sites == ()
+
+
+@pytest.mark.parametrize(
+    ("sites", "sentence"),
+    [
+        ([{"name": "Shop*"}], "\"sites\": no site has the name 'Shop*'"),
+        ({"exclude": ["1"]}, '"sites" excludes every site that the token\'s user may see: 1'),
+        ({"exclude": [{"name": "Site*"}]}, '"sites" excludes every site that the token\'s user may see: 1'),
+    ],
+)
+def test_a_configuration_that_selects_no_site_is_refused(sites: object, sentence: str) -> None:
+    """There is nothing to sync, which nobody wants."""
+    with pytest.raises(InputError) as raised:
+        scope_of([a_site(1)], sites=sites)
+    assert raised.value.problems[0].startswith(sentence)

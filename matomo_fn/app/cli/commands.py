@@ -19,6 +19,7 @@ from matomo_fn.app.cli.options import (
     secrets_options,
     settings_options,
     take_request,
+    take_requests,
     take_secrets,
     take_settings,
 )
@@ -34,16 +35,16 @@ from matomo_fn.app.cli.output import (
 )
 from matomo_fn.app.cli.progress import progress_bar
 from matomo_fn.app.cli.results import print_audit, print_history, print_plan, print_result, print_status
+from matomo_fn.app.cli.several import exit_code_of, sync_several
 from matomo_fn.app.history import read_history
 from matomo_fn.app.status import read_status
 from matomo_fn.app.wiring import make_plan, new_run, run_sync
 from matomo_fn.catalogue import BUILT_IN
 from matomo_fn.config.connectors import find_connector
-from matomo_fn.config.request import read_request
+from matomo_fn.config.request import SeveralRequests, read_request
 from matomo_fn.config.secret_store import open_secret_store
 from matomo_fn.config.settings import Settings
 from matomo_fn.errors import InputError
-from matomo_fn.sync.result import Verdict
 
 _HELP = {"help_option_names": ["-h", "--help"], "max_content_width": 120}
 
@@ -128,30 +129,30 @@ class _SyncCommand(click.Command):
 
 
 @cli.command(cls=_SyncCommand)
-@connector_argument
+@click.argument("names", metavar="CONNECTOR...", nargs=-1, required=True)
 @request_options
 @json_option
 @settings_options
-def sync(connector: str, *, as_json: bool, **options: Any) -> None:
+def sync(names: tuple[str, ...], *, as_json: bool, **options: Any) -> None:
     """Sync what is due, or a window of days.
 
-    Requests reports from Matomo, compares them with what the tables have, and writes what changed.
+    Requests reports from Matomo, compares them with what the tables have, and writes what changed. Several connectors
+    are synced one after the other; `all` is every one.
     """
     run = new_run()
-    with exit_codes(as_json=as_json, connector=connector, run_id=run.id):
+    with exit_codes(as_json=as_json, connector=",".join(names), run_id=run.id):
         settings = take_settings(options)
         log_to_terminal(settings)
-        request = take_request(connector, options)
+        request = take_requests(names, options, settings)
+        if isinstance(request, SeveralRequests):
+            raise SystemExit(sync_several(settings, request, as_json=as_json))
         with progress_bar(as_json=as_json) as progress:
             result = run_sync(settings, request, run, progress)
         if as_json:
             print_json(result.as_dict())
         else:
             print_result(result)
-        if result.token_refused:
-            raise SystemExit(BAD_INPUT)
-        if result.verdict is not Verdict.COMPLETE:
-            raise SystemExit(FAILED)
+        raise SystemExit(exit_code_of(result))
 
 
 @cli.command()

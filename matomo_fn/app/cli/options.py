@@ -1,13 +1,15 @@
 """The options that commands share: every setting of the process, and every field of a request."""
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Sequence
 from pathlib import Path
 from typing import Any, TypeVar
 
 import click
 
 from matomo_fn.catalogue import BUILT_IN
-from matomo_fn.config.request import SyncRequest, read_request
+from matomo_fn.config.connectors import every_connector
+from matomo_fn.config.request import SeveralRequests, SyncRequest, read_request, read_requests
+from matomo_fn.config.secret_store import open_secret_store
 from matomo_fn.config.settings import VARIABLES, Settings, settings_from_environment
 from matomo_fn.errors import InputError
 
@@ -100,12 +102,26 @@ def take_file(warehouse: str | None) -> Path:
     return settings.duckdb_path
 
 
+def take_requests(
+    connectors: Sequence[str], options: dict[str, Any], settings: Settings
+) -> SyncRequest | SeveralRequests:
+    """Return the request that the options make, or several where there are several connectors or "all"."""
+    values = _request_values(options, connectors)
+    written = connectors[0] if len(connectors) == 1 else list(connectors)
+    return read_requests(
+        {"connector": written, **values}, lambda: every_connector(open_secret_store(settings), settings.connectors)
+    )
+
+
 def take_request(connector: str, options: dict[str, Any]) -> SyncRequest:
     """Return the request that the options make."""
+    return read_request({"connector": connector, **_request_values(options, [connector])})
+
+
+def _request_values(options: dict[str, Any], connectors: Sequence[str]) -> dict[str, Any]:
     # An empty text is kept and refused: it is what an unset variable of a shell leaves, and would mean another window.
     given = {name: value for name, value in options.items() if value not in (None, ())}
     values = {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
-    request = read_request({"connector": connector, **values})
-    if request.mode == "audit":
-        raise InputError(f"an audit is a command of its own: matomo-fn status {connector} --verify")
-    return request
+    if values.get("mode") == "audit":
+        raise InputError(f"an audit is a command of its own: matomo-fn status {connectors[0]} --verify")
+    return values

@@ -101,7 +101,8 @@ def test_a_terminal_shows_nothing_of_the_token(tmp_path: Path) -> None:
         (
             ("shop", "--url", URL, "--site", "one"),
             CANARY,
-            "configuration of connector 'shop': sites: 'one' is not a site id: it has to be a whole number such as 1",
+            "configuration of connector 'shop': sites: 'one' is not a site id, which is a whole number such as 1, nor "
+            'a pattern such as {"name": "Shop *"}',
         ),
         (("shop", "--url", URL), "", "the secret matomo-shop-token is empty: put the Matomo token into it"),
         (

@@ -190,7 +190,7 @@ def test_bad_options_are_a_sentence_and_code_2(options: tuple[str, ...], shop: S
 
 
 @pytest.mark.parametrize(
-    "arguments", [("sync",), ("sync", "shop", "more"), ("sync", "shop", "--since", "x"), ("pull",)]
+    "arguments", [("sync",), ("plan", "shop", "more"), ("sync", "shop", "--since", "x"), ("pull",)]
 )
 def test_a_call_that_is_no_command_says_how_to_get_help(arguments: tuple[str, ...], shop: Shop) -> None:
     """Code 2, as for all bad input."""
