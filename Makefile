@@ -5,8 +5,8 @@ UV := uv==0.13.8
 VENV := .venv
 BIN := $(VENV)/bin
 
-# Test workers, one a CPU unless given: make test WORKERS=4. Each one has a BigQuery emulator of its own, and takes
-# the next test when it is free. WORKERS=0 runs everything in one process, as --pdb needs it.
+# Test workers, one a CPU unless given: make test WORKERS=4. Each one takes the next test when it is free. WORKERS=0
+# runs everything in one process, as --pdb needs it.
 WORKERS ?= auto
 # More for pytest: make test ARGS="-k merge -x"
 ARGS ?=
