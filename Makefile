@@ -5,11 +5,14 @@ UV := uv==0.13.8
 VENV := .venv
 BIN := $(VENV)/bin
 
-# Test workers, one a CPU unless given: make test WORKERS=4. Each one has a BigQuery emulator of its own, and takes
-# the next test when it is free. WORKERS=0 runs everything in one process, as --pdb needs it.
+# Test workers, one a CPU unless given: make test WORKERS=4. Each one takes the next test when it is free. WORKERS=0
+# runs everything in one process, as --pdb needs it.
 WORKERS ?= auto
 # More for pytest: make test ARGS="-k merge -x"
 ARGS ?=
+# Python keeps what it compiles, even where the environment tells it not to (as images for containers do): the tests
+# start more than a hundred processes, and each would compile all that it imports.
+export PYTHONDONTWRITEBYTECODE =
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo test lint format bench docs pictures programs bundle terraform lock clean
@@ -25,7 +28,7 @@ $(VENV)/synced: requirements-dev.txt
 	@$(PYTHON) -m venv $(VENV) \
 		|| { echo 'The module venv is missing; on Debian and Ubuntu: apt install python3-venv' >&2; exit 1; }
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check $(UV)
-	$(BIN)/uv pip sync --quiet --python $(BIN)/python requirements-dev.txt
+	$(BIN)/uv pip sync --quiet --compile-bytecode --python $(BIN)/python requirements-dev.txt
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation --editable .
 	@touch $@
 

@@ -16,7 +16,6 @@ from matomo_fn.catalogue import PREBUILT
 from matomo_fn.deadline import Deadline
 from matomo_fn.warehouse.bigquery import BigQueryWarehouse
 from matomo_fn.warehouse.duckdb import DuckDBWarehouse
-from tests.support import emulator as bigquery_emulator
 from tests.support.canary import assert_absent
 from tests.support.proxy import proxied
 from tests.support.server import serving
@@ -73,13 +72,6 @@ class Job:
     def contents(self, tables: Iterable[str] = PREBUILT) -> dict[str, list[tuple[Any, ...]]]:
         """The rows of all tables, or of some."""
         return contents(self.warehouse, tables)
-
-
-@pytest.fixture
-def emulator() -> Iterator[Emulator]:
-    """A BigQuery emulator of the test's own: each job makes all later ones slower, and a start takes 0.3 s."""
-    with bigquery_emulator.started() as running:
-        yield running
 
 
 @pytest.fixture

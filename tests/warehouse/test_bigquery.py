@@ -46,7 +46,7 @@ def proxy(emulator: Emulator) -> Iterator[Proxy]:
 
 
 def opened(proxy: Proxy, dataset: str, *, seconds: float = 60, location: str = "EU", run: str = "r1") -> Any:
-    """A warehouse behind the proxy; its jobs' ids carry the dataset, since the emulator is shared."""
+    """A warehouse behind the proxy; its jobs' ids carry the dataset."""
     return BigQueryWarehouse(
         connect("test", proxy.url),
         dataset,

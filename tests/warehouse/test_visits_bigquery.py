@@ -27,7 +27,6 @@ from matomo_fn.warehouse.duckdb import DuckDBWarehouse
 from matomo_fn.warehouse.replacement import replace_slices
 from matomo_fn.warehouse.tables import Stamp, ensure_table, ensure_view
 from matomo_fn.warehouse.titles import fill_page_titles
-from tests.support.emulator import started
 from tests.support.nested_loads import NestedLoads, nested_loads
 from tests.support.recordings import read
 from tests.support.visits import DAY, PARIS, read_day, server_of
@@ -64,14 +63,7 @@ def _on_the_day(visit: dict[str, Any]) -> dict[str, Any]:
     return {**visit, **moved, "actionDetails": actions}
 
 
-@pytest.fixture(scope="module")
-def emulator() -> Iterator[Emulator]:
-    """An emulator for this module."""
-    with started() as running:
-        yield running
-
-
-@pytest.fixture(scope="module")
+@pytest.fixture
 def proxy(emulator: Emulator) -> Iterator[NestedLoads]:
     """The stand-in in front of the emulator."""
     with nested_loads(emulator) as running:
