@@ -1,8 +1,8 @@
 """The audit: does each table have exactly the rows that the log speaks of, over all time?
 
 A run that dies between its merge and its look at the table may leave rows that stand twice, and one that dies before
-it logs leaves rows that no log row speaks of. Somebody may also have deleted or inserted rows by hand. The audit
-appends a pending row for each such slice, so that the next run refetches and rewrites it.
+it logs leaves rows that no log row speaks of. Somebody may also have deleted, inserted or doubled rows by hand. The
+audit appends a pending row for each such slice, so that the next run refetches and rewrites it.
 """
 
 import tempfile
@@ -34,14 +34,15 @@ class Difference:
     """A slice of which the table has other rows than the log says.
 
     ``expected_rows``: None where the log has no row for the slice. ``expected_run``: None where the log names none.
-    ``found_runs``: none, one, or the first and last of several. ``is_due``: the next run refetches it in any case,
-    since the log has it as pending or failed.
+    ``found_keys``: how many of the rows have a key of their own. ``found_runs``: none, one, or the first and last of
+    several. ``is_due``: the next run refetches it in any case, since the log has it as pending or failed.
     """
 
     slice: Slice
     expected_rows: int | None
     expected_run: str | None
     found_rows: int
+    found_keys: int
     found_runs: tuple[str, ...]
     is_due: bool
 
@@ -54,6 +55,8 @@ class Difference:
             return "rows of several runs"
         if self.found_rows != self.expected_rows:
             return "another number of rows"
+        if self.found_keys != self.found_rows:
+            return "rows that stand twice"
         return "rows of another run"
 
 
@@ -68,6 +71,7 @@ class Finding:
     days: Days
     expected_rows: int | None
     found_rows: int
+    found_keys: int
     expected_runs: tuple[str, ...]
     found_runs: tuple[str, ...]
 
@@ -76,9 +80,10 @@ class Finding:
         """What differs, for people."""
         segment = f", segment {self.segment}" if self.segment else ""
         expected = "none" if self.expected_rows is None else f"{self.expected_rows}{_of_runs(self.expected_runs)}"
+        different = f", {self.found_keys} of them with a key of their own" if self.found_keys < self.found_rows else ""
         return (
             f"{self.table} of site {self.website_id}{segment}, {_spelled(self.days)}: {self.kind}; rows expected by "
-            f"the log: {expected}, found: {self.found_rows}{_of_runs(self.found_runs)}"
+            f"the log: {expected}, found: {self.found_rows}{_of_runs(self.found_runs)}{different}"
         )
 
     def as_dict(self) -> dict[str, Any]:
@@ -91,6 +96,7 @@ class Finding:
             "days": [[str(first), str(last)] for first, last in self.days.ranges],
             "expected_rows": self.expected_rows,
             "found_rows": self.found_rows,
+            "found_keys": self.found_keys,
             "expected_runs": list(self.expected_runs),
             "found_runs": list(self.found_runs),
         }
@@ -165,6 +171,7 @@ def _difference(table: Table, row: Mapping[str, Any]) -> Difference:
         row["logged_rows"],
         row["written_run_id"],
         row["found_rows"],
+        row["found_keys"],
         tuple(sorted(runs)),
         is_due=row["status"] is not None and not Status(row["status"]).is_good,
     )
@@ -192,6 +199,7 @@ def _finding(key: tuple[str, str, str, str], found: Sequence[Difference]) -> Fin
         Days.of(each.slice.date for each in found),
         sum(expected) if expected else None,
         sum(each.found_rows for each in found),
+        sum(each.found_keys for each in found),
         tuple(sorted({each.expected_run for each in found if each.expected_run})),
         tuple(sorted({run for each in found for run in each.found_runs})),
     )

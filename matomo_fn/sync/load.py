@@ -107,7 +107,7 @@ def _as_found(entry: LogEntry, standing: Standing) -> LogEntry:
     """Return the entry of a slice that was written, as the table has it: whole, or as another run has left it."""
     entry = replace(entry, seen_at=standing.seen_at)
     is_ours = standing.run_id == entry.written_run_id or standing.row_count == 0
-    if is_ours and standing.row_count == entry.row_count:
+    if is_ours and standing.row_count == standing.key_count == entry.row_count:
         return entry
     # Without a hash and not final: whatever the other run knew of the day, a later run refetches and compares it.
     found = replace(

@@ -32,18 +32,20 @@ _MOST_VISITS = 3_500
 class Standing:
     """What a table has of a slice.
 
-    ``run_id``: the run that wrote the rows; None where there are none, or rows of several runs. ``seen_at``: a time
-    before the look at the table, and after all that this run wrote to it.
+    ``key_count``: how many of the rows have a key of their own. ``run_id``: the run that wrote the rows; None where
+    there are none, or rows of several runs. ``seen_at``: a time before the look at the table, and after all that this
+    run wrote to it.
     """
 
     row_count: int
+    key_count: int
     run_id: str | None
     seen_at: datetime
 
     @property
     def is_mixed(self) -> bool:
-        """Whether several runs have rows there: then some stand twice."""
-        return self.row_count > 0 and self.run_id is None
+        """Whether rows stand there twice, or several runs have rows there, which comes to the same."""
+        return self.key_count < self.row_count or (self.row_count > 0 and self.run_id is None)
 
 
 Found = dict[Slice, Standing]
@@ -118,7 +120,7 @@ class _Replacement:
     def _is_settled(self, standing: Standing, rows: int) -> bool:
         """Whether a slice is as this run wrote it, or another one did after it."""
         if standing.row_count == 0 or standing.run_id == self.stamp.run_id:
-            return standing.row_count == rows
+            return standing.row_count == standing.key_count == rows
         return not standing.is_mixed
 
     def _merge(self, slices: Collection[Slice], staged: int, job: str) -> None:
@@ -136,10 +138,10 @@ class _Replacement:
 
     def _look(self, slices: Collection[Slice]) -> Found:
         seen_at = self.now()
-        found = {slice_: Standing(0, None, seen_at) for slice_ in slices}
+        found = {slice_: Standing(0, 0, None, seen_at) for slice_ in slices}
         for part in split_by_days(slices):
             for row in self.warehouse.query(sql.count_slices(self.warehouse.dataset, self.table, part)):
                 slice_ = self.table.stream(row["website_id"], row["segment"]).slice(row["date"])
                 run_id = row["first_run"] if row["first_run"] == row["last_run"] else None
-                found[slice_] = Standing(row["row_count"], run_id, seen_at)
+                found[slice_] = Standing(row["row_count"], row["key_count"], run_id, seen_at)
         return found

@@ -75,7 +75,8 @@ def replace_slices(  # noqa: PLR0913 - each is a part of the statement
 def count_slices(dataset: str, table: Table, slices: Collection[Slice]) -> str:
     """Return the query for the slices of which a table has rows.
 
-    Columns: date, website_id, segment, row_count, first_run, last_run (the first and last by name).
+    Columns: date, website_id, segment, row_count, key_count (how many of the rows have a key of their own), first_run,
+    last_run (the first and last by name).
     """
     chosen = f"{_between('t', slices)} and {in_slices('t', slices, has_segment=table.has_segment)}"
     return _counted(dataset, table, chosen)
@@ -247,8 +248,8 @@ def known_slices(dataset: str, connector: str, tables: Sequence[Table], span: Sp
     """Return the query for what is known of the slices that may be refetched.
 
     These are all since ``recheck_from``, and the open ones before; for the former ``is_intact`` tells whether
-    the table still has the very rows that the log speaks of. So a run that died between merge and log, and rows that
-    somebody deleted, are found out.
+    the table still has as many rows as the log speaks of, of its run, each key once. So a run that died between merge
+    and log, and rows that somebody deleted or doubled, are found out.
     """
     days = f"l.date between {literal(span.recheck_from)} and {literal(span.last)}"
     if span.open_days:
@@ -259,7 +260,8 @@ def known_slices(dataset: str, connector: str, tables: Sequence[Table], span: Sp
         "select k.table_name, k.website_id, k.segment, k.date, k.status, k.row_count, k.content_hash, "
         "k.written_run_id, k.request_id, k.is_final, k.has_others, k.visits_difference, k.error, "
         f"k.date >= {literal(span.recheck_from)} and coalesce(p.row_count, 0) = k.row_count and "
-        "(k.row_count = 0 or (p.first_run = k.written_run_id and p.last_run = k.written_run_id)) as is_intact "
+        "(k.row_count = 0 or (p.key_count = k.row_count and p.first_run = k.written_run_id "
+        "and p.last_run = k.written_run_id)) as is_intact "
         f"from (select {_names('l')} from {_newest(dataset, window)}) k left join ({present}) p "
         "on p.table_name = k.table_name and p.date = k.date and p.website_id = k.website_id and p.segment = k.segment "
         f"where k.table_name in ({', '.join(literal(table.name) for table in tables)}) "
@@ -367,29 +369,32 @@ def differences(dataset: str, connector: str, table: Table, *, exists: bool) -> 
     """Return the query for the slices of which a table has other rows than the log's newest row says, of all time.
 
     Columns: date, website_id, segment, status, logged_rows, written_run_id (NULL where the log knows nothing of the
-    slice), found_rows, first_run, last_run. ``exists``: whether the table is there. Slices that another connector
-    wrote last are its own business.
+    slice), found_rows, found_keys (of how many keys they are), first_run, last_run. ``exists``: whether the table is
+    there. Slices that another connector wrote last are its own business.
     """
     window = f"{_all_time('l')} and l.table_name = {literal(table.name)}"
     slice_key = "l.website_id, l.segment, l.date"
     logged = (
         "select l.date, l.website_id, l.segment, l.connector, l.status, l.row_count as logged_rows, "
-        "l.written_run_id, 0 as found_rows, cast(null as string) as first_run, cast(null as string) as last_run "
+        "l.written_run_id, 0 as found_rows, 0 as found_keys, cast(null as string) as first_run, "
+        "cast(null as string) as last_run "
         f"from {table_name(dataset, SYNC_LOG.name)} l where {window} "
         f"qualify row_number() over (partition by {slice_key} order by l.logged_at desc, l.run_id desc) = 1"
     )
     counted = _counted(dataset, table, _all_time("t"))
     found = (
         "select f.date, f.website_id, f.segment, cast(null as string), cast(null as string), cast(null as int64), "
-        f"cast(null as string), f.row_count, f.first_run, f.last_run from ({counted}) f"
+        f"cast(null as string), f.row_count, f.key_count, f.first_run, f.last_run from ({counted}) f"
     )
     return (
         "select d.date, d.website_id, d.segment, max(d.status) as status, max(d.logged_rows) as logged_rows, "
-        "max(d.written_run_id) as written_run_id, max(d.found_rows) as found_rows, max(d.first_run) as first_run, "
-        f"max(d.last_run) as last_run from ({logged}{f' union all {found}' if exists else ''}) d "
+        "max(d.written_run_id) as written_run_id, max(d.found_rows) as found_rows, max(d.found_keys) as found_keys, "
+        "max(d.first_run) as first_run, max(d.last_run) as last_run "
+        f"from ({logged}{f' union all {found}' if exists else ''}) d "
         "group by d.date, d.website_id, d.segment "
         f"having coalesce(max(d.connector), {literal(connector)}) = {literal(connector)} and ("
-        "coalesce(max(d.logged_rows), 0) != max(d.found_rows) or max(d.found_rows) > 0 and ("
+        "coalesce(max(d.logged_rows), 0) != max(d.found_rows) or max(d.found_keys) != max(d.found_rows) "
+        "or max(d.found_rows) > 0 and ("
         "max(d.first_run) != max(d.last_run) or max(d.first_run) != coalesce(max(d.written_run_id), ''))) "
         "order by d.website_id, d.segment, d.date"
     )
@@ -402,12 +407,20 @@ def _present(dataset: str, table: Table, first: date, last: date) -> str:
 
 
 def _counted(dataset: str, table: Table, condition: str, more: str = "") -> str:
-    """Return the query for the rows and runs of a table's slices, of the rows ``t`` that meet a condition."""
-    group, segment = ("", "''") if table.is_log else (", t.segment", "t.segment")
+    """Return the query for the rows, keys and runs of a table's slices, of the rows ``t`` that meet a condition.
+
+    By a grouping within a grouping: exact for keys of any length and for NULL, and no column but the key's and the
+    run's is read.
+    """
+    segment = "k.segment" if table.has_segment else "''"
+    group = ", k.segment" if table.has_segment else ""
+    key = ", ".join(f"t.{name}" for name in table.key)
     return (
-        f"select {more}t.date, t.website_id, {segment} as segment, "
-        "count(*) as row_count, min(t._run_id) as first_run, max(t._run_id) as last_run "
-        f"from {table_name(dataset, table.name)} t where {condition} group by t.date, t.website_id{group}"
+        f"select {more}k.date, k.website_id, {segment} as segment, sum(k.row_count) as row_count, "
+        "count(*) as key_count, min(k.first_run) as first_run, max(k.last_run) as last_run from ("
+        f"select {key}, count(*) as row_count, min(t._run_id) as first_run, max(t._run_id) as last_run "
+        f"from {table_name(dataset, table.name)} t where {condition} group by {key}) k "
+        f"group by k.date, k.website_id{group}"
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -51,15 +51,25 @@ def change(shop: Local, statement: str) -> None:
     shop.warehouse.run(statement.replace("TABLE", name), "change")
 
 
+def rows_of_old(shop: Local) -> list[Any]:
+    """The rows of the old day of site 1."""
+    return [row for row in shop.contents()[TABLE] if (row[0], row[1]) == (OLD, "1")]
+
+
 COLUMNS = [column.name for column in BUILT_IN[TABLE].columns]
 INSERT = f"insert into TABLE ({', '.join(COLUMNS)}) select "
 OURS = ", ".join(f"t.{name}" for name in COLUMNS)
 OTHERS = OURS.replace("t._run_id", "'run9'")
 OF_OLD = f"from TABLE t where t.date = date '{OLD}' and t.website_id = '1'"
+EDGE = "t.country = (select {}(u.country) from TABLE u where u.date = t.date and u.website_id = t.website_id)"
 DAMAGES = {
-    "rows of several runs": f"{INSERT} {OTHERS} {OF_OLD}",
-    "another number of rows": f"{INSERT} {OURS} {OF_OLD}",
-    "rows of another run": f"update TABLE t set _run_id = 'run9' where t.date = date '{OLD}' and t.website_id = '1'",
+    "rows of several runs": [f"{INSERT} {OTHERS} {OF_OLD}"],
+    "another number of rows": [f"{INSERT} {OURS} {OF_OLD}"],
+    "rows of another run": [f"update TABLE t set _run_id = 'run9' where t.date = date '{OLD}' and t.website_id = '1'"],
+    "rows that stand twice": [
+        f"{INSERT} {OURS} {OF_OLD} and {EDGE.format('min')}",
+        f"delete {OF_OLD} and {EDGE.format('max')}",
+    ],
 }
 
 
@@ -77,15 +87,41 @@ def test_after_good_runs_log_and_tables_agree(shop: Local) -> None:
 def test_what_differs_is_named_and_healed_by_the_next_run(shop: Local, kind: str) -> None:
     """A daily run does not look at old days by itself; after the audit it rewrites the one that differs."""
     before = shop.contents()
-    change(shop, DAMAGES[kind])
+    rows = len(rows_of_old(shop))
+    for statement in DAMAGES[kind]:
+        change(shop, statement)
+    if kind == "rows that stand twice":
+        assert len(rows_of_old(shop)) == rows > len(set(rows_of_old(shop)))
     assert shop.sync().tables[TABLE].written == 0
     (finding,) = audited(shop).findings
     assert (finding.table, finding.website_id, list(finding.days), finding.kind) == (TABLE, "1", [OLD], kind)
     assert finding.sentence.startswith(f"{TABLE} of site 1, {OLD}: {kind}; rows expected by the log: ")
     assert "run0001" in finding.sentence
+    different = f", {rows - 1} of them with a key of their own"
+    assert finding.sentence.endswith(different) == (kind == "rows that stand twice")
     assert shop.sync().tables[TABLE].written == 1
     assert shop.contents() == before
     assert audited(shop).is_consistent
+
+
+def test_a_backfill_rewrites_a_day_with_one_row_gone_and_another_one_twice(shop: Local) -> None:
+    """Its rows are as many as before, and Matomo's answer is the same: that alone does not make it unchanged."""
+    before = shop.contents()
+    for statement in DAMAGES["rows that stand twice"]:
+        change(shop, statement)
+    result = shop.sync(mode="backfill", start_date=OLD, end_date=OLD)
+    assert (result.tables[TABLE].written, result.tables[TABLE].unchanged) == (1, 1)
+    assert shop.contents() == before
+
+
+def test_a_daily_run_rewrites_such_a_day_where_it_refetches_it_anyway(shop: Local) -> None:
+    """Yesterday is one of the trailing days, so no audit is needed."""
+    before = shop.contents()
+    for statement in DAMAGES["rows that stand twice"]:
+        change(shop, statement.replace(str(OLD), str(ago(1))))
+    assert shop.contents() != before
+    assert shop.sync().tables[TABLE].written == 1
+    assert shop.contents() == before
 
 
 def test_rows_that_somebody_deleted_are_named(shop: Local) -> None:
@@ -125,10 +161,10 @@ def test_a_table_that_is_gone_is_named(shop: Local) -> None:
 
 def test_nothing_is_marked_twice_or_without_being_asked(shop: Local) -> None:
     """What is pending is due anyway; a look alone appends nothing."""
-    change(shop, DAMAGES["another number of rows"])
+    change(shop, *DAMAGES["another number of rows"])
     assert (len(audited(shop, mark=False).differences), audited(shop, mark=False).marked) == (1, 0)
     assert (audited(shop).marked, audited(shop).marked) == (1, 0)
-    change(shop, DAMAGES["rows of several runs"])
+    change(shop, *DAMAGES["rows of several runs"])
     again = audited(shop)
     assert (len(again.differences), again.marked) == (1, 0)
 

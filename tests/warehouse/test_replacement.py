@@ -155,6 +155,22 @@ def test_a_slice_whose_rows_do_not_arrive_is_written_again_and_told_as_it_is(dat
     assert jobs == ["merge", *(f"repair{number}" for number in range(1, 6))]
 
 
+def test_a_slice_whose_rows_are_doubled_behind_the_merge_is_written_again(dataset: Dataset) -> None:
+    """Also where as many others are gone, and the rows are all of one run, of this one or of another."""
+    for run in ("r1", "r2"):
+
+        def step(run: str = run) -> None:
+            if len(dataset.storage.executed) == 1:  # behind the merge, before the look
+                name = f"d.{COUNTRIES.name}"
+                dataset.storage.anchor.execute(f"update {name} set country = 'France', _run_id = '{run}'")
+
+        dataset.storage.empty("d")
+        found = dataset.write(dataset.connect(step), COUNTRIES, DAY, "r1", {"country": "France"}, {"country": "Spain"})
+        (standing,) = found.values()
+        assert (standing.row_count, standing.key_count, standing.run_id, standing.is_mixed) == (2, 2, "r1", False)
+        assert [executed.job.split("_")[0] for executed in dataset.storage.executed] == ["merge", "repair1"]
+
+
 def test_a_merge_that_nobody_disturbs_is_one_statement_with_literal_days_in_front(dataset: Dataset) -> None:
     """And one look; nothing is written again."""
     found = dataset.write(dataset.warehouse, COUNTRIES, DAY, "r1", {"country": "France"})

@@ -305,6 +305,31 @@ def test_half_a_character_becomes_a_replacement_character(warehouse: Warehouse, 
     assert utf8("cut \ud83d").decode() == "cut \ufffd"
 
 
+def test_the_rows_and_the_keys_of_a_slice_are_counted(warehouse: Warehouse, write: Writer) -> None:
+    """A row that stands twice in the place of another one is a key less; keys may be long, and NULL is one of them."""
+    long = "x" * 20_000
+    rows = [row("a"), row("b"), row("c"), row(""), row(long), row(f"{long}y"), {**row("a"), "_is_others": True}]
+    write({of(): rows, of(site="2"): [row("a")]})
+    name = sql.table_name(warehouse.dataset, COUNTRIES.name)
+    assert counted(warehouse) == {"1": (7, 7, "r1"), "2": (1, 1, "r1")}
+    warehouse.run(f"update {name} t set label = 'a' where t.label = 'b'", "double")
+    assert counted(warehouse)["1"] == (7, 6, "r1")
+    relaxed = replace(COUNTRIES, dimensions=tuple(replace(each, required=False) for each in COUNTRIES.dimensions))
+    ensure_table(warehouse, relaxed.schema, "day")
+    warehouse.run(f"update {name} t set label = null where t.label = 'c'", "empty")
+    assert counted(warehouse)["1"] == (7, 6, "r1")
+    warehouse.run(f"update {name} t set label = null where t.label = ''", "empty_another")
+    assert counted(warehouse)["1"] == (7, 5, "r1")
+
+
+def counted(warehouse: Warehouse) -> dict[str, tuple[int, int, str]]:
+    """Rows, keys and run of Monday's slices by site."""
+    slices = [of(site=site) for site in "123"]
+    found = warehouse.query(sql.count_slices(warehouse.dataset, COUNTRIES, slices))
+    assert all(each["first_run"] == each["last_run"] for each in found)
+    return {each["website_id"]: (each["row_count"], each["key_count"], each["first_run"]) for each in found}
+
+
 def test_the_stamps_are_the_runs(warehouse: Warehouse, write: Writer) -> None:
     """Each row says when it was written, to the microsecond and in UTC, and by which run."""
     write({of(): [row("France")]}, "20261120T030405_0123abcd")
