@@ -17,7 +17,7 @@ from matomo_fn.catalogue import Table
 from matomo_fn.config.connector import Connector
 from matomo_fn.config.request import SyncRequest
 from matomo_fn.deadline import Deadline
-from matomo_fn.errors import DiskFull, MatomoFatal, TokenRefused, WarehouseError, WarehouseUnavailable
+from matomo_fn.errors import DiskFull, MatomoFatal, WarehouseError
 from matomo_fn.extract.archive_check import ArchiveCheck
 from matomo_fn.extract.extracted import ExtractContext, Extracted
 from matomo_fn.extract.extractor import extract
@@ -29,7 +29,7 @@ from matomo_fn.sync.load import Loader
 from matomo_fn.sync.outcome import UNKNOWN, Run, outcome_of
 from matomo_fn.sync.plan import Plan, make_plan
 from matomo_fn.sync.reach import Reach, ReachTracker
-from matomo_fn.sync.result import RunResult, Tally
+from matomo_fn.sync.result import About, Failures, RunResult, Tally
 from matomo_fn.sync.runs import record_run
 from matomo_fn.sync.scope import Scope, is_final, resolve_scope
 from matomo_fn.sync.state import Snapshot, SyncState
@@ -207,27 +207,29 @@ class _Execution:
 
     def result(self) -> RunResult:
         """Return what was done."""
-        windows = self._scope.windows
-        fatal = [str(self._fatal)] if self._fatal else []
+        session, windows = self._session, self._scope.windows
         return RunResult(
-            self._session.connector.name,
-            self._run.id,
-            self._request.mode,
-            list(self._sites),
-            min((window.first for window in windows), default=None),
-            max((window.last for window in windows), default=None),
-            self._tally.tables,
-            [*self._scope.missing_sites, *fatal, *self._slice_sentences()],
-            [str(error) for error in self._warehouse_errors],
-            all(isinstance(error, WarehouseUnavailable) for error in self._warehouse_errors),
-            isinstance(self._fatal, TokenRefused),
-            self._session.clock() - self._started,
-            self._session.client.calls,
-            [*self._session.connector.missing_titles, *self._notes, *self._unreadable_sentences()],
-            len(self._scope.missing_sites),
-            self._reach.reach() if self._reach else Reach(),
-            self._tally.missing,
-            self._session.deadline.interrupted_by,
+            about=About(
+                connector=session.connector.name,
+                run_id=self._run.id,
+                mode=self._request.mode,
+                sites=list(self._sites),
+                first_day=min((window.first for window in windows), default=None),
+                last_day=max((window.last for window in windows), default=None),
+            ),
+            tables=self._tally.tables,
+            seconds=session.clock() - self._started,
+            calls=session.client.calls,
+            failures=Failures(
+                missing_sites=self._scope.missing_sites,
+                fatal=self._fatal,
+                slices=self._slice_sentences(),
+                warehouse=self._warehouse_errors,
+            ),
+            notes=[*session.connector.missing_titles, *self._notes, *self._unreadable_sentences()],
+            missing=self._tally.missing,
+            reach=self._reach.reach() if self._reach else Reach(),
+            stopped_by=session.deadline.interrupted_by,
         )
 
     def _prepare_table(self, state: SyncState, table: Table, *, is_new: bool) -> None:
