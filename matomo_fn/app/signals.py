@@ -19,6 +19,9 @@ from matomo_fn.deadline import Deadline
 log = structlog.get_logger()
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# Seconds in which a run that is told to end writes and logs what it has. Cloud Run and Docker end a program ten seconds
+# after SIGTERM, and cancelling a job may take one more; after Ctrl-C nobody does, and a second one ends it at once.
+_GRACE = {signal.SIGTERM: 8.0, signal.SIGINT: 60.0}
 # What a shell adds to a signal's number for the exit code of a program that it ended.
 _BY_SIGNAL = 128
 
@@ -75,7 +78,7 @@ def _watch(deadline: Deadline, arrived: "queue.SimpleQueue[int]") -> None:
             log.error("run_abandoned", signal=name)  # what was not written yet is fetched by the next run
             os._exit(_BY_SIGNAL + number)
         log.warning("run_stopping", signal=name)
-        deadline.interrupt(name)
+        deadline.interrupt(name, _GRACE[signal.Signals(number)])
 
 
 def watch_forked_workers() -> None:
@@ -102,7 +105,7 @@ def _pass_on() -> None:
             running = list(_running)
         log.warning("instance_stopping", signal="SIGTERM", runs=len(running))
         for deadline in running:
-            deadline.interrupt("SIGTERM")
+            deadline.interrupt("SIGTERM", _GRACE[signal.SIGTERM])
         # Now gunicorn's turn: unblocked in this thread alone, the signal reaches its handler by way of this one.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         signal.raise_signal(signal.SIGTERM)

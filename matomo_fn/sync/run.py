@@ -17,7 +17,7 @@ from matomo_fn.catalogue import Table
 from matomo_fn.config.connector import Connector
 from matomo_fn.config.request import SyncRequest
 from matomo_fn.deadline import Deadline
-from matomo_fn.errors import DiskFull, MatomoFatal, WarehouseError
+from matomo_fn.errors import DiskFull, MatomoFatal, Stopped, WarehouseError, WarehouseUnavailable
 from matomo_fn.extract.archive_check import ArchiveCheck
 from matomo_fn.extract.extracted import ExtractContext, Extracted
 from matomo_fn.extract.extractor import extract
@@ -86,18 +86,32 @@ def sync(session: Session, request: SyncRequest, run: Run, progress: Progress = 
     log.info("run_started", connector=session.connector.name, mode=request.mode, sites=len(scope.windows))
     execution = _Execution(session, request, scope, run)
     if scope.windows:
-        tables = execution.prepare()
-        execution.execute(_plan(session, request, scope.only(tables), tables, run), progress)
+        with _stoppable(session.deadline):
+            tables = execution.prepare()
+            plan = _plan(session, request, scope.only(tables), tables, run)
+        execution.execute(plan, progress)
     result = execution.result()
     if scope.windows:
         _record(session, run, result)
     return result
 
 
+@contextmanager
+def _stoppable(deadline: Deadline) -> Iterator[None]:
+    """Raise Stopped where the warehouse has no time left for the block since the run was interrupted."""
+    try:
+        yield
+    except WarehouseUnavailable as error:
+        if deadline.interrupted_by:
+            raise Stopped(str(error)) from None
+        raise
+
+
 def _record(session: Session, run: Run, result: RunResult) -> None:
     """Append the run's own row; without it the run has nevertheless done its work."""
     try:
-        record_run(session.warehouse, session.connector, run, result, session.now())
+        with session.deadline.logging():
+            record_run(session.warehouse, session.connector, run, result, session.now())
     except WarehouseError as error:
         log.warning("run_not_recorded", error=str(error))
 
@@ -168,6 +182,8 @@ class _Execution:
                 self._prepare_table(state, table, is_new=is_new)
                 ready.append(table.name)
             except WarehouseError as error:
+                if self._session.deadline.interrupted_by:
+                    raise
                 log.error("table_refused", table=table.name, error=str(error))
                 self._tally.tables[table.name].error = str(error)
                 self._warehouse_errors.append(error)
@@ -182,7 +198,8 @@ class _Execution:
         pool = WorkerPool(self._session.connector.concurrency, deadline)
         with _temporary_folder() as folder:
             context = self._extract_context(folder)
-            writer = self._writer(plan, folder)
+            with _stoppable(deadline):
+                writer = self._writer(plan, folder)
             logs = [table for table in self._session.connector.catalogue.values() if table.is_log]
             self._late_counts = LateCounts(self._session.state, logs, plan, context.checks)
             done = 0
@@ -313,7 +330,17 @@ class _Execution:
         if self._late_counts:
             for entry in self._late_counts.take():
                 writer.amend(entry)
-        loaded = writer.flush()
+        deadline, waiting = self._session.deadline, writer.waiting
+        try:
+            with deadline.writing():
+                loaded = writer.flush(deadline.logging)
+        except WarehouseError as error:
+            if deadline.interrupted_by:
+                raise type(error)(
+                    f"stopped by {deadline.interrupted_by}, and {waiting} slices that were fetched are not logged: the "
+                    f"next run fetches them again. {error}"
+                ) from None
+            raise
         self._flushed = self._session.clock()
         self._warehouse_errors += loaded.errors
         self._tally.logged(loaded.entries)
