@@ -29,6 +29,24 @@ _BY_SIGNAL = 128
 _running: set[Deadline] = set()
 _running_lock = threading.Lock()
 
+# Interrupts that came while no run took them.
+_remembered: list[int] = []
+
+
+def remember_interrupts() -> None:
+    """Let the next run end by a SIGINT that came before it and was lost, from here on.
+
+    KeyboardInterrupt is raised wherever the main thread is. In a finaliser or in the callback of a weak reference it is
+    printed and ignored: https://docs.python.org/3/library/signal.html#note-on-signal-handlers-and-exceptions
+    """
+    if signal.getsignal(signal.SIGINT) in (signal.default_int_handler, signal.SIG_DFL):
+        signal.signal(signal.SIGINT, _remember)
+
+
+def _remember(number: int, _frame: FrameType | None) -> None:
+    _remembered.append(number)
+    raise KeyboardInterrupt
+
 
 @contextmanager
 def ends_by_signal(deadline: Deadline) -> Iterator[None]:
@@ -61,14 +79,20 @@ def _handled(deadline: Deadline) -> Iterator[None]:
     watch = partial(copy_context().run, _watch, deadline, arrived)
     watcher = threading.Thread(target=watch, name="signals", daemon=True)
     watcher.start()
-    before: dict[int, Any] = {number: signal.signal(number, handle) for number in _SIGNALS}
+    before: dict[int, Any] = {}
     try:
+        for number in _SIGNALS:
+            before[number] = signal.signal(number, handle)
+        while _remembered:
+            arrived.put(_remembered.pop())
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
         arrived.put(0)
         watcher.join()
+        for taken, handler in reversed(before.items()):  # SIGINT last: from then on it raises KeyboardInterrupt
+            signal.signal(taken, handler)
+        while not arrived.empty():  # what came after the watcher had ended
+            signal.raise_signal(arrived.get())
 
 
 def _watch(deadline: Deadline, arrived: "queue.SimpleQueue[int]") -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import sys
 import threading
 import urllib.error
 import urllib.request
@@ -196,6 +197,88 @@ def test_a_run_that_knows_nothing_yet_ends_with_a_sentence(place: Shop, number: 
     assert (code, answer["status"], answer["errors"]) == (1, "failed", [sentence])
     (finished,) = (line for line in lines if line["message"] == "run_finished")
     assert (finished["status"], finished["errors"]) == ("stopped", [sentence])
+
+
+LOST = """
+import signal, sys
+from matomo_fn.__main__ import main
+{patch}
+class Finalised:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)  # the KeyboardInterrupt is printed here, and ignored
+sys.argv = ["matomo-fn", {arguments}]
+main()
+"""
+BEFORE_THE_RUN = """
+import matomo_fn.app.wiring as wiring
+def deadline(*arguments, real=wiring.Deadline):
+    Finalised()
+    return real(*arguments)
+wiring.Deadline = deadline
+"""
+WHEN_ALL_IS_DONE = """
+import matomo_fn.app.wiring as wiring
+def sync(*arguments, real=wiring.sync):
+    result = real(*arguments)
+    signal.raise_signal(signal.SIGINT)
+    return result
+wiring.sync = sync
+"""
+IN_AN_IMPORT = """
+class Finder:
+    def find_spec(self, name, *_):
+        if name == "matomo_fn.app.cli.commands":
+            Finalised()
+sys.meta_path.insert(0, Finder())
+"""
+
+
+def interrupted(folder: Path, patch: str, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a command that gets SIGINT at one place."""
+    text = LOST.format(patch=patch, arguments=", ".join(map(repr, arguments)))
+    return subprocess.run(
+        [sys.executable, "-c", text],
+        cwd=folder,
+        env=environment(env | {"PYTHONPATH": str(ROOT)}),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_an_interrupt_that_python_loses_before_a_run_ends_the_run(place: Shop) -> None:
+    """KeyboardInterrupt in a finaliser is printed and ignored; the run that begins then ends nevertheless."""
+    done = interrupted(place.secrets, BEFORE_THE_RUN, "sync", "shop", "--json", **place.env)
+    assert "Exception ignored in" in done.stderr
+    assert (done.returncode, json.loads(done.stdout)["errors"]) == (
+        1,
+        ["stopped by SIGINT before anything was fetched"],
+    )
+    assert place.matomo.http_requests == 0
+
+
+@pytest.mark.parametrize("patch", [BEFORE_THE_RUN, WHEN_ALL_IS_DONE], ids=["before a run", "when it is done"])
+def test_an_interrupt_beside_a_run_ends_the_demo(tmp_path: Path, patch: str) -> None:
+    """Neither the sync that begins then nor the next one is run."""
+    done = interrupted(tmp_path, patch, "demo", "--days", "2")
+    assert done.returncode == 130
+    assert "stopped; what was written stays in matomo-demo" in done.stderr
+    assert "second sync" not in done.stdout
+
+
+def test_an_interrupt_during_the_imports_ends_the_program(tmp_path: Path) -> None:
+    """At once and without a traceback: nothing has begun."""
+    done = interrupted(tmp_path, IN_AN_IMPORT, "--version")
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
+def test_an_ignored_interrupt_stays_ignored(tmp_path: Path) -> None:
+    """As behind nohup, or in the background of a shell's script."""
+    ignore = f"{IN_AN_IMPORT}\nsignal.signal(signal.SIGINT, signal.SIG_IGN)"
+    done = interrupted(tmp_path, ignore, "--version")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("matomo-fn, version")
 
 
 def test_many_signals_at_once_do_not_lock_it(place: Shop) -> None:
