@@ -91,6 +91,10 @@ class Days:
         """Return the days earlier than a day."""
         return self & Days(((date.min, day - ONE_DAY),)) if day > date.min else Days()
 
+    def since(self, day: date) -> "Days":
+        """Return the days from a day on."""
+        return self & Days(((day, date.max),))
+
     def newest(self, most: int) -> "Days":
         """Return the latest days that follow one another, at most so many."""
         first, last = self.ranges[-1]

@@ -3,7 +3,7 @@
 module "commands" {
   source = "./modules/commands"
 
-  connectors   = { for name, connector in local.connectors : name => { dataset = connector.dataset, location = connector.location, matomo_url = connector.matomo_url } }
+  connectors   = { for name, connector in local.connectors : name => { dataset = connector.dataset, kms_key = connector.kms_key, location = connector.location, matomo_url = connector.matomo_url } }
   dead_letters = google_pubsub_subscription.dead_letters.name
   jobs         = [for job in google_cloud_scheduler_job.sync : job.name]
   log_filter   = local.log_filter

@@ -46,8 +46,9 @@ def test_sets_of_days_are_sets(one: set[date], other: set[date]) -> None:
 
 @given(SETS, DAYS)
 def test_before_has_the_days_earlier_than_a_day(days: set[date], limit: date) -> None:
-    """The day itself is not among them."""
+    """The day itself is not among them, but among those since it."""
     assert Days.of(days).before(limit) == Days.of(day for day in days if day < limit)
+    assert Days.of(days).since(limit) == Days.of(day for day in days if day >= limit)
 
 
 def test_nothing_is_before_the_first_day_of_all() -> None:

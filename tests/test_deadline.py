@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import math
 import threading
+from concurrent.futures import Future
+from time import monotonic
 
 import pytest
 from hypothesis import given
@@ -32,12 +34,78 @@ def test_without_an_end_everything_may_take_its_time() -> None:
 
 
 def test_a_stop_ends_requests_and_not_writing() -> None:
-    """What was fetched is still to be written; who stopped it first is remembered."""
+    """What was fetched is still to be written."""
     deadline = Deadline(1000, clock=lambda: 0.0)
-    deadline.interrupt("SIGTERM")
-    deadline.interrupt("SIGINT")
-    assert (deadline.is_stopped, deadline.allows_requests(), deadline.interrupted_by) == (True, False, "SIGTERM")
+    deadline.stop()
+    assert (deadline.is_stopped, deadline.allows_requests(), deadline.interrupted_by) == (True, False, None)
     assert deadline.remaining() == 1000
+
+
+def test_an_interruption_leaves_time_for_writing_and_logging_and_for_nothing_else() -> None:
+    """The last seconds are the log's; who came first is remembered, and its time counts."""
+    now = 0.0
+    deadline = Deadline(1000, clock=lambda: now)
+    with deadline.writing():
+        assert deadline.remaining() == 1000
+    deadline.interrupt("SIGTERM", 9)
+    now = 2.0
+    deadline.interrupt("SIGINT", 60)
+    assert (deadline.is_stopped, deadline.allows_requests(), deadline.interrupted_by) == (True, False, "SIGTERM")
+    assert deadline.remaining() == 0
+    with deadline.writing():
+        assert deadline.remaining() == 3.5
+        with deadline.logging():
+            assert deadline.remaining() == 7
+        assert deadline.remaining() == 3.5
+        now = 6.0
+        assert (deadline.remaining(), deadline.limit(15)) == (0, 0)
+    with deadline.logging():
+        assert deadline.remaining() == 3
+    assert deadline.remaining() == 0
+
+
+def test_an_interruption_gives_no_more_time_than_there_was() -> None:
+    """It comes two seconds before the end of the budget."""
+    now = 0.0
+    deadline = Deadline(1000, clock=lambda: now)
+    now = 950.0
+    deadline.interrupt("SIGINT", 60)
+    with deadline.logging():
+        assert deadline.remaining() == 50
+
+
+@pytest.mark.timeout(20)
+def test_a_call_of_the_warehouse_is_waited_for_until_the_time_after_an_interruption_is_up() -> None:
+    """A stop alone does not end the wait; and a call may have some time in any case."""
+    deadline, answer = Deadline(), Future[None]()
+    waiting = threading.Thread(target=deadline.wait_for, args=(answer,))
+    waiting.start()
+    deadline.stop()
+    assert waiting.is_alive()
+    deadline.interrupt("SIGTERM", 9)
+    waiting.join()  # nothing is written, so there is no time
+    started = monotonic()
+    deadline.wait_for(answer, 0.05)
+    assert monotonic() - started >= 0.05
+    with deadline.writing():
+        threading.Timer(0.01, answer.set_result, [None]).start()
+        deadline.wait_for(answer)
+    assert answer.done()
+
+
+@pytest.mark.timeout(20)
+def test_an_interruption_ends_a_pause_between_two_looks_at_a_job() -> None:
+    """A stop does not: looking without a pause would be a flood of calls."""
+    deadline = Deadline()
+    deadline.stop()
+    started = monotonic()
+    deadline.pause_writing(0.05)
+    assert monotonic() - started >= 0.05
+    waiting = threading.Thread(target=deadline.pause_writing, args=(250,))
+    waiting.start()
+    deadline.interrupt("SIGTERM", 9)
+    waiting.join()
+    deadline.pause_writing(250)  # nothing is written, so there is no time
 
 
 @pytest.mark.timeout(20)

@@ -19,12 +19,33 @@ from matomo_fn.deadline import Deadline
 log = structlog.get_logger()
 
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+# Seconds in which a run that is told to end writes and logs what it has. Cloud Run and Docker end a program ten seconds
+# after SIGTERM, and cancelling a job may take one more; after Ctrl-C nobody does, and a second one ends it at once.
+_GRACE = {signal.SIGTERM: 8.0, signal.SIGINT: 60.0}
 # What a shell adds to a signal's number for the exit code of a program that it ended.
 _BY_SIGNAL = 128
 
 # The deadlines of the runs in this process, for a server that takes the signals itself.
 _running: set[Deadline] = set()
 _running_lock = threading.Lock()
+
+# Interrupts that came while no run took them.
+_remembered: list[int] = []
+
+
+def remember_interrupts() -> None:
+    """Let the next run end by a SIGINT that came before it and was lost, from here on.
+
+    KeyboardInterrupt is raised wherever the main thread is. In a finaliser or in the callback of a weak reference it is
+    printed and ignored: https://docs.python.org/3/library/signal.html#note-on-signal-handlers-and-exceptions
+    """
+    if signal.getsignal(signal.SIGINT) in (signal.default_int_handler, signal.SIG_DFL):
+        signal.signal(signal.SIGINT, _remember)
+
+
+def _remember(number: int, _frame: FrameType | None) -> None:
+    _remembered.append(number)
+    raise KeyboardInterrupt
 
 
 @contextmanager
@@ -58,14 +79,20 @@ def _handled(deadline: Deadline) -> Iterator[None]:
     watch = partial(copy_context().run, _watch, deadline, arrived)
     watcher = threading.Thread(target=watch, name="signals", daemon=True)
     watcher.start()
-    before: dict[int, Any] = {number: signal.signal(number, handle) for number in _SIGNALS}
+    before: dict[int, Any] = {}
     try:
+        for number in _SIGNALS:
+            before[number] = signal.signal(number, handle)
+        while _remembered:
+            arrived.put(_remembered.pop())
         yield
     finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
         arrived.put(0)
         watcher.join()
+        for taken, handler in reversed(before.items()):  # SIGINT last: from then on it raises KeyboardInterrupt
+            signal.signal(taken, handler)
+        while not arrived.empty():  # what came after the watcher had ended
+            signal.raise_signal(arrived.get())
 
 
 def _watch(deadline: Deadline, arrived: "queue.SimpleQueue[int]") -> None:
@@ -75,7 +102,7 @@ def _watch(deadline: Deadline, arrived: "queue.SimpleQueue[int]") -> None:
             log.error("run_abandoned", signal=name)  # what was not written yet is fetched by the next run
             os._exit(_BY_SIGNAL + number)
         log.warning("run_stopping", signal=name)
-        deadline.interrupt(name)
+        deadline.interrupt(name, _GRACE[signal.Signals(number)])
 
 
 def watch_forked_workers() -> None:
@@ -102,7 +129,7 @@ def _pass_on() -> None:
             running = list(_running)
         log.warning("instance_stopping", signal="SIGTERM", runs=len(running))
         for deadline in running:
-            deadline.interrupt("SIGTERM")
+            deadline.interrupt("SIGTERM", _GRACE[signal.SIGTERM])
         # Now gunicorn's turn: unblocked in this thread alone, the signal reaches its handler by way of this one.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         signal.raise_signal(signal.SIGTERM)

@@ -20,8 +20,9 @@ from matomo_fn.sync.scope import Scope, resolve_scope
 from matomo_fn.warehouse import sql
 from matomo_fn.warehouse.protocol import Warehouse
 
-# How far behind UTC a site may be.
+# How far behind UTC a site may be, and how far ahead of it.
 _WESTERNMOST = timedelta(hours=12)
+_EASTERNMOST = timedelta(hours=14)
 _MISSING = "no run has handled these days"
 _REASONS = {"pending": "pending, since Matomo had not processed them", "failed": "failed"}
 
@@ -113,14 +114,16 @@ def read_status(settings: Settings, name: str) -> Status:
 
     Matomo's version and sites are requested, once: a site's time zone, creation and access decide which days there
     should be. Where it does not answer, a note says so, and the log alone decides: from a site's first day in any
-    table to the last day that has ended in every time zone.
+    table to the last day that has ended in every time zone. Days that a table does not keep are of no interest.
     """
     with open_log(settings, name) as (connector, warehouse):
-        logged = _logged(warehouse, connector)
+        kept_from = _kept_from(connector, datetime.now(UTC))
+        logged = _logged(warehouse, connector, kept_from)
         if not logged:
             raise never_synced(connector, warehouse)
         scope, problems, notes = _scope(settings, name)
-        expected = _expected(scope) if scope else _expected_by_log(connector, logged, datetime.now(UTC))
+        asked_for = _expected(scope) if scope else _expected_by_log(connector, logged, datetime.now(UTC))
+        expected = {stream: days.since(kept_from.get(stream.table, date.min)) for stream, days in asked_for.items()}
         tables = [
             _table_status(
                 stream,
@@ -154,9 +157,16 @@ class _Logged:
 _Log = Mapping[Stream, Sequence[_Logged]]
 
 
-def _logged(warehouse: Warehouse, connector: Connector) -> _Log:
+def _kept_from(connector: Connector, now: datetime) -> dict[str, date]:
+    """Return the first day whose rows a table keeps, by the tables that do not keep all; one for all time zones."""
+    today = (now + _EASTERNMOST).date()
+    days = {table.name: connector.kept_from(table, today) for table in connector.catalogue.values()}
+    return {name: day for name, day in days.items() if day is not None}
+
+
+def _logged(warehouse: Warehouse, connector: Connector, kept_from: Mapping[str, date]) -> _Log:
     found: dict[Stream, list[_Logged]] = {}
-    for row in warehouse.query(sql.status_of(warehouse.dataset, connector.name)):
+    for row in warehouse.query(sql.status_of(warehouse.dataset, connector.name, kept_from)):
         found.setdefault(Stream(row["table_name"], row["website_id"], row["segment"]), []).append(
             _Logged(
                 row["state"],

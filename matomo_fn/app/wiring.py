@@ -3,7 +3,7 @@
 import secrets as random
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 
 import structlog
@@ -139,7 +139,7 @@ def run_sync(
         tell = log.warning if result.verdict in (Verdict.PARTIAL, Verdict.STOPPED) else log.info
         tell = log.error if result.verdict is Verdict.FAILED else tell
         tell("run_finished", **{key: value for key, value in result.as_dict().items() if key != "run_id"})
-    return result
+    return replace(result, stopped_by=deadline.interrupted_by)  # also where that came when all was done
 
 
 def _log_failure(request: SyncRequest, error: MatomoFnError) -> None:

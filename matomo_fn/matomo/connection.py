@@ -20,6 +20,8 @@ from urllib3.connection import HTTPConnection, HTTPSConnection
 from urllib3.exceptions import ConnectTimeoutError, NameResolutionError, NewConnectionError
 from urllib3.util.connection import create_connection
 
+from matomo_fn.matomo.name_lookup import look_up
+
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 # Where clouds tell a machine its credentials, besides the link-local addresses (169.254.169.254 of most, fe80::/10):
@@ -171,11 +173,11 @@ class _Watched(HTTPConnection):
 
     def _addresses(self, exchange: Exchange) -> Iterator[str]:
         host = self._dns_host.strip("[]")
+        seconds = min(cast("float", self.timeout), exchange.remaining())
         try:
-            found = socket.getaddrinfo(host, self.port or self.default_port, type=socket.SOCK_STREAM)
+            addresses = look_up(host, self.port or self.default_port, seconds)
         except (OSError, UnicodeError) as error:
             raise NameResolutionError(self.host, self, error) from error  # type: ignore[arg-type]  # only shown
-        addresses = list(dict.fromkeys(str(address[0]) for *_, address in found))
         if self.proxy is None:
             refuse_name(host)
             for address in addresses:

@@ -14,6 +14,7 @@ from matomo_fn.config.token import Token
 from matomo_fn.deadline import Deadline
 from matomo_fn.errors import MatomoError, MatomoFatal, MatomoUnavailable, ReportRefused
 from matomo_fn.matomo.connection import AddressRefusedError, Exchange, WatchedAdapter, refuse_name
+from matomo_fn.matomo.name_lookup import LookupTimedOut
 from matomo_fn.redaction import protect
 
 USER_AGENT = f"matomo-fn/{__version__} (Matomo to BigQuery)"
@@ -84,6 +85,11 @@ class HttpTransport:
                 reply = self._exchange(method, form, timeout)
             except AddressRefusedError as error:
                 raise MatomoFatal(f"{self._shown}: {error}") from None
+            except LookupTimedOut as error:
+                raise MatomoUnavailable(
+                    f"{self._shown}: its name could not be looked up ({error}): check the name servers (DNS) of this "
+                    "machine, and matomo_url"
+                ) from None
             except requests.exceptions.ConnectTimeout:
                 seconds = min(CONNECT_TIMEOUT, timeout)
                 raise MatomoUnavailable(

@@ -6,6 +6,7 @@ from datetime import date
 from enum import StrEnum
 from typing import Any
 
+from matomo_fn.errors import MatomoFatal, TokenRefused, WarehouseError, WarehouseUnavailable
 from matomo_fn.extract.extracted import Extracted
 from matomo_fn.sync.missing import Missing
 from matomo_fn.sync.outcome import LogEntry, Status
@@ -104,36 +105,78 @@ class Tally:
             self.tables[name].seconds += taken
 
 
-@dataclass(frozen=True, slots=True)
-class RunResult:
-    """What a run did.
-
-    ``matomo_errors`` and ``warehouse_errors`` are sentences, each once; ``warehouse_unavailable``: the warehouse
-    asked to come back later. ``missing_sites``: how many of ``matomo_errors``, the first ones, are about sites of the
-    configuration that cannot be synced. ``notes``: sentences on what was left out and is no failure.
-    ``reach``: how far the tables reach. ``missing``: sentences on what the tables lack although nothing failed:
-    pending and remaining slices, and sites that Matomo no longer lists. ``stopped_by``: the signal that ended the run
-    early, if one did.
-    """
+@dataclass(frozen=True, slots=True, kw_only=True)
+class About:
+    """What a run was about: whose, which, and the sites and days of its windows."""
 
     connector: str
     run_id: str
     mode: str
-    sites: Sequence[str]
-    first_day: date | None
-    last_day: date | None
+    sites: Sequence[str] = ()
+    first_day: date | None = None
+    last_day: date | None = None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the values as JSON has them."""
+        return {
+            "connector": self.connector,
+            "run_id": self.run_id,
+            "mode": self.mode,
+            "sites": list(self.sites),
+            "first_day": str(self.first_day) if self.first_day else None,
+            "last_day": str(self.last_day) if self.last_day else None,
+        }
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Failures:
+    """What failed in a run.
+
+    ``missing_sites``: sentences on sites of the configuration that cannot be synced. ``fatal``: what ended all calls to
+    Matomo. ``slices``: sentences on slices that failed. ``warehouse``: the errors of the warehouse, each once.
+    """
+
+    missing_sites: Sequence[str] = ()
+    fatal: MatomoFatal | None = None
+    slices: Sequence[str] = ()
+    warehouse: Sequence[WarehouseError] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class RunResult:
+    """What a run did.
+
+    ``seconds`` it took, and ``calls`` to Matomo. ``notes``: sentences on what was left out and is no failure.
+    ``missing``: sentences on what the tables lack although nothing failed: pending and remaining slices, and sites that
+    Matomo no longer lists. ``reach``: how far the tables reach. ``stopped_by``: the signal that told the run to end, if
+    one did.
+    """
+
+    about: About
     tables: dict[str, TableResult]
-    matomo_errors: Sequence[str]
-    warehouse_errors: Sequence[str]
-    warehouse_unavailable: bool
-    token_refused: bool
     seconds: float
     calls: int
+    failures: Failures = field(default_factory=Failures)
     notes: Sequence[str] = ()
-    missing_sites: int = 0
-    reach: Reach = field(default_factory=Reach)
     missing: Sequence[str] = ()
+    reach: Reach = field(default_factory=Reach)
     stopped_by: str | None = None
+
+    @property
+    def matomo_errors(self) -> list[str]:
+        """Sentences on what failed at Matomo."""
+        fatal = [str(self.failures.fatal)] if self.failures.fatal else []
+        return [*self.failures.missing_sites, *fatal, *self.failures.slices]
+
+    @property
+    def warehouse_errors(self) -> list[str]:
+        """Sentences on what failed in the warehouse."""
+        return [str(error) for error in self.failures.warehouse]
+
+    @property
+    def token_refused(self) -> bool:
+        """Whether Matomo refused the token, which is then not sent again."""
+        return isinstance(self.failures.fatal, TokenRefused)
 
     @property
     def verdict(self) -> Verdict:
@@ -158,7 +201,11 @@ class RunResult:
         """
         if self.token_refused or self.verdict is Verdict.COMPLETE:
             return False
-        return bool(self.warehouse_errors) or len(self.matomo_errors) > self.missing_sites or self._has_remaining()
+        return (
+            bool(self.failures.warehouse)
+            or len(self.matomo_errors) > len(self.failures.missing_sites)
+            or self._has_remaining()
+        )
 
     def _has_remaining(self) -> bool:
         return any(table.remaining for table in self.tables.values())
@@ -173,8 +220,9 @@ class RunResult:
         """
         if self.token_refused:
             return 400
-        if self.warehouse_errors:
-            return 503 if self.warehouse_unavailable else 500
+        if self.failures.warehouse:
+            can_wait = all(isinstance(error, WarehouseUnavailable) for error in self.failures.warehouse)
+            return 503 if can_wait else 500
         if self.matomo_errors:
             return 502
         return 503 if self.verdict is Verdict.STOPPED else 200
@@ -183,20 +231,17 @@ class RunResult:
         if self.verdict is not Verdict.STOPPED:
             return []
         remaining = sum(table.remaining for table in self.tables.values())
+        unwritten = " but for what the errors name" if self.failures.warehouse else ""
         return [
-            f"stopped by {self.stopped_by}: what was fetched is written, and {remaining} slices remain for the next run"
+            f"stopped by {self.stopped_by}: what was fetched is written{unwritten}, and {remaining} slices remain for "
+            "the next run"
         ]
 
     def as_dict(self) -> dict[str, Any]:
         """Return the result as JSON has it."""
         return {
             "status": str(self.verdict),
-            "connector": self.connector,
-            "run_id": self.run_id,
-            "mode": self.mode,
-            "sites": list(self.sites),
-            "first_day": str(self.first_day) if self.first_day else None,
-            "last_day": str(self.last_day) if self.last_day else None,
+            **self.about.as_dict(),
             **self.reach.as_dict(),
             "tables": {name: table.as_dict() for name, table in self.tables.items()},
             "errors": [*self.matomo_errors, *self.warehouse_errors],

@@ -17,7 +17,7 @@ from matomo_fn.catalogue import Table
 from matomo_fn.config.connector import Connector
 from matomo_fn.config.request import SyncRequest
 from matomo_fn.deadline import Deadline
-from matomo_fn.errors import DiskFull, MatomoFatal, TokenRefused, WarehouseError, WarehouseUnavailable
+from matomo_fn.errors import DiskFull, MatomoFatal, Stopped, WarehouseError, WarehouseUnavailable
 from matomo_fn.extract.archive_check import ArchiveCheck
 from matomo_fn.extract.extracted import ExtractContext, Extracted
 from matomo_fn.extract.extractor import extract
@@ -29,7 +29,7 @@ from matomo_fn.sync.load import Loader
 from matomo_fn.sync.outcome import UNKNOWN, Run, outcome_of
 from matomo_fn.sync.plan import Plan, make_plan
 from matomo_fn.sync.reach import Reach, ReachTracker
-from matomo_fn.sync.result import RunResult, Tally
+from matomo_fn.sync.result import About, Failures, RunResult, Tally
 from matomo_fn.sync.runs import record_run
 from matomo_fn.sync.scope import Scope, is_final, resolve_scope
 from matomo_fn.sync.state import Snapshot, SyncState
@@ -86,18 +86,32 @@ def sync(session: Session, request: SyncRequest, run: Run, progress: Progress = 
     log.info("run_started", connector=session.connector.name, mode=request.mode, sites=len(scope.windows))
     execution = _Execution(session, request, scope, run)
     if scope.windows:
-        tables = execution.prepare()
-        execution.execute(_plan(session, request, scope.only(tables), tables, run), progress)
+        with _stoppable(session.deadline):
+            tables = execution.prepare()
+            plan = _plan(session, request, scope.only(tables), tables, run)
+        execution.execute(plan, progress)
     result = execution.result()
     if scope.windows:
         _record(session, run, result)
     return result
 
 
+@contextmanager
+def _stoppable(deadline: Deadline) -> Iterator[None]:
+    """Raise Stopped where the warehouse has no time left for the block since the run was interrupted."""
+    try:
+        yield
+    except WarehouseUnavailable as error:
+        if deadline.interrupted_by:
+            raise Stopped(str(error)) from None
+        raise
+
+
 def _record(session: Session, run: Run, result: RunResult) -> None:
     """Append the run's own row; without it the run has nevertheless done its work."""
     try:
-        record_run(session.warehouse, session.connector, run, result, session.now())
+        with session.deadline.logging():
+            record_run(session.warehouse, session.connector, run, result, session.now())
     except WarehouseError as error:
         log.warning("run_not_recorded", error=str(error))
 
@@ -168,6 +182,8 @@ class _Execution:
                 self._prepare_table(state, table, is_new=is_new)
                 ready.append(table.name)
             except WarehouseError as error:
+                if self._session.deadline.interrupted_by:
+                    raise
                 log.error("table_refused", table=table.name, error=str(error))
                 self._tally.tables[table.name].error = str(error)
                 self._warehouse_errors.append(error)
@@ -182,7 +198,8 @@ class _Execution:
         pool = WorkerPool(self._session.connector.concurrency, deadline)
         with _temporary_folder() as folder:
             context = self._extract_context(folder)
-            writer = self._writer(plan, folder)
+            with _stoppable(deadline):
+                writer = self._writer(plan, folder)
             logs = [table for table in self._session.connector.catalogue.values() if table.is_log]
             self._late_counts = LateCounts(self._session.state, logs, plan, context.checks)
             done = 0
@@ -207,27 +224,29 @@ class _Execution:
 
     def result(self) -> RunResult:
         """Return what was done."""
-        windows = self._scope.windows
-        fatal = [str(self._fatal)] if self._fatal else []
+        session, windows = self._session, self._scope.windows
         return RunResult(
-            self._session.connector.name,
-            self._run.id,
-            self._request.mode,
-            list(self._sites),
-            min((window.first for window in windows), default=None),
-            max((window.last for window in windows), default=None),
-            self._tally.tables,
-            [*self._scope.missing_sites, *fatal, *self._slice_sentences()],
-            [str(error) for error in self._warehouse_errors],
-            all(isinstance(error, WarehouseUnavailable) for error in self._warehouse_errors),
-            isinstance(self._fatal, TokenRefused),
-            self._session.clock() - self._started,
-            self._session.client.calls,
-            [*self._session.connector.missing_titles, *self._notes, *self._unreadable_sentences()],
-            len(self._scope.missing_sites),
-            self._reach.reach() if self._reach else Reach(),
-            self._tally.missing,
-            self._session.deadline.interrupted_by,
+            about=About(
+                connector=session.connector.name,
+                run_id=self._run.id,
+                mode=self._request.mode,
+                sites=list(self._sites),
+                first_day=min((window.first for window in windows), default=None),
+                last_day=max((window.last for window in windows), default=None),
+            ),
+            tables=self._tally.tables,
+            seconds=session.clock() - self._started,
+            calls=session.client.calls,
+            failures=Failures(
+                missing_sites=self._scope.missing_sites,
+                fatal=self._fatal,
+                slices=self._slice_sentences(),
+                warehouse=self._warehouse_errors,
+            ),
+            notes=[*session.connector.missing_titles, *self._notes, *self._unreadable_sentences()],
+            missing=self._tally.missing,
+            reach=self._reach.reach() if self._reach else Reach(),
+            stopped_by=session.deadline.interrupted_by,
         )
 
     def _prepare_table(self, state: SyncState, table: Table, *, is_new: bool) -> None:
@@ -311,7 +330,17 @@ class _Execution:
         if self._late_counts:
             for entry in self._late_counts.take():
                 writer.amend(entry)
-        loaded = writer.flush()
+        deadline, waiting = self._session.deadline, writer.waiting
+        try:
+            with deadline.writing():
+                loaded = writer.flush(deadline.logging)
+        except WarehouseError as error:
+            if deadline.interrupted_by:
+                raise type(error)(
+                    f"stopped by {deadline.interrupted_by}, and {waiting} slices that were fetched are not logged: the "
+                    f"next run fetches them again. {error}"
+                ) from None
+            raise
         self._flushed = self._session.clock()
         self._warehouse_errors += loaded.errors
         self._tally.logged(loaded.entries)

@@ -1,6 +1,7 @@
 """Writing what was extracted: rows wait in batches, are loaded whole slices at a time, and are logged."""
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import datetime
 from pathlib import Path
@@ -56,8 +57,12 @@ class Writer:
     @property
     def is_full(self) -> bool:
         """Whether it is time to flush."""
-        slices = len(self._entries) + self._batches.slices
-        return self._batches.size >= self._buffer_bytes or slices >= MAX_SLICES or bool(self._errors)
+        return self._batches.size >= self._buffer_bytes or self.waiting >= MAX_SLICES or bool(self._errors)
+
+    @property
+    def waiting(self) -> int:
+        """How many slices wait to be written or logged."""
+        return len(self._entries) + self._batches.slices
 
     def add(self, table: Table, entry: LogEntry, content: ParsedSlice | BufferedSlice | None) -> None:
         """Take one slice; its content waits only where its outcome is that it is written.
@@ -82,11 +87,11 @@ class Writer:
         """Take a log entry of a slice that this run did not extract; it is logged with the next flush's entries."""
         self._amended.append(entry)
 
-    def flush(self) -> Loaded:
+    def flush(self, logging: Callable[[], AbstractContextManager[None]] = nullcontext) -> Loaded:
         """Write and log everything that waits, and return what came of the slices added.
 
         A table that fails keeps what it had and its slices are logged as failed; the others are written.
-        Raises WarehouseError where the log itself cannot be written.
+        Raises WarehouseError where the log itself cannot be written. ``logging`` is entered for that.
         """
         batches, entries, errors = self._batches.take(), self._entries, self._errors
         self._entries, self._errors = [], []
@@ -97,7 +102,8 @@ class Writer:
         entries = [*entries, *loaded.entries]
         logged, self._amended = [entry for entry in [*entries, *self._amended] if entry.is_news], []
         if logged:
-            self._state.append(self._run, logged, self._folder, Stamp(self._run.id, self._flushes, self._now()))
+            with logging():
+                self._state.append(self._run, logged, self._folder, Stamp(self._run.id, self._flushes, self._now()))
         return Loaded(entries, loaded.seconds, [*errors, *loaded.errors])
 
     def discard(self) -> None:

@@ -13,6 +13,7 @@ from google.api_core import exceptions
 from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
 from google.cloud import bigquery
 
+from matomo_fn.daemon_threads import DaemonThreads
 from matomo_fn.deadline import Deadline
 from matomo_fn.errors import InputError, WarehouseError, WarehouseUnavailable
 
@@ -57,25 +58,42 @@ class Outdated(WarehouseError):
 
 
 class Calls:
-    """Calls about one dataset, within a run's deadline."""
+    """Calls about one dataset, within a run's deadline.
+
+    They run on daemon threads: after an interruption the run does not wait for an answer that does not come.
+    """
 
     def __init__(self, dataset: str, deadline: Deadline) -> None:
         self._dataset = dataset
         self._deadline = deadline
+        self._threads = DaemonThreads("bigquery")
 
     def limit(self, seconds: float) -> float:
         """Return the seconds that something may take, at most ``seconds``."""
         return self._deadline.limit(seconds)
+
+    def pause(self, seconds: float) -> None:
+        """Sleep, but not past an interruption of the run."""
+        self._deadline.pause_writing(seconds)
 
     def limits(self, seconds: float = _CALL_SECONDS) -> dict[str, Any]:
         """Return the arguments ``retry`` and ``timeout`` of a call of the client, which takes so long at most."""
         allowed = max(0.001, self._deadline.limit(seconds))
         return {"retry": bigquery.DEFAULT_RETRY.with_timeout(allowed), "timeout": min(allowed, _HTTP_TIMEOUT)}
 
-    def call(self, what: str, call: Callable[[], Result]) -> Result:
-        """Return what a call of the client returns, its errors turned into the program's."""
+    def call(self, what: str, call: Callable[[], Result], *, at_least: float = 0.0) -> Result:
+        """Return what a call of the client returns, its errors turned into the program's.
+
+        After an interruption of the run it has the time that is left for writing, and ``at_least`` so many seconds.
+        """
+        if self._deadline.remaining() + at_least <= 0:
+            raise self._interrupted(what)
         try:
-            return call()
+            with self._threads.running(call) as answer:
+                self._deadline.wait_for(answer, at_least)
+                if not answer.done():
+                    raise self._interrupted(what)
+                return answer.result()
         except exceptions.Conflict as error:
             raise Conflict(str(error)) from None
         except exceptions.PreconditionFailed as error:
@@ -90,6 +108,9 @@ class Calls:
             raise InputError("there are no Google credentials: run `gcloud auth application-default login`") from None
         except (requests.exceptions.RequestException, GoogleAuthError, OSError) as error:
             raise WarehouseUnavailable(f"BigQuery could not be reached ({type(error).__name__}): {what}") from None
+
+    def _interrupted(self, what: str) -> WarehouseUnavailable:
+        return WarehouseUnavailable(f"BigQuery had no time after {self._deadline.interrupted_by}: {what}")
 
     def failure(self, what: str, reason: str, message: str) -> WarehouseError:
         """Return the error of a job that failed, by what its status says."""

@@ -29,8 +29,10 @@ _ATTEMPTS = 5
 # Seconds between two looks at a job, at first and at most.
 _FIRST_PAUSE = 0.1
 _LONGEST_PAUSE = 2.0
-# Seconds for cancelling a job that is given up, also past the deadline.
+# Seconds for cancelling a job that is given up, also past the deadline; and of those, how many also where the run was
+# interrupted and its time is up.
 _CANCEL_SECONDS = 5.0
+_LAST_CANCEL_SECONDS = 1.0
 # Seconds for a job to become visible after BigQuery has said that it is there.
 _VISIBLE_SECONDS = 30.0
 _DONE = "DONE"
@@ -61,13 +63,14 @@ class _JobFailed(WarehouseUnavailable):
 class _Attempts:
     """Where the tries of one piece of work have got to."""
 
+    calls: Calls
     end: float
     number: int = 1
     job: Job | None = None
 
     def remaining(self) -> float:
-        """Return the seconds for all that is still to do."""
-        return self.end - time.monotonic()
+        """Return the seconds for all that is still to do; an interruption of the run cuts them short."""
+        return self.calls.limit(self.end - time.monotonic())
 
 
 class Jobs:
@@ -84,7 +87,7 @@ class Jobs:
 
         Raises WarehouseUnavailable where the time is up. The job is then cancelled.
         """
-        attempts = _Attempts(time.monotonic() + self._calls.limit(JOB_SECONDS))
+        attempts = _Attempts(self._calls, time.monotonic() + self._calls.limit(JOB_SECONDS))
 
         def is_over(state: RetryCallState) -> bool:
             return state.attempt_number >= _ATTEMPTS or state.upcoming_sleep >= attempts.remaining()
@@ -93,6 +96,7 @@ class Jobs:
             retry=retry_if_exception_type(WarehouseUnavailable),
             stop=is_over,
             wait=wait_exponential_jitter(initial=1, max=30),
+            sleep=self._calls.pause,
             reraise=True,
         )
         try:
@@ -135,7 +139,7 @@ class Jobs:
         while job.state != _DONE or not is_looked_at:
             if attempts.remaining() <= 0:
                 raise WarehouseUnavailable(f"BigQuery did not finish in time: {name}")
-            time.sleep(min(pause, max(0.0, attempts.remaining())))
+            self._calls.pause(min(pause, max(0.0, attempts.remaining())))
             self._look(name, attempts, lambda limits: job.reload(**limits))
             is_looked_at = True
             pause = min(max(pause, _FIRST_PAUSE) * 1.5, _LONGEST_PAUSE)
@@ -149,6 +153,7 @@ class Jobs:
             retry=retry_if_exception_type(NotFound),
             stop=stop_after_delay(min(_VISIBLE_SECONDS, attempts.remaining())),
             wait=wait_exponential_jitter(multiplier=0.2, max=4, jitter=0.1),
+            sleep=self._calls.pause,
             reraise=True,
         )
         try:
@@ -167,7 +172,11 @@ class Jobs:
         """Cancel a job that is given up; where that fails, it ends by its own time limit."""
         job_id = job.job_id
         try:
-            self._calls.call("cancel a job", lambda: job.cancel(retry=None, timeout=_CANCEL_SECONDS))
+            self._calls.call(
+                "cancel a job",
+                lambda: job.cancel(retry=None, timeout=_CANCEL_SECONDS),
+                at_least=_LAST_CANCEL_SECONDS,
+            )
             log.warning("job_cancelled", job=job_id)
         except WarehouseError as error:
             log.warning("job_not_cancelled", job=job_id, error=str(error))

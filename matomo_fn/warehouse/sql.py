@@ -335,14 +335,17 @@ def invalidate_slices(dataset: str, table: str, days: Range, *, run_id: str, at:
     )
 
 
-def status_of(dataset: str, connector: str) -> str:
+def status_of(dataset: str, connector: str, kept_from: Mapping[str, date] | None = None) -> str:
     """Return the query for the runs of consecutive days in the same state, by table, site and segment.
 
     Columns: table_name, website_id, segment, state (good, pending or failed), first_day, last_day, row_count,
     visits_difference, last_run, last_error. Unlike a sync it reads the whole log, since a person runs it and it tells
-    of all time. A year of good days is one row.
+    of all time. A year of good days is one row. ``kept_from``: by table, the first day whose rows it keeps.
     """
-    window = f"l.connector = {literal(connector)}"
+    window = f"l.connector = {literal(connector)}" + "".join(
+        f" and (l.table_name != {literal(table)} or l.date >= {literal(day)})"
+        for table, day in (kept_from or {}).items()
+    )
     state = "if(l.status in ('pending', 'failed'), l.status, 'good')"
     return (
         "select table_name, website_id, segment, state, min(date) as first_day, max(date) as last_day, "

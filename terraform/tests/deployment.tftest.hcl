@@ -375,6 +375,10 @@ run "keys_of_ones_own" {
     error_message = "A dataset has its connector's key, or none."
   }
   assert {
+    condition     = strcontains(output.set_config, "{\"dataset\":\"matomo_shop\",\"kms_key\":\"projects/keys/locations/europe/keyRings/r/cryptoKeys/data\",") && strcontains(output.set_config, "{\"dataset\":\"matomo_other\",\"location\":")
+    error_message = "The configuration has the key of the dataset, for what the program creates and for the results of its queries."
+  }
+  assert {
     condition     = alltrue([for secret in google_secret_manager_secret.connector : secret.replication[0].user_managed[0].replicas[0].customer_managed_encryption[0].kms_key_name == "projects/keys/locations/europe-west1/keyRings/r/cryptoKeys/secrets"])
     error_message = "Secrets have the key of their place."
   }

@@ -5,31 +5,42 @@ from __future__ import annotations
 import json
 import signal
 import subprocess
+import sys
 import threading
 import urllib.error
 import urllib.request
 from collections import Counter, deque
 from contextlib import contextmanager
+from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from fake_matomo import Fault, maintenance, rate_limited
+from matomo_fn.deadline import Deadline
+from matomo_fn.warehouse.bigquery import BigQueryWarehouse
 from tests.app.cli.calling import COMMAND, environment
 from tests.support import shop as shops
 from tests.support.canary import assert_absent
+from tests.support.proxy import Proxy, already_exists, is_job, proxied, with_status
 from tests.support.server import ROOT, deployed
 from tests.support.shop import DATASET, Shop, log_lines
+from tests.support.warehouses import states
 from tests.support.wire import WireServer
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Sequence
     from pathlib import Path
 
+    from tests.support.emulator import Emulator
+    from tests.support.proxy import Answer, Request
+
 COUNTRIES = "UserCountry.getCountry"
 VERSION = "API.getMatomoVersion"
 # Seconds in which a program that was told to end has ended; no wait of these tests is as short.
 SOON = 20.0
+# Seconds after SIGTERM in which Cloud Run kills a program.
+KILLED = 10.0
 LONG = 250  # seconds of a wait that must not be waited for
 
 
@@ -188,6 +199,88 @@ def test_a_run_that_knows_nothing_yet_ends_with_a_sentence(place: Shop, number: 
     assert (finished["status"], finished["errors"]) == ("stopped", [sentence])
 
 
+LOST = """
+import signal, sys
+from matomo_fn.__main__ import main
+{patch}
+class Finalised:
+    def __del__(self):
+        signal.raise_signal(signal.SIGINT)  # the KeyboardInterrupt is printed here, and ignored
+sys.argv = ["matomo-fn", {arguments}]
+main()
+"""
+BEFORE_THE_RUN = """
+import matomo_fn.app.wiring as wiring
+def deadline(*arguments, real=wiring.Deadline):
+    Finalised()
+    return real(*arguments)
+wiring.Deadline = deadline
+"""
+WHEN_ALL_IS_DONE = """
+import matomo_fn.app.wiring as wiring
+def sync(*arguments, real=wiring.sync):
+    result = real(*arguments)
+    signal.raise_signal(signal.SIGINT)
+    return result
+wiring.sync = sync
+"""
+IN_AN_IMPORT = """
+class Finder:
+    def find_spec(self, name, *_):
+        if name == "matomo_fn.app.cli.commands":
+            Finalised()
+sys.meta_path.insert(0, Finder())
+"""
+
+
+def interrupted(folder: Path, patch: str, *arguments: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Run a command that gets SIGINT at one place."""
+    text = LOST.format(patch=patch, arguments=", ".join(map(repr, arguments)))
+    return subprocess.run(
+        [sys.executable, "-c", text],
+        cwd=folder,
+        env=environment(env | {"PYTHONPATH": str(ROOT)}),
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+
+
+def test_an_interrupt_that_python_loses_before_a_run_ends_the_run(place: Shop) -> None:
+    """KeyboardInterrupt in a finaliser is printed and ignored; the run that begins then ends nevertheless."""
+    done = interrupted(place.secrets, BEFORE_THE_RUN, "sync", "shop", "--json", **place.env)
+    assert "Exception ignored in" in done.stderr
+    assert (done.returncode, json.loads(done.stdout)["errors"]) == (
+        1,
+        ["stopped by SIGINT before anything was fetched"],
+    )
+    assert place.matomo.http_requests == 0
+
+
+@pytest.mark.parametrize("patch", [BEFORE_THE_RUN, WHEN_ALL_IS_DONE], ids=["before a run", "when it is done"])
+def test_an_interrupt_beside_a_run_ends_the_demo(tmp_path: Path, patch: str) -> None:
+    """Neither the sync that begins then nor the next one is run."""
+    done = interrupted(tmp_path, patch, "demo", "--days", "2")
+    assert done.returncode == 130
+    assert "stopped; what was written stays in matomo-demo" in done.stderr
+    assert "second sync" not in done.stdout
+
+
+def test_an_interrupt_during_the_imports_ends_the_program(tmp_path: Path) -> None:
+    """At once and without a traceback: nothing has begun."""
+    done = interrupted(tmp_path, IN_AN_IMPORT, "--version")
+    assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
+
+
+def test_an_ignored_interrupt_stays_ignored(tmp_path: Path) -> None:
+    """As behind nohup, or in the background of a shell's script."""
+    ignore = f"{IN_AN_IMPORT}\nsignal.signal(signal.SIGINT, signal.SIG_IGN)"
+    done = interrupted(tmp_path, ignore, "--version")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.startswith("matomo-fn, version")
+
+
 def test_many_signals_at_once_do_not_lock_it(place: Shop) -> None:
     """The first stops it and the second ends it; which of the two came first to its end does not matter."""
     place.configure(reports=["visits_summary", "visitor_country"], backfill_days=4, concurrency=8)
@@ -200,18 +293,137 @@ def test_many_signals_at_once_do_not_lock_it(place: Shop) -> None:
     assert any(line["message"] == "run_stopping" for line in lines)
 
 
-def test_a_second_signal_ends_a_run_that_cannot_write(place: Shop) -> None:
-    """A BigQuery that does not answer holds it for minutes: the first signal waits for it, the second does not."""
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_run_whose_warehouse_does_not_answer_ends_at_once_where_there_is_nothing_to_write(
+    place: Shop, number: signal.Signals
+) -> None:
+    """BigQuery takes the connection and stays silent while the run makes its tables ready."""
     with WireServer(b"", silent=True) as server:
         bigquery = {"MATOMO_FN_WAREHOUSE": "bigquery", "GOOGLE_CLOUD_PROJECT": "test"}
         run = Running(place, **bigquery, BIGQUERY_EMULATOR_HOST=server.url)
         run.wait_for("run_started")
-        run.send(signal.SIGTERM)
-        run.wait_for("run_stopping")
-        run.send(signal.SIGINT)
+        run.send(number)
         code, answer, lines = run.end()
+    sentence = f"stopped by {number.name} before anything was fetched"
+    assert (code, answer["errors"]) == (1, [sentence])
+    (finished,) = (line for line in lines if line["message"] == "run_finished")
+    assert (finished["status"], finished["errors"]) == ("stopped", [sentence])
+
+
+class StuckProxy(Proxy):
+    """A BigQuery of which one job does not come to an end: it runs for ever, or the looks at it are not answered."""
+
+    def __init__(self, upstream: str) -> None:
+        super().__init__(upstream)
+        self.reached, self.free = threading.Event(), threading.Event()
+        self._job = ""
+        self._is_silent = False
+
+    def hold(self, job: str, *, silent: bool = False) -> None:
+        """Let a job with that in its name not come to an end."""
+        self._job, self._is_silent = job, silent
+        # What was submitted is running, so that it is looked at.
+        self.alter(
+            with_status(state="RUNNING"), when=lambda r: self._is_look(r) or (is_job(r) and job.encode() in r.body)
+        )
+
+    def _is_start(self, request: Request) -> bool:
+        return is_job(request) and self._job.encode() in request.body
+
+    def _is_look(self, request: Request) -> bool:
+        return request.method == "GET" and "/jobs/" in request.path and self._job in request.path
+
+    def pass_on(self, request: Request) -> Answer:
+        """Return the server's answer, or nothing until the test is over."""
+        if self._job and self._is_look(request):
+            self.reached.set()
+            if self._is_silent:
+                self.free.wait(LONG)
+        return super().pass_on(request)
+
+
+@pytest.fixture
+def bigquery(place: Shop, emulator: Emulator, dataset_name: str) -> Iterator[StuckProxy]:
+    """What stands before the emulator; the run writes to a dataset of its own there."""
+    place.configure(reports=["visits_summary", "visitor_country"], backfill_days=4, concurrency=1, dataset=dataset_name)
+    proxy = StuckProxy(emulator.address)
+    with proxied(emulator.address, proxy):
+        proxy.alter(already_exists)
+        yield proxy
+        proxy.free.set()
+
+
+def run_until_stuck(place: Shop, bigquery: StuckProxy) -> Running:
+    """Return a run that waits for the job which does not come to an end."""
+    env = {"MATOMO_FN_WAREHOUSE": "bigquery", "GOOGLE_CLOUD_PROJECT": "test", "BIGQUERY_EMULATOR_HOST": bigquery.url}
+    run = Running(place, **env)
+    assert bigquery.reached.wait(3 * SOON)
+    return run
+
+
+def end_in_time(run: Running) -> tuple[int, Any, dict[str, Any]]:
+    """Send SIGTERM, and return code, answer and ``run_finished``, which was logged before Cloud Run kills a program."""
+    run.send(signal.SIGTERM)
+    code, answer, lines = run.end()
+    (stopping,) = (line for line in lines if line["message"] == "run_stopping")
+    (finished,) = (line for line in lines if line["message"] == "run_finished")
+    times = [datetime.fromisoformat(line["time"]) for line in (stopping, finished)]
+    assert (times[1] - times[0]).total_seconds() < KILLED
+    return code, answer, finished
+
+
+@pytest.mark.parametrize("silent", [False, True], ids=["a job that runs for ever", "a call without an answer"])
+def test_a_table_that_cannot_be_written_costs_no_other_table_its_rows_after_a_signal(
+    place: Shop, bigquery: StuckProxy, emulator: Emulator, dataset_name: str, *, silent: bool
+) -> None:
+    """When Cloud Run would kill it, the other table is written and logged, and the job given up."""
+    bigquery.hold("merge_staging_visitor_country", silent=silent)
+    code, answer, finished = end_in_time(run_until_stuck(place, bigquery))
+    assert (code, answer["status"]) == (1, "failed")
+    (sentence,) = answer["errors"]
+    assert sentence.startswith("table visitor_country: BigQuery ")
+    assert {name: table["written"] for name, table in answer["tables"].items()} == {
+        "visits_summary": 4,
+        "visitor_country": 0,
+    }
+    assert bigquery.count("POST", "/jobs/matomo_fn_[^/]*_merge_staging_visitor_country_[^/]*/cancel") == 1
+    assert finished["errors"] == [sentence]
+    assert logged(emulator, dataset_name) == {("visits_summary", "written"): 4, ("visitor_country", "failed"): 4}
+
+
+def test_a_log_that_cannot_be_written_after_a_signal_ends_with_the_sentence_of_what_is_lost(
+    place: Shop, bigquery: StuckProxy
+) -> None:
+    """The next run fetches these slices again."""
+    bigquery.hold("append_staging__sync_log")
+    code, answer, finished = end_in_time(run_until_stuck(place, bigquery))
+    assert code == 1
+    (sentence,) = answer["errors"]
+    assert sentence.startswith(
+        "stopped by SIGTERM, and 8 slices that were fetched are not logged: the next run fetches them again. BigQuery "
+    )
+    assert (finished["status"], finished["errors"]) == ("failed", [sentence])
+
+
+def test_a_second_signal_ends_a_run_that_cannot_write(place: Shop, bigquery: StuckProxy) -> None:
+    """A BigQuery that does not answer holds it for a minute after Ctrl-C: the second one does not wait."""
+    bigquery.hold("merge_staging_visitor_country")
+    run = run_until_stuck(place, bigquery)
+    run.send(signal.SIGINT)
+    run.wait_for("run_stopping")
+    run.send(signal.SIGINT)
+    code, answer, lines = run.end()
     assert (code, answer) == (130, None)
     assert (lines[-1]["message"], lines[-1]["signal"]) == ("run_abandoned", "SIGINT")
+
+
+def logged(emulator: Emulator, dataset: str) -> dict[tuple[str, str], int]:
+    """How many slices the log has, by table and status."""
+    warehouse = BigQueryWarehouse(emulator.client(), dataset, location="EU", run_id="look", deadline=Deadline(60))
+    try:
+        return dict(Counter((table, row["status"]) for (table, _, _), row in states(warehouse).items()))
+    finally:
+        warehouse.close()
 
 
 def post(url: str, request: object) -> tuple[int, Any]:

@@ -28,10 +28,16 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SECONDS = 30.0
+KEY = "projects/keys/locations/us/keyRings/r/cryptoKeys/data"
 VALUES = {
     "connectors": {
         "shop": {"dataset": "matomo_shop", "location": "EU", "matomo_url": "https://data.example.com/a&b/"},
-        "two-sites": {"dataset": "clients", "location": "US", "matomo_url": "https://matomo.example.com"},
+        "two-sites": {
+            "dataset": "clients",
+            "kms_key": KEY,
+            "location": "US",
+            "matomo_url": "https://matomo.example.com",
+        },
     },
     "dead_letters": "matomo-fn-dead-letters",
     "jobs": ["matomo-fn_shop_daily", "matomo-fn_two-sites_evening"],
@@ -134,6 +140,8 @@ def test_a_configuration_arrives_as_the_program_reads_it(printed: Callable[..., 
     shop, two_sites = (read_connector(name, data) for name, (_, data) in zip(VALUES["connectors"], calls, strict=True))
     assert (shop.dataset_name, shop.location, shop.matomo_url) == ("matomo_shop", "EU", "https://data.example.com/a&b/")
     assert (two_sites.dataset_name, two_sites.location, two_sites.sites) == ("clients", "US", EVERY_SITE)
+    # The key of the dataset that Terraform makes is that of the tables and the queries.
+    assert (shop.kms_key, two_sites.kms_key) == ("", KEY)
 
 
 @pytest.mark.parametrize("name", ["backfill", "sync_now"])

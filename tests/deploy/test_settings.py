@@ -108,22 +108,8 @@ def test_alerts_count_events_that_the_program_logs() -> None:
 def test_alerts_look_at_fields_that_a_run_logs() -> None:
     """And at numbers as numbers: 0 days late is what the alert about late data waits for."""
     asked = set(re.findall(r"jsonPayload\.(\w+)", terraform_text("monitoring.tf"))) - {"message"}
-    run = result.RunResult(
-        connector="shop",
-        run_id="run1",
-        mode="incremental",
-        sites=["1"],
-        first_day=None,
-        last_day=None,
-        tables={},
-        matomo_errors=[],
-        warehouse_errors=[],
-        warehouse_unavailable=False,
-        token_refused=False,
-        seconds=1.0,
-        calls=1,
-        reach=Reach(None, 0, None, 1),
-    )
+    about = result.About(connector="shop", run_id="run1", mode="incremental")
+    run = result.RunResult(about=about, tables={}, seconds=1.0, calls=1, reach=Reach(None, 0, None, 1))
     assert asked == {"connector", "days_late", "days_pending", "errors", "status"}
     assert asked <= run.as_dict().keys()
     assert (run.as_dict()["days_late"], run.as_dict()["days_pending"]) == (0, 1)

@@ -296,11 +296,19 @@ def test_the_default_dataset_and_the_config_command_are_the_programs_own() -> No
     connector = read_connector("two-sites", '{"matomo_url": "https://matomo.example.com", "sites": "all"}')
     assert connector.dataset_name == "matomo_two_sites"
     outputs = (COMMANDS / "main.tf").read_text(encoding="utf-8")
-    keys = re.search(r"set_config.*?jsonencode\(\{(.*?)\}\)", outputs, re.DOTALL)
+    keys = re.search(r"set_config.*?jsonencode\(\{ for key, value in \{(.*?)\} :", outputs, re.DOTALL)
     assert keys
-    assert set(re.findall(r"(\w+) = ", keys[1])) == {"dataset", "location", "matomo_url", "sites"}
+    assert set(re.findall(r"(\w+) += ", keys[1])) == {"dataset", "kms_key", "location", "matomo_url", "sites"}
     default = re.search(
         r'variable "dataset_location".*?default\s+= "(\w+)"', (TERRAFORM / "variables.tf").read_text(), re.DOTALL
     )
     assert default
     assert default[1] == connector.location
+
+
+def test_the_examples_print_the_same() -> None:
+    """Each has a file of its own: its folder can be copied, and Terraform passes a module's outputs on one by one."""
+    outputs = {(folder / "outputs.tf").read_text(encoding="utf-8") for folder in configuration.EXAMPLES}
+    assert len(outputs) == 1
+    printed = {block.labels[0] for block in configuration.read(TERRAFORM / "modules/commands").of("output")}
+    assert printed <= {block.labels[0] for block in configuration.read(configuration.EXAMPLES[0]).of("output")}

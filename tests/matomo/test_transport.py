@@ -6,6 +6,7 @@ import gzip
 import html
 import json
 import socket
+import threading
 import traceback
 from time import monotonic
 from typing import TYPE_CHECKING
@@ -15,8 +16,11 @@ import pytest
 
 from matomo_fn import __version__
 from matomo_fn.config.token import Token
+from matomo_fn.daemon_threads import DaemonThreads
 from matomo_fn.deadline import Deadline
-from matomo_fn.errors import MatomoError, MatomoFatal, MatomoUnavailable, ReportRefused, TokenRefused
+from matomo_fn.errors import MatomoError, MatomoFatal, MatomoUnavailable, ReportRefused, Stopped, TokenRefused
+from matomo_fn.matomo import name_lookup
+from matomo_fn.matomo.interruptible import InterruptibleTransport
 from matomo_fn.matomo.responses import parse_response
 from matomo_fn.matomo.transport import MAX_ANSWER, AnswerTooLarge, HttpTransport
 from tests.support.canary import CANARY, assert_absent, find
@@ -24,6 +28,7 @@ from tests.support.ports import LOCAL, free_ports
 from tests.support.wire import WireServer, answer, self_signed
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
     from pathlib import Path
 
 # Matomo for WordPress takes a user's name and an application password; the signs are those that encodings touch.
@@ -256,6 +261,59 @@ def test_a_name_that_does_not_exist_is_said_so() -> None:
     """The likely reason is the configured URL."""
     with pytest.raises(MatomoUnavailable, match="its name is not known: check matomo_url"):
         transport_to("http://matomo.invalid/").post("API.get", {})
+
+
+class SilentResolver:
+    """Name servers that do not answer until the test is over."""
+
+    def __init__(self, monkeypatch: pytest.MonkeyPatch) -> None:
+        self.asked = threading.Event()
+        self.over = threading.Event()
+        monkeypatch.setattr(socket, "getaddrinfo", self)
+        monkeypatch.setattr(name_lookup, "_threads", DaemonThreads("look-up"))
+
+    def __call__(self, *_: object, **__: object) -> list[object]:
+        """Answer too late, that there is no such name."""
+        self.asked.set()
+        self.over.wait()
+        raise socket.gaierror(socket.EAI_NONAME, "Name or service not known")
+
+
+@pytest.fixture
+def resolver(monkeypatch: pytest.MonkeyPatch) -> Iterator[SilentResolver]:
+    """A resolver that hangs."""
+    silent = SilentResolver(monkeypatch)
+    yield silent
+    silent.over.set()
+
+
+@pytest.mark.timeout(20)
+def test_a_name_that_is_not_looked_up_in_time_is_unavailable(resolver: SilentResolver) -> None:
+    """The system's resolver takes no limit, so it is left behind; its thread ends when it answers."""
+    before = set(threading.enumerate())
+    sentence = r"its name could not be looked up \(no answer within 0\.\d+ seconds\): check the name servers"
+    with pytest.raises(MatomoUnavailable, match=sentence):
+        transport_to("https://matomo.invalid/", timeout=0.05).post("VisitsSummary.get", {})
+    (left,) = (thread for thread in threading.enumerate() if thread not in before and thread.name == "look-up")
+    resolver.over.set()
+    left.join()
+
+
+@pytest.mark.timeout(20)
+def test_a_signal_ends_a_run_that_looks_up_a_name(resolver: SilentResolver) -> None:
+    """It does not wait for the resolver, however long a call may take."""
+    deadline = Deadline()
+    transport = InterruptibleTransport(transport_to("https://matomo.invalid/", timeout=1000), deadline)
+
+    def interrupt() -> None:
+        resolver.asked.wait()
+        deadline.interrupt("SIGTERM")
+
+    signal = threading.Thread(target=interrupt)
+    signal.start()
+    with pytest.raises(Stopped):
+        transport.post("VisitsSummary.get", {})
+    signal.join()
 
 
 def test_a_certificate_that_nobody_trusts_ends_the_run(tmp_path: Path) -> None:

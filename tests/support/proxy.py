@@ -19,7 +19,7 @@ import socket
 import threading
 from dataclasses import dataclass, field, replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from tests.support.ports import LOCAL
@@ -285,3 +285,12 @@ def unavailable(_answer: Answer) -> Answer:
 
 def drop(_answer: Answer) -> None:
     """End the connection without an answer."""
+
+
+def with_status(**status: Any) -> Callable[[Answer], Answer]:
+    """An answer about a job with another status."""
+
+    def altered(answer: Answer) -> Answer:
+        return replace(answer, body=json.dumps({**json.loads(answer.body), "status": status}).encode())
+
+    return altered

@@ -19,7 +19,7 @@ from matomo_fn.warehouse.bigquery import BigQueryWarehouse, Options, connect
 from matomo_fn.warehouse.bigquery_jobs import labels_of
 from matomo_fn.warehouse.replacement import replace_slices
 from matomo_fn.warehouse.tables import Stamp, ensure_table
-from tests.support.proxy import Answer, Proxy, already_exists, drop, failure, is_job, proxied, unavailable
+from tests.support.proxy import Answer, Proxy, already_exists, drop, failure, is_job, proxied, unavailable, with_status
 from tests.support.warehouses import rows_of, write_lines
 
 if TYPE_CHECKING:
@@ -91,15 +91,6 @@ def merges(proxy: Proxy) -> list[str]:
     """The ends of the ids of the merges that were submitted, in order."""
     ids = (re.search(rb'"jobId": ?"(matomo_fn_[^"]+)"', each.body) for each in proxy.requests if is_merge(each))
     return [found[1].decode()[-2:] for found in ids if found]
-
-
-def with_status(**status: Any) -> Callable[[Answer], Answer]:
-    """An answer about a job with another status."""
-
-    def altered(answer: Answer) -> Answer:
-        return replace(answer, body=json.dumps({**json.loads(answer.body), "status": status}).encode())
-
-    return altered
 
 
 def failed(reason: str, message: str) -> Callable[[Answer], Answer]:

@@ -142,7 +142,7 @@ STATEMENTS: Mapping[str, Callable[[], list[str]]] = {
     "view_query": lambda: [
         sql.view_query(DATASET, table.name, view) for table in BUILT_IN.values() for view in table.views
     ],
-    "status_of": lambda: [sql.status_of(DATASET, text) for text in ODD_TEXTS],
+    "status_of": lambda: [sql.status_of(DATASET, text, {text: date(2026, 1, 31)}) for text in ODD_TEXTS],
     "history_of": lambda: [sql.history_of(DATASET, text, 20) for text in ODD_TEXTS],
 }
 FRAGMENTS = {"literal", "table_name", "in_slices", "in_days"}

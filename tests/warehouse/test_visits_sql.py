@@ -62,7 +62,7 @@ def statements() -> dict[str, str]:
         "view": VIEW,
         "create view": sql.create_view(DATASET, VISIT_ACTIONS.name, VIEW),
         "known": sql.known_slices(DATASET, "c", [VISITS, PAGES], sql.Span(DAY, DAY, Days.of([DAY]))),
-        "status": sql.status_of(DATASET, "c"),
+        "status": sql.status_of(DATASET, "c", {VISITS.name: DAY}),
         "invalidate": sql.invalidate_slices(DATASET, VISITS.name, (DAY, DAY), run_id="r", at=at, reason="gone"),
         "append": sql.append_rows(DATASET, SYNC_LOG, SYNC_LOG.name, (DAY, DAY)),
     }

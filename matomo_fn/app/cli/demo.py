@@ -22,7 +22,6 @@ from matomo_fn.config.request import read_request
 from matomo_fn.config.secret_store import config_secret, token_secret
 from matomo_fn.config.settings import read_settings
 from matomo_fn.errors import InputError, MatomoFnError, Stopped
-from matomo_fn.sync.result import Verdict
 from matomo_fn.warehouse.duckdb_reader import DuckDBReader
 
 CONNECTOR = "demo"
@@ -166,7 +165,7 @@ def _sync(files: DemoFiles) -> dict[str, Any]:
             result = run_sync(settings, read_request({"connector": CONNECTOR}), new_run(), progress)
         except Stopped:
             raise KeyboardInterrupt from None
-    if result.verdict is Verdict.STOPPED:
+    if result.stopped_by:
         raise KeyboardInterrupt  # which was Ctrl-C's, and ends the demo as well
     return result.as_dict()
 

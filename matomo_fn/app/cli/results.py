@@ -39,7 +39,7 @@ def print_result(result: RunResult) -> None:
     print_table(head, rows, quiet=("pending", "failed", "remaining"))
     click.echo()
     print_sentence(
-        f"{result.verdict}: {result.calls} calls to Matomo, {result.seconds:.1f} seconds, run {result.run_id}"
+        f"{result.verdict}: {result.calls} calls to Matomo, {result.seconds:.1f} seconds, run {result.about.run_id}"
     )
     for note in result.as_dict()["notes"]:
         print_sentence(f"note: {note}")

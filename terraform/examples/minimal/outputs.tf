@@ -1,4 +1,7 @@
 # What Terraform prints after an apply. `terraform output -raw NAME` prints a text to paste and nothing else.
+#
+# The same file stands in each example, and a test compares them: Terraform passes on a module's outputs one by one, or as one
+# object, whose texts it would print with their quotes escaped. A link to one file would break where a folder is copied.
 
 output "backfill" {
   description = "Commands that request a year of each connector; change the dates."

@@ -10,9 +10,10 @@ terraform {
 }
 
 variable "connectors" {
-  description = "Dataset, location and Matomo of each connector, by its name."
+  description = "Dataset, its key and location, and Matomo of each connector, by its name."
   type = map(object({
     dataset    = string
+    kms_key    = optional(string)
     location   = string
     matomo_url = string
   }))
@@ -87,7 +88,13 @@ output "set_config" {
   description = "Commands that set each connector's configuration."
   value = join("", [
     for name, connector in var.connectors :
-    "gcloud secrets versions add matomo-${name}-config --project=${var.project} --data-file=- <<'JSON'\n${jsonencode({ dataset = connector.dataset, location = connector.location, matomo_url = connector.matomo_url, sites = "all" })}\nJSON\n"
+    "gcloud secrets versions add matomo-${name}-config --project=${var.project} --data-file=- <<'JSON'\n${jsonencode({ for key, value in {
+      dataset    = connector.dataset
+      kms_key    = connector.kms_key
+      location   = connector.location
+      matomo_url = connector.matomo_url
+      sites      = "all"
+    } : key => value if value != null })}\nJSON\n"
   ])
 }
 

@@ -99,6 +99,37 @@ def test_after_a_sync_every_table_and_site_has_a_line(shop: Shop) -> None:
     }
 
 
+@pytest.mark.parametrize("is_down", [False, True], ids=["Matomo answers", "Matomo is down"])
+def test_days_that_visits_are_not_kept_of_are_not_missing(shop: Shop, *, is_down: bool) -> None:
+    """Neither those that were never fetched, nor those that were deleted since, pending ones included."""
+    reports = ["visits_summary"]
+    shop.configure(reports=reports, backfill_days=12, visits={"retention_days": 6})
+    assert call(shop.env, "sync", "shop").code == 0
+    if is_down:
+        shop.matomo.faults.add(maintenance())
+    code, found = status_of(shop, "visits")
+    assert (code, found["gaps"], found["last_day"]) == (0, 0, str(YESTERDAY))
+    assert str(ago(5)) <= found["first_day"] <= str(ago(2))
+    shop.matomo.faults.clear()
+    shop.configure(reports=reports, backfill_days=12, visits=True)
+    assert call(shop.env, "sync", "shop").code == 0
+    with duckdb.connect(str(shop.warehouse)) as connection:
+        connection.execute(
+            "update matomo_shop._sync_log set status = 'pending' where table_name = 'visits' and date = ?", [ago(9)]
+        )
+    code, found = status_of(shop, "visits")
+    assert (code, found["days"], found["pending"], found["first_day"]) == (1, 12, 1, str(ago(11)))
+    all_rows = found["rows"]
+    shop.configure(reports=reports, backfill_days=12, visits={"retention_days": 6})
+    if is_down:
+        shop.matomo.faults.add(maintenance())
+    code, found = status_of(shop, "visits")
+    assert (code, found["gaps"], found["pending"]) == (0, 0, 0)
+    assert found["first_day"] >= str(ago(5))
+    assert found["rows"] < all_rows
+    assert status_of(shop, "visits_summary")[1]["days"] == 12
+
+
 def missing(called: Called) -> list[str]:
     return [line.removeprefix("missing: ") for line in called.err.splitlines() if line.startswith("missing: ")]
 
