@@ -8,10 +8,12 @@ from datetime import date, datetime, timedelta
 from matomo_fn.catalogue import VISITS, Catalogue
 from matomo_fn.config.connector import Connector
 from matomo_fn.config.request import SyncRequest
+from matomo_fn.config.validation import suggestion
 from matomo_fn.days import ONE_DAY, Days
 from matomo_fn.errors import InputError
 from matomo_fn.matomo.client import MatomoClient
 from matomo_fn.sites import Site
+from matomo_fn.sync.custom_tables import find_tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,6 +44,8 @@ class Scope:
     ``version``: Matomo's (major, minor). ``missing_sites`` are sentences about sites that cannot be synced.
     ``listed``: the sites that Matomo lists, where every one is wanted that is not among ``excluded``; None where the
     configuration or the request lists sites, since a missing one is named in ``missing_sites`` or refused then.
+    ``refused_tables`` are sentences about tables that Matomo has no report for, ``left_out`` about reports that are
+    left out on purpose.
     """
 
     tables: Catalogue
@@ -50,6 +54,8 @@ class Scope:
     missing_sites: tuple[str, ...]
     listed: frozenset[str] | None = None
     excluded: tuple[str, ...] = ()
+    refused_tables: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     def lost_sites(self, synced: Mapping[str, date]) -> tuple[str, ...]:
         """Return a sentence for each site that Matomo no longer lists; ``synced``: the newest day of each known one."""
@@ -89,8 +95,14 @@ def resolve_scope(client: MatomoClient, connector: Connector, request: SyncReque
     windows = [window_of(visible[site], request, connector, now) for site in chosen]
     if request.start_date and not any(windows):
         raise InputError(_no_days(request, [visible[site] for site in chosen], now))
+    last_days = {window.site: window.last for window in windows if window is not None}
+    found_tables = find_tables(client, connector, last_days, request.tables)
+    missing = [name for name in request.tables or () if name not in found_tables.tables]
+    if missing and not found_tables.problems:
+        known = find_tables(client, connector, last_days, None).tables
+        raise InputError([_no_table(connector, name, suggestion(name, known)) for name in missing])
     return Scope(
-        connector.catalogue.select(request.tables or connector.tables),
+        found_tables.tables,
         tuple(window for window in windows if window is not None),
         version,
         tuple(
@@ -100,6 +112,8 @@ def resolve_scope(client: MatomoClient, connector: Connector, request: SyncReque
         ),
         frozenset(site.id for site in found) if _takes_every_site(connector, request) else None,
         connector.excluded_sites,
+        found_tables.problems,
+        found_tables.notes,
     )
 
 
@@ -138,11 +152,11 @@ def _takes_every_site(connector: Connector, request: SyncRequest) -> bool:
 
 def _table_problems(connector: Connector, request: SyncRequest) -> list[str]:
     problems = {name: connector.table_problem(name) for name in request.tables or ()}
-    return [
-        f"request: connector {connector.name!r} does not have table {name!r}: {problem}"
-        for name, problem in problems.items()
-        if problem
-    ]
+    return [_no_table(connector, name, problem) for name, problem in problems.items() if problem]
+
+
+def _no_table(connector: Connector, name: str, problem: str) -> str:
+    return f"request: connector {connector.name!r} does not have table {name!r}: {problem}"
 
 
 def _site_problems(

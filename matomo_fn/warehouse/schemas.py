@@ -48,6 +48,16 @@ def merged_type(column: Column, found: FoundColumn) -> str:
     return f"ARRAY<{merged}>" if found.is_repeated else merged
 
 
+def column_types(found: FoundTable) -> dict[str, ColumnType | None]:
+    """Return the types of a table's columns by name: STRUCT for an array of them, None for what is not in use."""
+    return {
+        column.name: ColumnType.STRUCT
+        if column.fields
+        else next((kind for kind in ColumnType if kind == column.type_name), None)
+        for column in found.columns
+    }
+
+
 def missing_columns(columns: Sequence[Column], found: Sequence[FoundColumn]) -> list[Column]:
     """Return the columns that a table does not have; names are told apart without regard to case."""
     names = {column.name.lower() for column in found}
