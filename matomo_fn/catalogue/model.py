@@ -23,6 +23,14 @@ class ColumnType(StrEnum):
     STRUCT = "STRUCT"
 
 
+# The types that a column may get, so that every value that it has stays what it is:
+# https://cloud.google.com/bigquery/docs/managing-table-schemas#change_a_columns_data_type
+WIDER: Mapping[ColumnType, tuple[ColumnType, ...]] = {
+    ColumnType.INT64: (ColumnType.NUMERIC, ColumnType.FLOAT64),
+    ColumnType.NUMERIC: (ColumnType.FLOAT64,),
+}
+
+
 @dataclass(frozen=True, slots=True)
 class Column:
     """One column of a table.

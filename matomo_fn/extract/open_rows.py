@@ -11,7 +11,7 @@ from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from matomo_fn.catalogue import IS_OTHERS, Column, ColumnType, OpenFields, Source, Table
+from matomo_fn.catalogue import IS_OTHERS, WIDER, Column, ColumnType, OpenFields, Source, Table
 from matomo_fn.catalogue.custom import is_typed, new_column
 from matomo_fn.catalogue.fields import (
     FURTHER_IDENTIFIERS,
@@ -39,11 +39,6 @@ from matomo_fn.values import (
 
 RawRow = Mapping[str, object]
 Line = dict[str, Any]
-# The type that a column gets where its values do not fit the present one and lose nothing in the other.
-WIDER: Mapping[ColumnType, tuple[ColumnType, ...]] = {
-    ColumnType.INT64: (ColumnType.NUMERIC, ColumnType.FLOAT64),
-    ColumnType.NUMERIC: (ColumnType.FLOAT64,),
-}
 
 
 class OpenColumns:

@@ -28,7 +28,7 @@ from matomo_fn.errors import InputError
 def discover(
     connector: str, report: str | None, parameters: tuple[str, ...], *, columns: bool, as_json: bool, **options: Any
 ) -> None:
-    """List the reports of a connector's Matomo, or print the configuration of one.
+    """List Matomo's reports, or print one's configuration.
 
     Each report with its category, dimension, metrics and the table that it would be. With --report the entry for
     "custom_reports", with the schema that its newest rows have, and three of them. Nothing is written.
