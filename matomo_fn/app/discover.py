@@ -111,18 +111,19 @@ def discover_reports(
     """
     credentials = read_credentials(settings, name)
     client = make_client(credentials, Deadline(), attempts=2)
-    discovery = _Discovery(client, credentials.connector)
+    discovery = Discovery(client, credentials.connector, datetime.now(UTC))
     if report is None:
         found = discovery.every()
         return [discovery.with_columns(each) for each in found] if columns else found
     return [discovery.with_columns(discovery.one(report, parameters or {}), is_needed=True)]
 
 
-class _Discovery:
-    """What is known of one Matomo."""
+class Discovery:
+    """What is known of one Matomo, at one time of day."""
 
-    def __init__(self, client: MatomoClient, connector: Connector) -> None:
+    def __init__(self, client: MatomoClient, connector: Connector, now: datetime) -> None:
         self._client = client
+        self._now = now
         self._taken = connector.open_reports.taken
         visible = {site.id: site for site in client.sites() if not site.problem}
         wanted = [visible[site] for site in connector.sites_of(visible) if site in visible]
@@ -201,7 +202,7 @@ class _Discovery:
 
     def _sample(self, table: Table, site: Site, days: int) -> list[object]:
         """Return a report's answers for some days, the newest first."""
-        yesterday = max(site.today(datetime.now(UTC)) - ONE_DAY, site.created)
+        yesterday = max(site.today(self._now) - ONE_DAY, site.created)
         wanted = Days.between(max(site.created, yesterday - timedelta(days=days - 1)), yesterday)
         answers = self._client.report(table.sources[0], site.id, wanted, table.period).days
         for answer in answers.values():

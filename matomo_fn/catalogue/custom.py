@@ -21,6 +21,8 @@ _SINGLE_DAYS = frozenset(
         "VisitTime.getByDayOfWeek",
     }
 )
+# Reports of one row, of which the metadata names a dimension all the same.
+_ONE_ROW = frozenset({"MultiSites.getOne"})
 _SHARE = re.compile(r".*_percent(age)?")
 # What identifies a row beside its label: pages of two hosts have the same path as their label, a region's name stands
 # in two countries, the same keyword is searched for and paid for.
@@ -145,7 +147,7 @@ def custom_table(
     ``taken``: names of built-in tables. ``is_one_row``: what to believe where there is no metadata.
     """
     if metadata is not None:
-        is_one_row = not metadata.dimension
+        is_one_row = not metadata.dimension or spec.method in _ONE_ROW
     identifiers = spec.identifiers or (() if is_one_row else ("label", *_IDENTIFIERS.get(spec.method, ())))
     fields = OpenFields(
         _taken(spec, identifiers),
