@@ -7,6 +7,8 @@ guessing.
 import json
 import math
 import re
+from datetime import UTC, date, datetime
+from decimal import ROUND_HALF_UP, Decimal, InvalidOperation
 
 _INTEGER = re.compile(r"[+-]?\d+(\.0+)?")
 _DECIMAL = re.compile(r"[+-]?\d+(\.\d+)?([eE][+-]?\d+)?")
@@ -17,6 +19,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e
 # The integers that a double holds exactly. BigQuery wants others as strings, or reads them as the nearest double:
 # https://cloud.google.com/bigquery/docs/loading-data-cloud-storage-json#limitations
 _EXACT = range(-(2**53) + 1, 2**53)
+# https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types#decimal_types
+_NUMERIC_SCALE, _NUMERIC_LIMIT = Decimal("0.000000001"), Decimal(10) ** 29
 _SHOWN = 80  # characters of a value that an error repeats
 
 # A value as one compact JSON text, without NaN, which JSON has not.
@@ -69,6 +73,61 @@ def as_float(value: object) -> float:
     if not math.isfinite(result):
         raise ValueError(f"is {shown(value)}, not a finite number")
     return result
+
+
+def as_numeric(value: object) -> int | str:
+    """Return a decimal of 29 digits before and 9 behind the point: an int where it is whole, else its digits.
+
+    Further digits behind the point are rounded, as BigQuery does: what JSON has of 0.1 is a double.
+    """
+    if isinstance(value, bool) or not isinstance(value, int | float | str):
+        raise ValueError(f"is {shown(value)}, not a number")
+    if isinstance(value, str) and not _DECIMAL.fullmatch(value):
+        return as_numeric(as_float(value))
+    try:
+        result = Decimal(str(value)).quantize(_NUMERIC_SCALE, rounding=ROUND_HALF_UP)
+    except InvalidOperation:
+        raise ValueError(f"is {shown(value)}, which NUMERIC cannot hold") from None
+    if abs(result) >= _NUMERIC_LIMIT:
+        raise ValueError(f"is {shown(value)}, which NUMERIC cannot hold")
+    if result != int(result):
+        return f"{result.normalize():f}"
+    return int(result) if int(result) in _EXACT else str(int(result))
+
+
+def as_plain(number: float) -> int | float:
+    """Return a number as a line of JSON has it, the same for 5 and 5.0, so that a wider type changes no line."""
+    return int(number) if number.is_integer() and int(number) in _EXACT else number
+
+
+def as_bool(value: object) -> bool:
+    """Return true or false, which PHP also writes as 1 and 0."""
+    if isinstance(value, bool):
+        return value
+    if value in (0, 1, "0", "1", "true", "false"):
+        return value in (1, "1", "true")
+    raise ValueError(f"is {shown(value)}, not true or false")
+
+
+def as_day(value: object) -> str:
+    """Return a day as ISO 8601 has it."""
+    try:
+        if isinstance(value, str):
+            return date.fromisoformat(value).isoformat()
+    except ValueError:
+        pass
+    raise ValueError(f"is {shown(value)}, not a day such as 2026-01-31")
+
+
+def as_moment(value: object) -> str:
+    """Return a time in UTC: Matomo writes seconds since 1970, or day and time without a zone."""
+    try:
+        if isinstance(value, str) and not value.isdecimal():
+            moment = datetime.fromisoformat(value)
+            return (moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)).isoformat()
+        return datetime.fromtimestamp(as_integer(value), UTC).isoformat()
+    except (ValueError, OverflowError, OSError):
+        raise ValueError(f"is {shown(value)}, not a time such as 2026-01-31 12:00:00") from None
 
 
 def as_text(value: object) -> str:

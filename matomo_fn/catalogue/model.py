@@ -14,12 +14,21 @@ class ColumnType(StrEnum):
     STRING = "STRING"
     INT64 = "INT64"
     FLOAT64 = "FLOAT64"
+    NUMERIC = "NUMERIC"
     BOOL = "BOOL"
     DATE = "DATE"
     TIME = "TIME"
     TIMESTAMP = "TIMESTAMP"
     JSON = "JSON"
     STRUCT = "STRUCT"
+
+
+# The types that a column may get, so that every value that it has stays what it is:
+# https://cloud.google.com/bigquery/docs/managing-table-schemas#change_a_columns_data_type
+WIDER: Mapping[ColumnType, tuple[ColumnType, ...]] = {
+    ColumnType.INT64: (ColumnType.NUMERIC, ColumnType.FLOAT64),
+    ColumnType.NUMERIC: (ColumnType.FLOAT64,),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -128,11 +137,37 @@ class View:
 
 
 @dataclass(frozen=True, slots=True)
+class OpenFields:
+    """How the fields of a report become columns, where its answers decide which there are, and not the program.
+
+    ``taken``: the only fields that are taken; all where empty. ``declared``: columns that the configuration describes,
+    whose types are never changed; ``named``: field, column and description of fields that it calls or describes
+    otherwise. ``described``: what Matomo's metadata says of columns. ``identifiers``: the fields
+    that identify a row, as far as a report has them. ``is_chosen``: the configuration chose them. ``zeros``: the
+    counters of a report of one row, which are 0 on a day without visits. ``is_flat``: rows of sub tables are rows of
+    the report, and columns name what they belong to.
+    """
+
+    taken: tuple[str, ...] = ()
+    declared: tuple[Column, ...] = ()
+    named: tuple[tuple[str, str, str], ...] = ()
+    described: tuple[Column, ...] = ()
+    identifiers: tuple[str, ...] = ("label",)
+    is_chosen: bool = False
+    is_one_row: bool = False
+    is_flat: bool = False
+    zeros: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Table:
     """A table of the dataset: dimensions (with those of the key first), metrics, and where the rows come from.
 
     ``period``: what one slice covers. ``views``: views of the table. ``titles_from``: the table of visits whose
-    actions give the pages of this one their ``page_title``.
+    actions give the pages of this one their ``page_title``. ``open``: columns are found in Matomo's answers; then
+    ``dimensions`` and ``metrics`` are those known so far. ``sites``: the sites that have the report; None for all.
+    ``segments``: the names of those that the table has rows of; None for the connector's. ``days``: the length of a
+    period that ends on each day.
     """
 
     name: str
@@ -145,6 +180,10 @@ class Table:
     period: Period = Period.DAY
     views: tuple[View, ...] = ()
     titles_from: str = ""
+    open: OpenFields | None = None
+    sites: frozenset[str] | None = None
+    segments: tuple[str, ...] | None = None
+    days: int | None = None
 
     @property
     def is_log(self) -> bool:
@@ -159,7 +198,11 @@ class Table:
     @property
     def is_one_row(self) -> bool:
         """Whether a day has exactly one row (no dimensions, no "Others")."""
-        return not self.dimensions
+        return self.open.is_one_row if self.open else not self.dimensions
+
+    def has_site(self, website_id: str) -> bool:
+        """Return whether a site has the report."""
+        return self.sites is None or website_id in self.sites
 
     @property
     def parsed(self) -> tuple[Column, ...]:

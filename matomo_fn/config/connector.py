@@ -18,6 +18,8 @@ from pydantic import (
 )
 
 from matomo_fn.catalogue import BUILT_IN, EXCLUDABLE, PREBUILT, TITLE_SOURCES, VISITS, Catalogue, Schema, Table
+from matomo_fn.catalogue.custom import Reports, ReportSpec
+from matomo_fn.config.custom_reports import CustomReportConfig, method_problem, name_problems
 from matomo_fn.config.site_selection import SiteSelection, read_selection
 from matomo_fn.config.validation import Problems, read_model, read_object, suggestion
 
@@ -79,18 +81,32 @@ def _visits(value: Any) -> Any:
 def _reports(value: Any) -> Any:
     if value == "prebuilt":
         return tuple(PREBUILT)
+    if value == "all":
+        return value
+    if isinstance(value, str):
+        raise ValueError(f'{value!r} is neither "prebuilt" nor "all" nor a list, such as ["visitor_country"]')
     if value == []:
         raise ValueError('names no table: list at least one, or set it to "prebuilt"')
     names = table_list(value)
-    unknown = [name for name in names if name not in PREBUILT]
-    if unknown:
-        raise Problems(
-            'visits are no report: set "visits" to true'
-            if name == VISITS.name
-            else f"there is no table {name!r}: {suggestion(name, PREBUILT)}"
-            for name in unknown
-        )
+    problems = {name: _report_problem(name) for name in names}
+    if any(problems.values()):
+        raise Problems(problem for problem in problems.values() if problem)
     return names
+
+
+def _report_problem(name: str) -> str | None:
+    if name in PREBUILT:
+        return None
+    if name == VISITS.name:
+        return 'visits are no report: set "visits" to true'
+    return method_problem(name) if "." in name else f"there is no table {name!r}: {suggestion(name, PREBUILT)}"
+
+
+# The names that tables of reports cannot have, with what has them.
+_TAKEN = {
+    **dict.fromkeys(BUILT_IN, "a table that is built in"),
+    **{view.name: "a view" for table in BUILT_IN.values() for view in table.views},
+}
 
 
 class ConnectorConfig(BaseModel):
@@ -102,7 +118,8 @@ class ConnectorConfig(BaseModel):
     sites: Annotated[SiteSelection, PlainValidator(read_selection)]
     dataset: str = ""
     location: str = "EU"
-    reports: Annotated[tuple[str, ...], BeforeValidator(_reports)] = tuple(PREBUILT)
+    reports: Annotated[Literal["all"] | tuple[str, ...], PlainValidator(_reports)] = tuple(PREBUILT)
+    custom_reports: tuple[CustomReportConfig, ...] = ()
     visits: Annotated[VisitsConfig | None, BeforeValidator(_visits)] = None
     partition_by: Literal["day", "month"] = "day"
     require_partition_filter: bool | None = None
@@ -157,6 +174,31 @@ class ConnectorConfig(BaseModel):
             )
         return value
 
+    @field_validator("custom_reports", mode="before")
+    @classmethod
+    def _custom_reports(cls, value: Any) -> Any:
+        if not isinstance(value, list):
+            raise ValueError('has to be a list of reports, such as [{"report": "Events.getName"}]')
+        wrong = [item for item in value if not isinstance(item, dict)]
+        if wrong:
+            raise Problems(
+                f'{json.dumps(item)} is not a report such as {{"report": "Events.getName"}}' for item in wrong
+            )
+        return tuple(value)
+
+    @model_validator(mode="after")
+    def _names(self) -> Self:
+        problems = name_problems(self.report_specs, _TAKEN)
+        if problems:
+            raise Problems(problems)
+        return self
+
+    @property
+    def report_specs(self) -> tuple[ReportSpec, ...]:
+        """The reports that are no built-in tables, by what the configuration says of them."""
+        methods = () if self.reports == "all" else (name for name in self.reports if name not in PREBUILT)
+        return (*(ReportSpec(method) for method in methods), *(config.spec for config in self.custom_reports))
+
     @model_validator(mode="after")
     def _retention(self) -> Self:
         retention = self.visits.retention_days if self.visits else None
@@ -175,22 +217,32 @@ class Connector(ConnectorConfig):
 
     @property
     def tables(self) -> tuple[str, ...]:
-        """The names of the tables that the connector fills: its reports, and the visits where they are synced."""
-        return (*self.reports, *((VISITS.name,) if self.visits else ()))
+        """The names of the tables that the connector fills: its reports, and the visits where they are synced.
+
+        Of ``"reports": "all"`` those that are known without Matomo's metadata.
+        """
+        return tuple(self.catalogue)
+
+    @property
+    def open_reports(self) -> Reports:
+        """The reports beside the tables that are built in."""
+        return Reports(self.report_specs, self.reports == "all", frozenset(_TAKEN))
 
     @property
     def catalogue(self) -> Catalogue:
-        """The tables that the connector fills."""
-        return BUILT_IN.select(self.tables)
+        """The tables that the connector fills, as far as they are known without Matomo's metadata."""
+        prebuilt = PREBUILT if self.reports == "all" else self.reports
+        built_in = BUILT_IN.select([*prebuilt, *((VISITS.name,) if self.visits else ())])
+        return Catalogue([*built_in.values(), *self.open_reports.tables.values()])
 
     def table_problem(self, name: str) -> str | None:
         """Return what to do about a table that is requested and not configured; None where it is."""
-        if name in self.tables:
+        if name in self.tables or self.reports == "all":
             return None
         if name == VISITS.name:
             return 'set "visits": true in its configuration'
         if name in PREBUILT:
-            return f'add it to "reports" in its configuration, which has {", ".join(self.reports)}'
+            return f'add it to "reports" in its configuration, which has {", ".join(self.tables)}'
         return suggestion(name, self.tables)
 
     @property

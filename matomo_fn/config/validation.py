@@ -2,7 +2,7 @@
 
 import difflib
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from functools import partial
 from typing import Any, TypeVar, get_args
 
@@ -80,6 +80,7 @@ _TYPES = {
     "int_from_float": "a whole number",
     "bool_type": "true or false",
     "string_type": "a string",
+    "tuple_type": "a list",
 }
 
 
@@ -127,13 +128,24 @@ def _shortened(sentence: str) -> str:
 
 
 def _keys(model: type[BaseModel], path: Iterable[str]) -> list[str]:
-    """Return the keys of the object at a path; those of the whole where the path leads to no model."""
+    """Return the keys of the object at a path; those of the whole where the path leads to no model.
+
+    Positions in lists, and keys of objects that may have any, are passed over.
+    """
     for name in path:
-        annotation = model.model_fields[name].annotation
-        models = [part for part in (annotation, *get_args(annotation)) if _is_model(part)]
+        fields = {field.alias or key: field for key, field in model.model_fields.items()}
+        models = list(_models(fields[name].annotation)) if name in fields else []
         if models:
             model = models[0]
-    return list(model.model_fields)
+    return [field.alias or key for key, field in model.model_fields.items()]
+
+
+def _models(annotation: Any) -> Iterator[type[BaseModel]]:
+    """Yield the models in a type, also those of the elements of lists and objects."""
+    if _is_model(annotation):
+        yield annotation
+    for part in get_args(annotation):
+        yield from _models(part)
 
 
 def _is_model(part: Any) -> bool:

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 
 from matomo_fn.extract.archive_check import ArchiveCheck
+from matomo_fn.extract.open_rows import OpenColumns
 from matomo_fn.extract.own_buffers import OwnBuffers
 from matomo_fn.extract.report_rows import ParsedSlice
 from matomo_fn.matomo.client import MatomoClient
@@ -46,7 +47,7 @@ class ExtractContext:
 
     ``version``: Matomo's (major, minor). ``checks``: by site id. ``may_continue`` tells before each request
     whether a job goes on. ``exclude``: columns of visits to leave out. ``buffers`` take the rows of large slices.
-    ``now``: the run's time of day.
+    ``now``: the run's time of day. ``columns``: of the open tables, by name.
     """
 
     client: MatomoClient
@@ -56,3 +57,4 @@ class ExtractContext:
     buffers: OwnBuffers
     now: datetime
     exclude: tuple[str, ...] = ()
+    columns: Mapping[str, OpenColumns] = field(default_factory=dict)

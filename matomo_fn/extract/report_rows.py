@@ -65,7 +65,7 @@ def is_empty(table: Table, answer: object) -> bool:
     """Return whether an answer says that the day had nothing: no rows, or a one-row report's zeros."""
     if isinstance(answer, Mapping):
         return table.is_one_row and all(_is_zero(value) for value in answer.values())
-    return answer == []
+    return answer == [] or (table.is_one_row and not isinstance(answer, str) and answer == 0)
 
 
 def visits_of(answer: object) -> int:
@@ -97,7 +97,7 @@ def _rows_of(table: Table, source: Source, answer: object) -> list[Row]:
         if not isinstance(raw, Mapping):
             raise InvalidResponse(f"{source.method}: row {index + 1} is {_json_type(raw)} where an object belongs")
         if source.only is None or _matches(source, source.only, raw, index):
-            rows.append((*_read(readers, raw, source, index), _is_others(raw)))
+            rows.append((*_read(readers, raw, source, index), is_others(raw)))
     return rows
 
 
@@ -111,7 +111,8 @@ def _matches(source: Source, only: tuple[str, int], raw: Mapping[str, object], i
         raise InvalidResponse(f"{source.method}: row {index + 1}: {field} {error}") from None
 
 
-def _is_others(raw: Mapping[str, object]) -> bool:
+def is_others(raw: Mapping[str, object]) -> bool:
+    """Return whether a row sums up what the archive's row limit cut."""
     return raw.get("label") == _OTHERS_LABEL and not any(name in raw for name in _METADATA)
 
 

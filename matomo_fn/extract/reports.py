@@ -88,7 +88,7 @@ def _slices(context: ExtractContext, job: Job, days: Days, answers: Mapping[obje
         sources = table.sources_of(context.version)
         for day in days:
             found = [(source, answers[source.call].days[day]) for source in sources]
-            extracted = _parse(job, table, day, found)
+            extracted = _parse(context, job, table, day, found)
             slices.append(extracted)
             if extracted.content and all(is_empty(table, answer) for _, answer in found):
                 empty.add(extracted.slice)
@@ -98,13 +98,16 @@ def _slices(context: ExtractContext, job: Job, days: Days, answers: Mapping[obje
         yield Extracted(extracted.slice, None, pending=reason) if reason else extracted
 
 
-def _parse(job: Job, table: Table, day: date, found: Sequence[tuple[Source, object]]) -> Extracted:
+def _parse(
+    context: ExtractContext, job: Job, table: Table, day: date, found: Sequence[tuple[Source, object]]
+) -> Extracted:
     slice_ = table.stream(job.site.id, job.segment).slice(day)
     for _, answer in found:
         if isinstance(answer, MatomoError):
             return Extracted.failed(slice_, str(answer))
+    columns = context.columns.get(table.name)
     try:
-        return Extracted(slice_, parse_slice(table, found))
+        return Extracted(slice_, columns.parse(found) if columns else parse_slice(table, found))
     except MatomoError as error:
         return Extracted.failed(slice_, str(error))
     except Exception as error:  # noqa: BLE001 - it costs this slice

@@ -17,12 +17,14 @@ from tenacity import (
 )
 
 from matomo_fn.catalogue import Source
+from matomo_fn.catalogue.custom import ReportMetadata
 from matomo_fn.days import Days
 from matomo_fn.deadline import Deadline
 from matomo_fn.errors import InvalidResponse, MatomoFatal, MatomoUnavailable, OutOfTime, Stopped
 from matomo_fn.matomo.answer_memory import AnswerMemory, memory_of
 from matomo_fn.matomo.gate import Gate
 from matomo_fn.matomo.health import GIVE_UP_AFTER, Health, Subject, subject_of
+from matomo_fn.matomo.metadata import METADATA, read_metadata
 from matomo_fn.matomo.rate_limit import RateLimit
 from matomo_fn.matomo.reports import ALWAYS, Answered, ReportQuery, ReportReader
 from matomo_fn.matomo.responses import parse_response
@@ -106,6 +108,11 @@ class MatomoClient:
         if not isinstance(value, list):
             raise InvalidResponse(f"{method} answers no list of sites")
         return _each_once([_read_site(method, item) for item in value])
+
+    def report_metadata(self, site_id: str) -> list[ReportMetadata]:
+        """Return what Matomo says of each report of a site."""
+        value, _ = self.call(METADATA, {"idSite": site_id, "language": "en", "filter_limit": "-1"})
+        return read_metadata(value)
 
     def report(self, source: Source, site_id: str, days: Days, period: Period = Period.DAY) -> Answered:
         """Return a report's answer for each of some consecutive periods, which are named by their first days.

@@ -39,12 +39,20 @@ class Loader:
     """Writes batches to one warehouse.
 
     ``known``: what the state says of the slices. ``titled``: the tables of pages whose titles come from visits.
+    ``closed`` gives a table with all columns that its rows have, which the warehouse then has too.
     """
 
-    def __init__(self, warehouse: Warehouse, known: Mapping[Slice, KnownSlice], titled: Sequence[Table]) -> None:
+    def __init__(
+        self,
+        warehouse: Warehouse,
+        known: Mapping[Slice, KnownSlice],
+        titled: Sequence[Table],
+        closed: Callable[[Table], Table] = lambda table: table,
+    ) -> None:
         self._warehouse = warehouse
         self._known = known
         self._titled = titled
+        self._closed = closed
 
     def load(self, batches: Sequence[Batch], stamp: Stamp, now: Callable[[], datetime]) -> Loaded:
         """Write the batches and delete their files.
@@ -73,7 +81,8 @@ class Loader:
         errors: list[WarehouseError] = []
         try:
             expected = {entry.slice: entry.row_count for entry in batch.entries}
-            found = replace_slices(self._warehouse, batch.table, batch.files, expected, stamp, now)
+            table = self._closed(batch.table)
+            found = replace_slices(self._warehouse, table, batch.files, expected, stamp, now)
             entries = [_as_found(entry, found[entry.slice]) for entry in batch.entries]
             entries += [_moved_away(slice_, found[slice_]) for slice_ in found.keys() - expected.keys()]
             contested = [entry for entry in entries if entry.status is Status.FAILED]

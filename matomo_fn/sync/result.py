@@ -132,11 +132,11 @@ class About:
 class Failures:
     """What failed in a run.
 
-    ``missing_sites``: sentences on sites of the configuration that cannot be synced. ``fatal``: what ended all calls to
-    Matomo. ``slices``: sentences on slices that failed. ``warehouse``: the errors of the warehouse, each once.
+    ``missing``: sentences on sites and tables of the configuration that cannot be synced. ``fatal``: what ended all
+    calls to Matomo. ``slices``: sentences on slices that failed. ``warehouse``: the errors of the warehouse, each once.
     """
 
-    missing_sites: Sequence[str] = ()
+    missing: Sequence[str] = ()
     fatal: MatomoFatal | None = None
     slices: Sequence[str] = ()
     warehouse: Sequence[WarehouseError] = ()
@@ -166,7 +166,7 @@ class RunResult:
     def matomo_errors(self) -> list[str]:
         """Sentences on what failed at Matomo."""
         fatal = [str(self.failures.fatal)] if self.failures.fatal else []
-        return [*self.failures.missing_sites, *fatal, *self.failures.slices]
+        return [*self.failures.missing, *fatal, *self.failures.slices]
 
     @property
     def warehouse_errors(self) -> list[str]:
@@ -203,7 +203,7 @@ class RunResult:
             return False
         return (
             bool(self.failures.warehouse)
-            or len(self.matomo_errors) > len(self.failures.missing_sites)
+            or len(self.matomo_errors) > len(self.failures.missing)
             or self._has_remaining()
         )
 

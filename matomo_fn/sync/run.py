@@ -21,6 +21,7 @@ from matomo_fn.errors import DiskFull, MatomoFatal, Stopped, WarehouseError, War
 from matomo_fn.extract.archive_check import ArchiveCheck
 from matomo_fn.extract.extracted import ExtractContext, Extracted
 from matomo_fn.extract.extractor import extract
+from matomo_fn.extract.open_rows import OpenColumns
 from matomo_fn.extract.own_buffers import OwnBuffers
 from matomo_fn.extract.worker_pool import WorkerPool
 from matomo_fn.matomo.client import MatomoClient
@@ -38,6 +39,7 @@ from matomo_fn.unforeseen import note_unforeseen
 from matomo_fn.warehouse import sql
 from matomo_fn.warehouse.partitions import refuse_too_many_days
 from matomo_fn.warehouse.protocol import Warehouse
+from matomo_fn.warehouse.schemas import column_types
 from matomo_fn.warehouse.tables import ensure_table, ensure_view
 
 log = structlog.get_logger()
@@ -88,7 +90,8 @@ def sync(session: Session, request: SyncRequest, run: Run, progress: Progress = 
     if scope.windows:
         with _stoppable(session.deadline):
             tables = execution.prepare()
-            plan = _plan(session, request, scope.only(tables), tables, run)
+            there = [name for name in tables if execution.has_table(name)]
+            plan = _plan(session, request, scope.only(tables), there, run)
         execution.execute(plan, progress)
     result = execution.result()
     if scope.windows:
@@ -167,9 +170,14 @@ class _Execution:
         self._reach: ReachTracker | None = None
         self._late_counts: LateCounts | None = None
         self._unreadable: Counter[str] = Counter()
+        self._columns: dict[str, OpenColumns] = {}
+        self._absent: set[str] = set()
 
     def prepare(self) -> list[str]:
-        """Make dataset, log and tables ready and return the names of the tables that can be written."""
+        """Make dataset, log and tables ready and return the names of the tables that can be written.
+
+        A table whose columns Matomo's answers bring is created once the first of them are known.
+        """
         self._session.warehouse.ensure_dataset()
         self._notes |= dict.fromkeys(self._session.warehouse.dataset_warnings())
         state = self._session.state
@@ -188,6 +196,10 @@ class _Execution:
                 self._tally.tables[table.name].error = str(error)
                 self._warehouse_errors.append(error)
         return ready
+
+    def has_table(self, name: str) -> bool:
+        """Return whether a table is there already."""
+        return name not in self._absent
 
     def execute(self, plan: Plan, progress: Progress) -> None:
         """Extract what is due and write it, until all is done or the deadline allows no more."""
@@ -238,12 +250,17 @@ class _Execution:
             seconds=session.clock() - self._started,
             calls=session.client.calls,
             failures=Failures(
-                missing_sites=self._scope.missing_sites,
+                missing=(*self._scope.missing_sites, *self._scope.refused_tables),
                 fatal=self._fatal,
                 slices=self._slice_sentences(),
                 warehouse=self._warehouse_errors,
             ),
-            notes=[*session.connector.missing_titles, *self._notes, *self._unreadable_sentences()],
+            notes=[
+                *session.connector.missing_titles,
+                *self._scope.left_out,
+                *self._notes,
+                *self._unreadable_sentences(),
+            ],
             missing=self._tally.missing,
             reach=self._reach.reach() if self._reach else Reach(),
             stopped_by=session.deadline.interrupted_by,
@@ -251,9 +268,17 @@ class _Execution:
 
     def _prepare_table(self, state: SyncState, table: Table, *, is_new: bool) -> None:
         warehouse = self._session.warehouse
-        if not is_new and warehouse.find_table(table.name) is None:
+        found = warehouse.find_table(table.name)
+        if not is_new and found is None:
             # What the log says of it is no longer true. Marked first, since a run may die before the table is created.
             state.invalidate(table.name, run_id=self._run.id, at=self._session.now())
+        if table.open is not None:
+            columns = OpenColumns(table, column_types(found) if found else {})
+            self._columns[table.name] = columns
+            if found is None:
+                self._absent.add(table.name)
+                return
+            table = columns.table
         ensure_table(warehouse, self._session.connector.schema_of(table), self._session.connector.partition_by)
         windows = self._scope.windows
         first, last = min(window.first for window in windows), max(window.last for window in windows)
@@ -277,7 +302,17 @@ class _Execution:
             OwnBuffers(folder, session.buffer_bytes),
             self._now,
             session.connector.excluded_columns,
+            self._columns,
         )
+
+    def _closed(self, table: Table) -> Table:
+        """Return a table with all columns that its rows have, once the warehouse has them too."""
+        if table.name not in self._columns:
+            return table
+        session = self._session
+        closed = self._columns[table.name].table
+        ensure_table(session.warehouse, session.connector.schema_of(closed), session.connector.partition_by)
+        return closed
 
     def _writer(self, plan: Plan, folder: Path) -> Writer:
         """Return what writes; pages get titles where they and their visits are both there, one of them in the plan."""
@@ -290,7 +325,7 @@ class _Execution:
             and (pages.name in planned or pages.titles_from in planned)
             and all(name in planned or warehouse.find_table(name) for name in (pages.name, pages.titles_from))
         ]
-        loader = Loader(warehouse, plan.known, titled)
+        loader = Loader(warehouse, plan.known, titled, self._closed)
         return Writer(loader, session.state, self._run, folder, buffer_bytes=session.buffer_bytes, now=session.now)
 
     def _take(self, writer: Writer, plan: Plan, extracted: Extracted) -> None:

@@ -8,10 +8,12 @@ from matomo_fn.catalogue import VISITS, Catalogue
 from matomo_fn.config.connector import Connector
 from matomo_fn.config.request import SyncRequest
 from matomo_fn.config.site_selection import EVERY_SITE, SiteSelection
+from matomo_fn.config.validation import suggestion
 from matomo_fn.days import ONE_DAY, Days
 from matomo_fn.errors import InputError
 from matomo_fn.matomo.client import MatomoClient
 from matomo_fn.sites import Site
+from matomo_fn.sync.custom_tables import find_tables
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +45,8 @@ class Scope:
     ``sites``: those that the configuration selects, with those that cannot be synced. ``listed``: the sites that Matomo
     lists, where ``selection`` takes new ones; None where the configuration or the request lists sites, since a missing
     one is named in ``missing_sites`` or refused then.
+    ``refused_tables`` are sentences about tables that Matomo has no report for, ``left_out`` about reports that are
+    left out on purpose.
     """
 
     tables: Catalogue
@@ -52,6 +56,8 @@ class Scope:
     sites: frozenset[str] = frozenset()
     selection: SiteSelection = EVERY_SITE
     listed: frozenset[str] | None = None
+    refused_tables: tuple[str, ...] = ()
+    left_out: tuple[str, ...] = ()
 
     def has_site(self, site_id: str) -> bool:
         """Return whether the configuration selects a site, or may have selected it before it was lost."""
@@ -101,14 +107,22 @@ def resolve_scope(client: MatomoClient, connector: Connector, request: SyncReque
     windows = [window_of(visible[site], request, connector, now) for site in chosen]
     if request.start_date and not any(windows):
         raise InputError(_no_days(request, [visible[site] for site in chosen], now))
+    last_days = {window.site: window.last for window in windows if window is not None}
+    found_tables = find_tables(client, connector, last_days, request.tables)
+    missing = [name for name in request.tables or () if name not in found_tables.tables]
+    if missing and not found_tables.problems:
+        known = find_tables(client, connector, last_days, None).tables
+        raise InputError([_no_table(connector, name, suggestion(name, known)) for name in missing])
     return Scope(
-        connector.catalogue.select(request.tables or connector.tables),
+        found_tables.tables,
         tuple(window for window in windows if window is not None),
         version,
         () if request.sites else (*_missing(configured, visible, broken), *unmatched),
         frozenset(configured),
         connector.sites,
         frozenset(site.id for site in found) if _takes_every_site(connector, request) else None,
+        found_tables.problems,
+        found_tables.notes,
     )
 
 
@@ -151,11 +165,11 @@ def _takes_every_site(connector: Connector, request: SyncRequest) -> bool:
 
 def _table_problems(connector: Connector, request: SyncRequest) -> list[str]:
     problems = {name: connector.table_problem(name) for name in request.tables or ()}
-    return [
-        f"request: connector {connector.name!r} does not have table {name!r}: {problem}"
-        for name, problem in problems.items()
-        if problem
-    ]
+    return [_no_table(connector, name, problem) for name, problem in problems.items() if problem]
+
+
+def _no_table(connector: Connector, name: str, problem: str) -> str:
+    return f"request: connector {connector.name!r} does not have table {name!r}: {problem}"
 
 
 def _site_problems(

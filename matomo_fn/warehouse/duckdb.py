@@ -28,6 +28,8 @@ _TURN = threading.Lock()
 # What `merge … on false` becomes. DuckDB looks at every pair of rows under a constant condition, 60,000 against as many
 # in 7.5 seconds; an equality is hashed, 0.05 seconds. Sites are numbers, so this one never holds either.
 _NEVER = "t.website_id = 'no site ' || s.website_id"
+# BigQuery's NUMERIC; DuckDB would take three digits behind the point.
+_NUMERIC = exp.DataType.build("decimal(38, 9)", dialect="duckdb")
 _SCRATCH_VIEW = "matomo_fn_wanted_view"
 _HERE = "database_name = current_database() and lower(schema_name) = lower(?)"
 
@@ -43,6 +45,8 @@ def to_duckdb(statement: str, dataset: str | None = None) -> str:
         table.set("catalog", None)
         if table.db == dataset:
             table.set("db", None)
+    for kind in [each for each in parsed.find_all(exp.DataType) if each.is_type(exp.DType.DECIMAL)]:
+        kind.replace(_NUMERIC.copy())
     # Of an array GoogleSQL's offset counts from 0 and DuckDB's ordinality from 1; sqlglot takes the one for the other.
     offsets = {unnest.args["offset"].name for unnest in parsed.find_all(exp.Unnest) if unnest.args.get("offset")}
     for column in [column for column in parsed.find_all(exp.Column) if column.name in offsets]:
@@ -265,7 +269,8 @@ def _cannot_be_opened(path: Path, error: Exception) -> WarehouseError:
 
 @functools.cache
 def _duckdb_type(name: str) -> str:
-    return exp.DataType.build(name, dialect="bigquery").sql(dialect="duckdb")
+    kind = exp.DataType.build(name, dialect="bigquery")
+    return (_NUMERIC if kind.is_type(exp.DType.DECIMAL) else kind).sql(dialect="duckdb")
 
 
 def _comments(schema: Schema, found: Mapping[str, str], kind: str = "table") -> list[str]:
@@ -296,6 +301,8 @@ def _found_column(name: str, data_type: str, *, is_required: bool = False) -> Fo
 
 @functools.cache
 def _google_type(name: str) -> str:
+    if exp.DataType.build(name, dialect="duckdb") == _NUMERIC:
+        return "NUMERIC"
     return exp.DataType.build(name, dialect="duckdb").sql(dialect="bigquery").replace("`", "")
 
 

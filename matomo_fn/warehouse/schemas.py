@@ -3,7 +3,7 @@
 from collections.abc import Iterator, Sequence
 from dataclasses import replace
 
-from matomo_fn.catalogue import Column, ColumnType, Schema
+from matomo_fn.catalogue import WIDER, Column, ColumnType, Schema
 from matomo_fn.warehouse.protocol import FoundColumn, FoundTable, PartitionBy
 
 
@@ -11,7 +11,7 @@ def schema_mismatches(schema: Schema, found: FoundTable, accepted: Sequence[Part
     """Return a phrase for each reason why a table cannot take the rows of a schema, and cannot be brought up to date.
 
     ``accepted``: what the table may be partitioned by, first what it would be created with. Columns and nested
-    fields that are missing, and columns that are required and need not be, are no reasons.
+    fields that are missing, columns that are required and need not be, and numbers that become wider, are no reasons.
     """
     if found.is_view:
         return ["it is a view"]
@@ -48,6 +48,37 @@ def merged_type(column: Column, found: FoundColumn) -> str:
     return f"ARRAY<{merged}>" if found.is_repeated else merged
 
 
+def is_widening(found: FoundColumn, wanted: Column, path: str = "") -> bool:
+    """Return whether a column of a table can become the wanted one without losing a value.
+
+    https://cloud.google.com/bigquery/docs/reference/standard-sql/conversion_rules#supertypes; parts of a STRUCT, which
+    are at a ``path``, stay as they are.
+    """
+    return not (path or wanted.repeated) and any(
+        wanted.type in wider for kind, wider in WIDER.items() if kind == found.type_name
+    )
+
+
+def widened_columns(schema: Schema, found: FoundTable) -> list[Column]:
+    """Return the columns of a schema whose type is wider than in the table."""
+    by_name = {column.name.lower(): column for column in found.columns}
+    return [
+        column
+        for column in schema.columns
+        if column.name.lower() in by_name and is_widening(by_name[column.name.lower()], column)
+    ]
+
+
+def column_types(found: FoundTable) -> dict[str, ColumnType | None]:
+    """Return the types of a table's columns by name: STRUCT for an array of them, None for what is not in use."""
+    return {
+        column.name: ColumnType.STRUCT
+        if column.fields
+        else next((kind for kind in ColumnType if kind == column.type_name), None)
+        for column in found.columns
+    }
+
+
 def missing_columns(columns: Sequence[Column], found: Sequence[FoundColumn]) -> list[Column]:
     """Return the columns that a table does not have; names are told apart without regard to case."""
     names = {column.name.lower() for column in found}
@@ -66,7 +97,7 @@ def _column_mismatches(columns: Sequence[Column], found: Sequence[FoundColumn], 
                 yield f"column {name} is {column.type_name}, which cannot be staged beside the others"
         elif column.fields and ours.fields and column.is_repeated == ours.repeated:
             yield from _column_mismatches(ours.fields, column.fields, f"{name}.")
-        elif column.type_name != ours.type_name:
+        elif column.type_name != ours.type_name and not is_widening(column, ours, path):
             yield f"column {name} is {column.type_name}, not {ours.type_name}"
 
 

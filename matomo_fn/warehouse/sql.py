@@ -42,6 +42,12 @@ def drop_table(dataset: str, table: str) -> str:
     return f"drop table if exists {table_name(dataset, table)}"
 
 
+def widen_column(dataset: str, table: str, column: Column) -> str:
+    """Return the statement that gives a column of numbers a wider type; its values stay."""
+    name = table_name(dataset, table)
+    return f"alter table {name} alter column {column.name} set data type {column.type_name}"
+
+
 def replace_slices(  # noqa: PLR0913 - each is a part of the statement
     dataset: str,
     table: Table,

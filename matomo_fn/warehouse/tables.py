@@ -13,7 +13,7 @@ from matomo_fn.errors import SchemaMismatch, WarehouseError
 from matomo_fn.warehouse import sql
 from matomo_fn.warehouse.partitions import split_days
 from matomo_fn.warehouse.protocol import STAGING_PREFIX, PartitionBy, Warehouse
-from matomo_fn.warehouse.schemas import schema_mismatches, staged_like
+from matomo_fn.warehouse.schemas import schema_mismatches, staged_like, widened_columns
 
 log = structlog.get_logger()
 
@@ -51,6 +51,11 @@ def ensure_table(
             f"table {warehouse.dataset}.{schema.name} exists and does not fit: {'; '.join(problems)}. It was left "
             "as it is: rename or drop it, or give the connector another dataset"
         )
+    if widened := widened_columns(schema, found):
+        for column in widened:
+            statement = sql.widen_column(warehouse.dataset, schema.name, column)
+            warehouse.run(statement, f"widen_{schema.name}_{column.name}_{column.type}")
+        found = warehouse.find_table(schema.name) or found  # a patch names the types that the columns now have
     warehouse.update_table(schema, found)
     return False
 

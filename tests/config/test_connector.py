@@ -28,6 +28,7 @@ def test_a_url_and_sites_are_enough() -> None:
         "dataset": "",
         "location": "EU",
         "reports": tuple(PREBUILT),
+        "custom_reports": (),
         "visits": None,
         "partition_by": "day",
         "require_partition_filter": None,

@@ -28,7 +28,15 @@ def checkov() -> Path:
     program = home / "bin" / "checkov"
     if not program.exists():
         subprocess.run([UV, "venv", "--quiet", "--clear", "--python", sys.executable, home], check=True)
-        install: list[str | Path] = [UV, "pip", "install", "--quiet", "--compile-bytecode", "--python", home / "bin" / "python"]
+        install: list[str | Path] = [
+            UV,
+            "pip",
+            "install",
+            "--quiet",
+            "--compile-bytecode",
+            "--python",
+            home / "bin" / "python",
+        ]
         subprocess.run([*install, "-r", PINNED], check=True)
     return program
 

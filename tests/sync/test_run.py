@@ -185,7 +185,7 @@ def test_tables_and_sites_of_a_request_are_the_only_ones_synced(full: Local) -> 
     full.sync(tables=("visitor_country", "referrers"), sites=("2",))
     assert {(method, site) for method, site, _ in full.asked()} == {(COUNTRY, 2), ("Referrers.getAll", 2)}
     assert {table for table, _, _ in full.states()} == {"visitor_country", "referrers"}
-    assert of_sites(full.contents(), "1") == {table: [] for table in full.connector.reports}
+    assert of_sites(full.contents(), "1") == {table: [] for table in full.connector.tables}
 
 
 def test_a_backfill_asks_every_day_and_writes_only_what_changed(matomo: FakeMatomo, shop: Local) -> None:
@@ -307,7 +307,7 @@ def test_a_day_that_was_never_processed_has_no_rows_until_it_is(
     assert days_asked(matomo, "VisitsSummary.get") == [ago(5), *TRAILING]
     matomo.process(1, ago(5))
     pair.sync()
-    assert pair.contents() == fresh(matomo, tmp_path, pair.connector.reports)
+    assert pair.contents() == fresh(matomo, tmp_path, pair.connector.tables)
     assert ask(pair)[1] == TRAILING
 
 
@@ -444,7 +444,7 @@ def test_a_run_that_is_killed_is_healed_by_the_next(matomo: FakeMatomo, pair: Lo
         pair.sync(before=death_before(step))
     assert pair.duplicates() == []
     pair.sync()
-    assert pair.contents() == fresh(matomo, tmp_path, pair.connector.reports)
+    assert pair.contents() == fresh(matomo, tmp_path, pair.connector.tables)
     assert pair.duplicates() == []
 
 
@@ -479,7 +479,7 @@ def test_out_of_time_a_run_says_what_is_left_and_the_next_one_does_it(matomo: Fa
         assert shop.sync(calls=7).verdict is Verdict.PARTIAL
         assert len(shop.states()) > done
         assert shop.sync().verdict is Verdict.COMPLETE
-        assert shop.contents() == fresh(matomo, tmp_path, shop.connector.reports)
+        assert shop.contents() == fresh(matomo, tmp_path, shop.connector.tables)
 
 
 def test_a_request_that_is_cut_off_again_and_again_comes_to_its_end(matomo: FakeMatomo, tmp_path: Path) -> None:
@@ -524,7 +524,7 @@ def test_what_was_done_before_matomo_gave_up_is_kept(
         assert written == sum(row["status"] == "written" for row in shop.states().values()) > 0
         matomo.faults.clear()
         assert shop.sync().verdict is Verdict.COMPLETE
-        assert shop.contents() == fresh(matomo, tmp_path, shop.connector.reports)
+        assert shop.contents() == fresh(matomo, tmp_path, shop.connector.tables)
 
 
 def test_a_log_that_cannot_be_written_is_an_error_and_is_healed(
@@ -540,7 +540,7 @@ def test_a_log_that_cannot_be_written_is_an_error_and_is_healed(
         pair.sync(before=check)
     assert pair.states() == {}
     pair.sync()
-    assert pair.contents() == fresh(matomo, tmp_path, pair.connector.reports)
+    assert pair.contents() == fresh(matomo, tmp_path, pair.connector.tables)
     assert pair.duplicates() == []
 
 

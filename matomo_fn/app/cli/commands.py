@@ -11,6 +11,7 @@ from matomo_fn.app.cli.connect import connect
 from matomo_fn.app.cli.connectors import list_connectors
 from matomo_fn.app.cli.dbt import dbt_sources, to_yaml
 from matomo_fn.app.cli.demo import demo
+from matomo_fn.app.cli.discover import discover
 from matomo_fn.app.cli.look import query, show
 from matomo_fn.app.cli.options import (
     connector_argument,
@@ -250,21 +251,21 @@ def dbt_sources_command(
     dataset; without one every table, which needs no settings.
     """
     with exit_codes(as_json=as_json):
-        tables = tuple(BUILT_IN)
+        tables = BUILT_IN
         if connector is not None:
             read_request({"connector": connector})
             found = find_connector(open_secret_store(take_secrets(options)), connector)
-            tables, schema = found.tables, schema or found.dataset_name
+            tables, schema = found.catalogue, schema or found.dataset_name
         elif any(value is not None for value in options.values()):
             raise InputError("settings are for reading a connector's configuration: name the connector as well")
-        document = dbt_sources([BUILT_IN[name] for name in tables], database, schema)
+        document = dbt_sources(tables.values(), database, schema)
         if as_json:
             print_json(document)
         else:
             click.echo(to_yaml(document), nl=False)
 
 
-for command in (connect, demo, query, show):
+for command in (connect, demo, discover, query, show):
     cli.add_command(command)
 
 

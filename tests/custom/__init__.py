@@ -1,0 +1,1 @@
+"""Tests of custom reports, from the configuration to the tables."""

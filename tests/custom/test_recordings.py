@@ -1,0 +1,218 @@
+"""Every recorded report becomes a table by what `discover` prints of it, and no other word of anybody."""
+
+from __future__ import annotations
+
+import json
+import re
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from matomo_fn.app.discover import Discovery
+from matomo_fn.config.connector import Connector, read_connector
+from matomo_fn.config.request import read_request
+from matomo_fn.deadline import Deadline
+from matomo_fn.sync.outcome import Run
+from matomo_fn.sync.run import Session, sync
+from matomo_fn.warehouse.bigquery import BigQueryWarehouse
+from matomo_fn.warehouse.duckdb import DuckDBWarehouse
+from tests.support import emulator as bigquery_emulator
+from tests.support.recorded_matomo import DAY, Call, RecordedMatomo, call_of, recorded_reports
+from tests.support.recordings import Scripted, client_of
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+    from pathlib import Path
+
+    from matomo_fn.sync.result import RunResult
+    from matomo_fn.warehouse.protocol import Warehouse
+
+NOW = datetime(2026, 11, 13, 12, tzinfo=UTC)
+OWN = {"date", "website_id", "segment", "_is_others", "_synced_at", "_run_id"}
+# What nobody needs in a table: icons, and the archive's numbers of sub tables.
+PRESENTATION = {"logo", "logoHeight", "idsubdatatable"}
+# Reports of ten different shapes: one row, labels, codes, several identifiers, goals in rows, floats, shares, money.
+TEN_SHAPES = [
+    "custom_visits_summary",
+    "user_country_city",
+    "actions_page_urls",
+    "custom_referrers",
+    "referrers_all",
+    "events_name",
+    "goals_id_goal_ecommerce_order",
+    "goals_items_sku",
+    "device_plugins_plugin",
+    "visit_time_visit_information_per_server_time",
+]
+
+
+def configured(reports: Iterable[Mapping[str, Any]] = (), **more: Any) -> Connector:
+    values = {
+        "matomo_url": "https://matomo.example.com",
+        "sites": ["1"],
+        "reports": ["visits_summary"],
+        "custom_reports": list(reports),
+        "concurrency": 2,
+    }
+    return read_connector("shop", json.dumps(values | more))
+
+
+def entries() -> dict[str, dict[str, Any]]:
+    """What `discover --report` prints for each report that the instance lists, by the table's name."""
+    client = client_of(Scripted(RecordedMatomo()))
+    discovery = Discovery(client, configured(), NOW)
+    found = [discovery.with_columns(report, is_needed=True) for report in discovery.every()]
+    return {report.table.name: json.loads(json.dumps(report.configuration)) for report in found}
+
+
+@pytest.fixture(scope="module")
+def discovered() -> dict[str, dict[str, Any]]:
+    return entries()
+
+
+def run(
+    warehouse: Warehouse, connector: Connector, matomo: RecordedMatomo | None = None, name: str = "r1"
+) -> RunResult:
+    """Sync the recorded day."""
+    client = client_of(Scripted(matomo or RecordedMatomo()))
+    session = Session(connector, client, warehouse, Deadline(), 64 << 20, lambda: NOW)
+    return sync(session, read_request({"connector": "shop"}), Run(name, name, NOW))
+
+
+@pytest.fixture(scope="module")
+def synced(
+    discovered: dict[str, dict[str, Any]], tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[tuple[DuckDBWarehouse, RunResult]]:
+    """All reports in one DuckDB file."""
+    warehouse = DuckDBWarehouse(tmp_path_factory.mktemp("recorded") / "a.duckdb", "matomo_shop")
+    result = run(warehouse, configured(discovered.values()))
+    yield warehouse, result
+    warehouse.close()
+
+
+def test_every_report_of_the_instance_is_discovered_and_written(
+    discovered: dict[str, Any], synced: tuple[DuckDBWarehouse, RunResult]
+) -> None:
+    """All of those that the metadata lists, which are all that were recorded."""
+    calls = {call_of(entry["report"], entry.get("parameters", {})) for entry in discovered.values()}
+    assert calls == set(recorded_reports())
+    assert len(discovered) == len(calls)
+    _, result = synced
+    assert (result.as_dict()["status"], result.as_dict()["errors"]) == ("complete", [])
+    assert {name: table.written for name, table in result.tables.items()} == dict.fromkeys(
+        ["visits_summary", *discovered], 1
+    )
+
+
+CALLS = sorted(recorded_reports())
+
+
+@pytest.mark.parametrize("call", CALLS, ids=[" ".join((m, *(f"{k}={v}" for k, v in p))) for m, p in CALLS])
+def test_a_table_has_what_a_reader_of_the_recording_would_write_down(
+    call: Call, discovered: dict[str, dict[str, Any]], synced: tuple[DuckDBWarehouse, RunResult]
+) -> None:
+    """Each field of each row as a number or a text, in a column of its name, and each row once."""
+    name, entry = next(
+        (name, entry)
+        for name, entry in discovered.items()
+        if call_of(entry["report"], entry.get("parameters", {})) == call
+    )
+    answer = json.loads(recorded_reports()[call].body)
+    rows = synced[0].query(f"select * from {name} t")
+    assert_rows_are(rows, [answer] if isinstance(answer, dict) else answer, entry)
+
+
+def test_the_same_tables_again_are_unchanged(
+    discovered: dict[str, Any], synced: tuple[DuckDBWarehouse, RunResult]
+) -> None:
+    """Whatever the order in which threads learn the columns."""
+    again = run(synced[0], configured(discovered.values()), name="r2")
+    assert {name: table.unchanged for name, table in again.tables.items()} == dict.fromkeys(
+        ["visits_summary", *discovered], 1
+    )
+
+
+def test_ten_shapes_through_the_emulator(discovered: dict[str, dict[str, Any]]) -> None:
+    """By the real client of BigQuery: tables by the API, rows by load jobs, MERGE."""
+    with bigquery_emulator.started() as emulator, emulator.client() as client:
+        warehouse = BigQueryWarehouse(client, "recorded", location="EU", run_id="r1", deadline=Deadline())
+        chosen = {name: discovered[name] for name in TEN_SHAPES}
+        result = run(warehouse, configured(chosen.values()))
+        assert (result.as_dict()["status"], result.as_dict()["errors"]) == ("complete", [])
+        for name, entry in chosen.items():
+            # Structs in arrays reach the client in a form that it cannot read (the emulator's own).
+            found = warehouse.find_table(name)
+            assert found is not None
+            plain = [column.name for column in found.columns if not column.fields]
+            rows = warehouse.query(
+                f"select {', '.join(f't.{column}' for column in plain)} from `{warehouse.dataset}.{name}` t"
+            )
+            answer = json.loads(recorded_reports()[call_of(entry["report"], entry.get("parameters", {}))].body)
+            raw = [answer] if isinstance(answer, dict) else answer
+            assert_rows_are(rows, [{k: v for k, v in row.items() if k != "goals"} for row in raw], entry)
+
+
+def test_without_a_schema_the_rows_are_the_same(
+    discovered: dict[str, dict[str, Any]], synced: tuple[DuckDBWarehouse, RunResult], tmp_path: Path
+) -> None:
+    """`report` and parameters alone are enough: types and identifiers come from the metadata and the values."""
+    bare = [{key: value for key, value in entry.items() if key != "schema"} for entry in discovered.values()]
+    warehouse = DuckDBWarehouse(tmp_path / "b.duckdb", "matomo_shop")
+    try:
+        assert run(warehouse, configured(bare)).as_dict()["errors"] == []
+        for name in discovered:
+            ours, theirs = (table.query(f"select * from {name}") for table in (warehouse, synced[0]))
+            assert sorted(map(comparable, ours)) == sorted(map(comparable, theirs)), name
+    finally:
+        warehouse.close()
+
+
+def comparable(row: Mapping[str, Any]) -> str:
+    return json.dumps({k: v for k, v in sorted(row.items()) if k not in ("_synced_at", "_run_id")}, default=str)
+
+
+def assert_rows_are(rows: Iterable[Mapping[str, Any]], raw: list[dict[str, Any]], entry: Mapping[str, Any]) -> None:
+    """Compare rows of a table with those of a recording, cell for cell and in both directions."""
+    schema = entry.get("schema", {})
+    names = {field: config.get("name", field) for field, config in schema.items()} | {"goals": "goals"}
+    keys = [names[field] for field, config in schema.items() if config.get("identifier")]
+    rows = list(rows)
+    assert len(rows) == len(raw)
+    assert {str(row["date"]) for row in rows} <= {str(DAY)}
+    found = {tuple(row[key] for key in keys): row for row in rows}
+    assert len(found) == len(rows)  # the key is unique
+    fields = {field for row in raw for field, value in row.items() if value not in (None, "")} - PRESENTATION
+    for one in rows:
+        assert {name for name, value in one.items() if value not in (None, "", 0, [])} - OWN <= {
+            names[f] for f in fields
+        }
+    for row in raw:
+        key = tuple(
+            str(row.get(f, "")) if schema[f]["type"] == "STRING" else int(row.get(f, 0))
+            for f in schema
+            if schema[f].get("identifier")
+        )
+        for field in fields & row.keys():
+            assert_cell(found[key][names[field]], row[field], f"{field} of {key}")
+
+
+def assert_cell(cell: Any, raw: Any, where: str) -> None:
+    """Compare one cell: a number that Matomo writes as a text is a number, and 21% is 0.21."""
+    if isinstance(raw, dict):
+        expected = {key.removeprefix("idgoal="): value for key, value in raw.items()}
+        assert {goal["goal_id"]: goal["conversions"] for goal in cell} == {
+            key: value.get("nb_conversions") for key, value in expected.items()
+        }, where
+        assert {goal["goal_id"]: goal["revenue"] for goal in cell} == {
+            key: value.get("revenue") for key, value in expected.items()
+        }, where
+    elif raw in (None, ""):
+        assert cell in (None, ""), where
+    elif isinstance(cell, str):
+        assert cell == str(raw), where
+    elif isinstance(raw, str) and raw.endswith("%"):
+        assert cell == pytest.approx(float(raw.rstrip("%\u202f\xa0 ")) / 100), where
+    else:
+        assert re.fullmatch(r"-?[\d.]+(e-?\d+)?", str(raw)), where
+        assert (type(cell) in (int, float), cell) == (True, pytest.approx(float(raw))), where
