@@ -28,16 +28,8 @@ def checkov() -> Path:
     program = home / "bin" / "checkov"
     if not program.exists():
         subprocess.run([UV, "venv", "--quiet", "--clear", "--python", sys.executable, home], check=True)
-        install: list[str | Path] = [
-            UV,
-            "pip",
-            "install",
-            "--quiet",
-            "--compile-bytecode",
-            "--python",
-            home / "bin" / "python",
-        ]
-        subprocess.run([*install, "-r", PINNED], check=True)
+        into: list[str | Path] = ["--python", home / "bin" / "python", "-r", PINNED]
+        subprocess.run([UV, "pip", "install", "--quiet", "--compile-bytecode", *into], check=True)
     return program
 
 
