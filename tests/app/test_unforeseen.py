@@ -12,7 +12,7 @@ import pytest
 
 from fake_matomo import Fault
 from matomo_fn.app import wiring
-from tests.app.cli.calling import run
+from tests.app.cli.calling import call, run
 from tests.app.test_handlers import binary, raw_push
 from tests.support import shop
 from tests.support.server import deployed
@@ -143,7 +143,8 @@ def test_half_a_surrogate_pair_in_a_configuration_is_a_sentence(
     assert place.post(REQUEST).status_code == 400
     assert binary(place, REQUEST).status_code == 200
     assert "Traceback" not in capfd.readouterr().err
-    called = run(place.env, "sync", "shop")
+    # The streams of a real program are the same for every key.
+    called = (run if key == "other" else call)(place.env, "sync", "shop")
     assert (called.code, bool(called.errors)) == (2, True)
 
 
