@@ -52,6 +52,7 @@ def judged(program: Path, *folders: Path) -> dict[str, list[dict[str, Any]]]:
     return {kind: [check for each in results for check in each[kind]] for kind in results[0]}
 
 
+@pytest.mark.long
 def test_no_check_fails_that_is_not_explained_in_place(checkov: Path, tmp_path: Path) -> None:
     """And, as the counter-check, the same files without their explanations fail in those very checks."""
     for name, pattern in (("explained", None), ("bare", _SKIP)):
