@@ -222,6 +222,17 @@ def test_a_fault_of_the_program_is_a_sentence_with_class_and_place(
 
 
 @pytest.mark.usefixtures("_broken")
+def test_a_fault_of_the_program_is_logged_for_a_person_as_well(place: Shop, capfd: pytest.CaptureFixture[str]) -> None:
+    """As text: the line, and below it the places on the way to the fault."""
+    assert place.post(REQUEST, MATOMO_FN_LOG_FORMAT="text").status_code == 500
+    lines = capfd.readouterr().out.splitlines()
+    (at,) = (number for number, line in enumerate(lines) if "kind=ZeroDivisionError" in line)
+    assert "unforeseen_error" in lines[at]
+    assert lines[at + 1].startswith("matomo_fn.app.")
+    assert "run_finished" in lines[-1]
+
+
+@pytest.mark.usefixtures("_broken")
 def test_a_message_that_meets_a_fault_is_delivered_as_often_as_its_subscription_allows(
     place: Shop, capfd: pytest.CaptureFixture[str]
 ) -> None:
