@@ -102,6 +102,8 @@ def _printable(_logger: object, _method: str, event: MutableMapping[str, Any]) -
     for name, value in event.items():
         if name == "exception":
             event[name] = "\n".join(map(printable, str(value).splitlines()))
+        elif name == "stack":  # shown below the line, as one text
+            event[name] = "\n".join(map(printable, map(str, value)))
         elif isinstance(value, str):  # the texts within other values are shown as Python writes them
             event[name] = printable(value)
     return event

@@ -161,8 +161,8 @@ class DuckDBWarehouse:
         self._execute(f"drop view {_SCRATCH_VIEW}")
 
     def create_staging(self, schema: Schema) -> None:
-        """Create a staging table; here it is a table like others."""
-        self.create_table(schema, "day")
+        """Create a staging table; nobody reads a description of what is dropped in a moment."""
+        self._execute(to_duckdb(sql.create_table(self.dataset, schema), self.dataset))
 
     def load(self, schema: Schema, files: Sequence[Path], job: str) -> None:
         """Fill a staging table from files of newline-delimited JSON."""
@@ -217,10 +217,7 @@ class DuckDBWarehouse:
 
     def _use_schema(self) -> None:
         """Look up tables in the dataset from now on, if it is there; another connection may create it later."""
-        there = (
-            "select catalog_name, schema_name from information_schema.schemata "
-            "where catalog_name = current_database() and lower(schema_name) = lower(?)"
-        )
+        there = f"select database_name, schema_name from duckdb_schemas() where {_HERE}"
         for row in self._fetch(there, [self.dataset]):
             catalog, schema = (name.replace('"', '""') for name in row.values())
             self._fetch(f'use "{catalog}"."{schema}"', [])

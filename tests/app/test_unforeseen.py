@@ -12,7 +12,7 @@ import pytest
 
 from fake_matomo import Fault
 from matomo_fn.app import wiring
-from tests.app.cli.calling import run
+from tests.app.cli.calling import call, run
 from tests.app.test_handlers import binary, raw_push
 from tests.support import shop
 from tests.support.server import deployed
@@ -143,7 +143,8 @@ def test_half_a_surrogate_pair_in_a_configuration_is_a_sentence(
     assert place.post(REQUEST).status_code == 400
     assert binary(place, REQUEST).status_code == 200
     assert "Traceback" not in capfd.readouterr().err
-    called = run(place.env, "sync", "shop")
+    # The streams of a real program are the same for every key.
+    called = (run if key == "other" else call)(place.env, "sync", "shop")
     assert (called.code, bool(called.errors)) == (2, True)
 
 
@@ -218,6 +219,17 @@ def test_a_fault_of_the_program_is_a_sentence_with_class_and_place(
     assert [line["message"] for line in lines] == ["unforeseen_error", "run_finished"]
     assert (lines[0]["kind"], lines[1]["status"], lines[1]["errors"]) == ("ZeroDivisionError", "failed", [sentence])
     assert "somebody" not in output.out + output.err + response.text
+
+
+@pytest.mark.usefixtures("_broken")
+def test_a_fault_of_the_program_is_logged_for_a_person_as_well(place: Shop, capfd: pytest.CaptureFixture[str]) -> None:
+    """As text: the line, and below it the places on the way to the fault."""
+    assert place.post(REQUEST, MATOMO_FN_LOG_FORMAT="text").status_code == 500
+    lines = capfd.readouterr().out.splitlines()
+    (at,) = (number for number, line in enumerate(lines) if "kind=ZeroDivisionError" in line)
+    assert "unforeseen_error" in lines[at]
+    assert lines[at + 1].startswith("matomo_fn.app.")
+    assert "run_finished" in lines[-1]
 
 
 @pytest.mark.usefixtures("_broken")

@@ -28,16 +28,8 @@ def checkov() -> Path:
     program = home / "bin" / "checkov"
     if not program.exists():
         subprocess.run([UV, "venv", "--quiet", "--clear", "--python", sys.executable, home], check=True)
-        install: list[str | Path] = [
-            UV,
-            "pip",
-            "install",
-            "--quiet",
-            "--compile-bytecode",
-            "--python",
-            home / "bin" / "python",
-        ]
-        subprocess.run([*install, "-r", PINNED], check=True)
+        into: list[str | Path] = ["--python", home / "bin" / "python", "-r", PINNED]
+        subprocess.run([UV, "pip", "install", "--quiet", "--compile-bytecode", *into], check=True)
     return program
 
 
@@ -60,6 +52,7 @@ def judged(program: Path, *folders: Path) -> dict[str, list[dict[str, Any]]]:
     return {kind: [check for each in results for check in each[kind]] for kind in results[0]}
 
 
+@pytest.mark.long
 def test_no_check_fails_that_is_not_explained_in_place(checkov: Path, tmp_path: Path) -> None:
     """And, as the counter-check, the same files without their explanations fail in those very checks."""
     for name, pattern in (("explained", None), ("bare", _SKIP)):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -40,6 +39,12 @@ SUMMARY = PREBUILT["visits_summary"]
 EVENTS = PREBUILT["behaviour_event"]
 
 
+@pytest.fixture(autouse=True)
+def _inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Large slices are written to files of their own, in the folder in which a test stands."""
+    monkeypatch.chdir(tmp_path)
+
+
 def days(count: int) -> tuple[date, ...]:
     return tuple(FIRST + timedelta(days=index) for index in range(count))
 
@@ -55,7 +60,7 @@ def context_of(client: MatomoClient, deadline: Deadline, site: Site = SITE) -> E
         VERSION,
         {site.id: ArchiveCheck(client, site, FIRST)},
         deadline.allows_requests,
-        OwnBuffers(Path(tempfile.mkdtemp()), 10**12),
+        OwnBuffers(Path(), 10**12),
         datetime(2026, 11, 21, tzinfo=UTC),
     )
 

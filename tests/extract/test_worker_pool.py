@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import tempfile
 import threading
 from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
@@ -79,7 +78,7 @@ class Pool:
             (5, 2),
             {"1": ArchiveCheck(client, SITE, FIRST)},
             deadline.allows_requests,
-            OwnBuffers(Path(tempfile.mkdtemp()), 10**12),
+            OwnBuffers(Path("no slice here is large"), 10**12),
             datetime(2026, 11, 21, tzinfo=UTC),
         )
         self.workers = WorkerPool(size, deadline)
@@ -248,7 +247,7 @@ def test_a_stop_ends_the_threads_wherever_they_wait(size: int) -> None:
         (5, 2),
         {"1": ArchiveCheck(client, SITE, FIRST)},
         deadline.allows_requests,
-        OwnBuffers(Path(tempfile.mkdtemp()), 10**12),
+        OwnBuffers(Path("no slice here is large"), 10**12),
         datetime(2026, 11, 21, tzinfo=UTC),
     )
     pool = WorkerPool(size, deadline)

@@ -424,6 +424,7 @@ def test_the_quick_start_with_ones_own_matomo_runs(recent: Place) -> None:
         assert warehouse.execute("select count(*) from matomo_shop.visits_summary").fetchone() == (5,)
 
 
+@pytest.mark.long
 def test_the_quick_start_into_bigquery_runs(recent: Place, emulator: Emulator, dataset_name: str) -> None:
     """The same against the emulator; gcloud's login needs Google and is stood in for."""
     recent.stand_in("gcloud", 'test "$*" = "auth application-default login"')

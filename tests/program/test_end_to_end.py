@@ -146,6 +146,7 @@ def only(rows: Mapping[str, list[tuple[Any, ...]]], *, but: tuple[date, str]) ->
     return {table: [row for row in found if (row[0], row[1]) != but] for table, found in rows.items()}
 
 
+@pytest.mark.long
 def test_the_whole_job_in_bigquery_and_in_duckdb(
     matomo: FakeMatomo, bigquery: Job, proxy: Proxy, secrets: Path, tmp_path: Path, dataset_name: str
 ) -> None:
@@ -190,6 +191,7 @@ def test_the_whole_job_in_bigquery_and_in_duckdb(
     assert_absent(TOKEN, wire=b"".join(request.body + request.path.encode() for request in proxy.requests))
 
 
+@pytest.mark.long
 def test_a_day_that_is_not_processed_keeps_its_rows_in_bigquery(matomo: FakeMatomo, bigquery: Job) -> None:
     """It is pending, what was there stays, and once it is processed it is written."""
     tables = ["visits_summary", "visitor_country"]

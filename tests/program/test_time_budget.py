@@ -75,6 +75,7 @@ def logged(emulator: Emulator, dataset: str) -> dict[str, list[str]]:
     return found
 
 
+@pytest.mark.long
 def test_a_report_that_never_answers_costs_no_other_report_its_rows(
     matomo: FakeMatomo, env: dict[str, str], emulator: Emulator, dataset_name: str
 ) -> None:
@@ -106,6 +107,7 @@ def test_a_report_that_never_answers_costs_no_other_report_its_rows(
     assert set(logged(emulator, dataset_name)) == set(TABLES)
 
 
+@pytest.mark.long
 def test_a_report_that_takes_all_of_the_budget_is_written(
     matomo: FakeMatomo, env: dict[str, str], emulator: Emulator, dataset_name: str
 ) -> None:

@@ -2,17 +2,15 @@
 
 from __future__ import annotations
 
-import functools
 import itertools
 import json
 import os
-import tempfile
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, timedelta
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import structlog
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -37,6 +35,7 @@ from tests.support.warehouses import Killed
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
     from datetime import datetime
+    from pathlib import Path
 
     from matomo_fn.slices import Slice
 
@@ -84,8 +83,8 @@ def parsed(slice_: Slice, revision: int) -> ParsedSlice:
 class World:
     """A dataset, and the runs that write to it."""
 
+    folder: Path
     storage: Storage = field(default_factory=Storage)
-    folder: Path = field(default_factory=lambda: Path(tempfile.mkdtemp()))
     runs: Iterator[int] = field(default_factory=lambda: itertools.count(1))
 
     def connect(self, step: Callable[[], None] = no_step) -> RulesWarehouse:
@@ -222,14 +221,15 @@ def overlapping(draw: st.DrawFn) -> list[Overlapping]:
     return runs
 
 
-@functools.cache
-def empty_world() -> World:
+@pytest.fixture(scope="module")
+def empty_world(tmp_path_factory: pytest.TempPathFactory) -> World:
     """A dataset with empty tables; one for all examples."""
-    world = World()
+    world = World(tmp_path_factory.mktemp("buffers"))
     world.prepare()
     return world
 
 
+@pytest.mark.long
 @settings(max_examples=INTERLEAVINGS, suppress_health_check=[HealthCheck.too_slow])
 @given(
     runs=overlapping(),
@@ -237,14 +237,14 @@ def empty_world() -> World:
     choices=st.lists(st.integers(0, 3), max_size=60),
 )
 def test_runs_at_once_leave_whole_slices_or_the_audit_names_them(
-    runs: list[Overlapping], choices: list[int], *, earlier: bool
+    empty_world: World, runs: list[Overlapping], choices: list[int], *, earlier: bool
 ) -> None:
     """First and later runs, in any interleaving of their statements, one of them dying at any of them.
 
     Where all end well the table is as one run leaves it and the log tells the truth; otherwise the audit names what is
     wrong, and the next run, which would not look at those days by itself, heals it.
     """
-    world = empty_world()
+    world = empty_world
     world.clear()
     ended_well: list[bool] = []
     with quiet():
@@ -263,9 +263,9 @@ def test_runs_at_once_leave_whole_slices_or_the_audit_names_them(
         assert world.audit().is_consistent
 
 
-def test_two_first_runs_at_once_leave_each_row_once() -> None:
+def test_two_first_runs_at_once_leave_each_row_once(tmp_path: Path) -> None:
     """Both find the table empty, so both only insert, and BigQuery commits both."""
-    world = World()
+    world = World(tmp_path)
     world.prepare()
     ended_well: list[bool] = []
     interleave([Overlapping().program(world, ended_well) for _ in range(2)], iter(()))

@@ -448,6 +448,7 @@ def test_a_run_that_is_killed_is_healed_by_the_next(matomo: FakeMatomo, pair: Lo
     assert pair.duplicates() == []
 
 
+@pytest.mark.long
 def test_a_first_run_can_be_killed_before_any_statement(matomo: FakeMatomo, tmp_path: Path) -> None:
     """Dataset, log, view, tables, loads, merges, drops, log: whatever is there, the next run goes on with it."""
     expected = fresh(matomo, tmp_path, PAIR, start_date=ago(2))

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import structlog
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
@@ -187,6 +188,7 @@ KILLED_BETWEEN_MERGE_AND_LOG = Step(cut=Cut("killed", 16))
 KILLED_BETWEEN_LOAD_AND_MERGE = Step(cut=Cut("killed", 8), change=(1, 2))
 
 
+@pytest.mark.long
 @settings(max_examples=7, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(steps(), min_size=1, max_size=3), st.sampled_from(["incremental", "backfill", "full_refresh"]))
 @example([KILLED_BETWEEN_MERGE_AND_LOG, KILLED_BETWEEN_LOAD_AND_MERGE], "incremental")
@@ -205,6 +207,7 @@ def test_any_runs_and_then_one_of_the_union_end_in_the_tables_of_one_run(history
         assert sum(table.written for table in again.tables.values()) == 0
 
 
+@pytest.mark.long
 @settings(max_examples=6, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(steps(whole=True), min_size=1, max_size=4))
 def test_runs_that_come_to_their_end_add_up_to_their_union(history: list[Step]) -> None:
@@ -225,6 +228,7 @@ def test_runs_that_come_to_their_end_add_up_to_their_union(history: list[Step]) 
         assert shop.contents() == expected
 
 
+@pytest.mark.long
 @settings(max_examples=5, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(cuts, st.booleans()), min_size=1, max_size=3))
 def test_daily_runs_heal_what_was_cut_off(history: list[tuple[Cut, bool]]) -> None:
@@ -237,6 +241,7 @@ def test_daily_runs_heal_what_was_cut_off(history: list[tuple[Cut, bool]]) -> No
         assert shop.contents() == reference(shop)
 
 
+@pytest.mark.long
 @settings(max_examples=3, suppress_health_check=[HealthCheck.too_slow])
 @given(first=steps(whole=True), second=steps(whole=True), together=st.booleans())
 @example(first=Step(), second=Step(), together=True)

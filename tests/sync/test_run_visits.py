@@ -69,6 +69,7 @@ def reference() -> dict[str, list[tuple[Any, ...]]]:
 # --- cut off, killed, two at once -------------------------------------------------------------------------
 
 
+@pytest.mark.long
 @settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_runs_cut_off_anywhere_and_started_again_end_in_the_same_tables(data: st.DataObject) -> None:

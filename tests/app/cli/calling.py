@@ -47,11 +47,14 @@ class Called:
         return [json.loads(line) for line in self.err.splitlines() if line.startswith("{")]
 
 
-def call(env: Mapping[str, str], *arguments: str) -> Called:
-    """Run a command in this process; an error that is no sentence is raised, the canary may stand nowhere."""
+def call(env: Mapping[str, str], *arguments: str, given: str | None = None) -> Called:
+    """Run a command in this process; an error that is no sentence is raised, the canary may stand nowhere.
+
+    ``given`` is its standard input.
+    """
     unset: dict[str, str | None] = dict.fromkeys(VARIABLES.values())
     try:
-        result = CliRunner(env=unset | dict(env)).invoke(cli, arguments, catch_exceptions=False)
+        result = CliRunner(env=unset | dict(env)).invoke(cli, arguments, input=given, catch_exceptions=False)
     finally:
         structlog.reset_defaults()  # the logs went to a stream that is closed now
         structlog.contextvars.clear_contextvars()

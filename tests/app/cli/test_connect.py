@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from tests.app.cli.calling import COMMAND, Called, checked, environment
+from tests.app.cli.calling import COMMAND, Called, call, checked, environment
 from tests.support.canary import CANARY
 from tests.support.server import ROOT
 
@@ -19,7 +19,18 @@ if TYPE_CHECKING:
 URL = "https://matomo.example.com"
 
 
-def connect(folder: Path, *arguments: str, token: str = CANARY) -> Called:
+@pytest.fixture(autouse=True)
+def _inside(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Stand in the folder: what is written without a path is written there."""
+    monkeypatch.chdir(tmp_path)
+
+
+def connect(*arguments: str, token: str = CANARY) -> Called:
+    return call({}, "connect", *arguments, given=token)
+
+
+def connect_as_program(folder: Path, *arguments: str, token: str) -> Called:
+    """The same by a program of its own."""
     done = subprocess.run(
         [*COMMAND, "connect", *arguments],
         cwd=folder,
@@ -34,7 +45,7 @@ def connect(folder: Path, *arguments: str, token: str = CANARY) -> Called:
 
 def test_the_files_are_for_their_owner_alone(tmp_path: Path) -> None:
     """A folder that git ignores, the configuration, and the token as it was given."""
-    called = connect(tmp_path, "shop", "--url", URL, "--site", "1", "--site", "2", token=f"{CANARY}\n")
+    called = connect_as_program(tmp_path, "shop", "--url", URL, "--site", "1", "--site", "2", token=f"{CANARY}\n")
     assert (called.code, called.err) == (0, "")
     folder = tmp_path / "secrets"
     assert folder.stat().st_mode & 0o777 == 0o700
@@ -114,15 +125,15 @@ def test_a_terminal_shows_nothing_of_the_token(tmp_path: Path) -> None:
 )
 def test_what_cannot_work_is_not_written(arguments: tuple[str, ...], token: str, sentence: str, tmp_path: Path) -> None:
     """The same rules as of a sync, before there is a file."""
-    called = connect(tmp_path, *arguments, token=token)
+    called = connect(*arguments, token=token)
     assert (called.code, called.out, called.errors) == (2, "", [sentence])
     assert list(tmp_path.iterdir()) == []
 
 
 def test_files_that_are_there_stay(tmp_path: Path) -> None:
     """A token that works is not lost to a slip."""
-    assert connect(tmp_path, "shop", "--url", URL).code == 0
-    again = connect(tmp_path, "shop", "--url", "https://other.example.com", token="another")
+    assert connect("shop", "--url", URL).code == 0
+    again = connect("shop", "--url", "https://other.example.com", token="another")
     assert (again.code, again.errors) == (
         2,
         [
@@ -135,14 +146,14 @@ def test_files_that_are_there_stay(tmp_path: Path) -> None:
 
 def test_a_folder_that_is_there_gets_no_gitignore(tmp_path: Path) -> None:
     """It may be somebody's repository."""
-    assert connect(tmp_path, "shop", "--url", URL, "--folder", ".").code == 0
+    assert connect("shop", "--url", URL, "--folder", ".").code == 0
     assert sorted(path.name for path in tmp_path.iterdir()) == ["matomo-shop-config", "matomo-shop-token"]
 
 
 def test_a_folder_that_cannot_be_made_is_a_sentence(tmp_path: Path) -> None:
     """With the reason."""
     (tmp_path / "file").write_text("mine")
-    called = connect(tmp_path, "shop", "--url", URL, "--folder", "file/secrets")
+    called = connect("shop", "--url", URL, "--folder", "file/secrets")
     assert (called.code, called.errors) == (
         2,
         ["file/secrets cannot be written to: Not a directory: name another folder by --folder"],

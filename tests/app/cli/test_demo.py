@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import re
 import signal
@@ -159,7 +160,9 @@ def test_ctrl_c_ends_it_with_its_sample(tmp_path: Path) -> None:
         assert "-- first sync" in process.stdout.readline()
         log = tmp_path / "matomo-demo" / "sync.log"
         while process.poll() is None and not (log.exists() and "run_started" in log.read_text()):
-            continue  # from then on the run takes the signal
+            # From then on the run takes the signal.
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(0.02)
         os.killpg(process.pid, signal.SIGINT)  # as a terminal does: to the whole group
         out, err = process.communicate(timeout=60)
     assert address

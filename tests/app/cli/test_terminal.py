@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from fake_matomo import Fault
-from tests.app.cli.calling import COMMAND, Called, checked, environment, run
+from tests.app.cli.calling import COMMAND, Called, call, checked, environment, run
 from tests.support.canary import CANARY
 from tests.support.server import ROOT
 
@@ -119,8 +119,8 @@ def test_tables_fit_80_columns(command: str, shop: Shop) -> None:
     shop.matomo.unprocess(1, datetime.now(UTC).date() - timedelta(days=2))
     shop.matomo.faults.add(Fault(method="UserCountry.getCountry", message="no such thing"))
     if command != "check":
-        assert run(shop.env, "sync", "shop").code == 1
-    called = run(shop.env, command, *(["shop"] if command != "show" else []))
+        assert call(shop.env, "sync", "shop").code == 1
+    called = call(shop.env, command, *(["shop"] if command != "show" else []))
     lines = called.out.splitlines()
     table = lines[: lines.index("")] if "" in lines else lines
     assert table
