@@ -10,6 +10,7 @@ import click
 from benchmarks.calls import calls
 from benchmarks.figures import Figure, table_of
 from benchmarks.memory import memory
+from benchmarks.partitions import partitions
 from benchmarks.planning import planning
 from benchmarks.throughput import throughput
 from benchmarks.visits import visits
@@ -21,6 +22,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "calls": calls,
     "visits": visits,
     "planning": planning,
+    "partitions": partitions,
 }
 
 

@@ -71,6 +71,7 @@ class _Answers:
                     "has_others": False,
                     "visits_difference": None,
                     "error": None,
+                    "found_keys": 10,
                 }
                 for site in range(_SITES)
                 for table in PREBUILT

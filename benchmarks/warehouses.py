@@ -1,8 +1,10 @@
 """Warehouses that count: one around a real one, one that keeps nothing."""
 
+import re
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import date
 from pathlib import Path
 from threading import Lock
 from typing import Any
@@ -12,18 +14,24 @@ from matomo_fn.warehouse.buffer import open_joined
 from matomo_fn.warehouse.protocol import FoundColumn, FoundTable, PartitionBy, Warehouse
 
 _CHUNK = 1024 * 1024
+# Statements that BigQuery bills and queues; the others change tables.
+ROW_STATEMENTS = frozenset({"merge", "insert", "update", "delete"})
+_TABLE = re.compile(r"`([^`]+)`")
+_SLICE = re.compile(rb'\{"date":"([^"]+)","website_id":"([^"]+)","segment":"([^"]*)"')
 
 
 @dataclass(slots=True)
 class Counts:
     """What a warehouse was asked: statements by their first word, queries, looks at tables, loads.
 
-    ``size`` counts bytes uncompressed, as BigQuery gets them; ``largest_spool`` the bytes that the files had on
-    disk (which on a function is memory) when most of them lay there.
+    ``read`` counts the tables that statements and queries read: BigQuery bills at least 10 MB for each. ``size`` counts
+    bytes uncompressed, as BigQuery gets them; ``largest_spool`` the bytes that the files had on disk (which on a
+    function is memory) when most of them lay there.
     """
 
     statements: Counter[str] = field(default_factory=Counter)
     queries: int = 0
+    read: int = 0
     looks: int = 0
     loads: int = 0
     size: int = 0
@@ -44,18 +52,26 @@ class Counts:
 
     def statement(self, text: str) -> None:
         """Count a statement that changes something."""
+        kind = text.split(maxsplit=1)[0]
         with self.lock:
-            self.statements[text.split(maxsplit=1)[0]] += 1
+            self.statements[kind] += 1
+            if kind in ROW_STATEMENTS:  # an INSERT does not read the table that it appends to
+                self.read += len(_tables_of(text)) - (kind == "insert")
 
-    def query(self) -> None:
+    def query(self, text: str) -> None:
         """Count a query."""
         with self.lock:
             self.queries += 1
+            self.read += len(_tables_of(text))
 
     def look(self) -> None:
         """Count a look at what a table is like."""
         with self.lock:
             self.looks += 1
+
+
+def _tables_of(statement: str) -> set[str]:
+    return set(_TABLE.findall(statement))
 
 
 class CountingWarehouse:
@@ -119,7 +135,7 @@ class CountingWarehouse:
 
     def query(self, statement: str) -> Sequence[Mapping[str, Any]]:
         """Count and pass on."""
-        self.counts.query()
+        self.counts.query(statement)
         return self._inner.query(statement)
 
     def close(self) -> None:
@@ -128,13 +144,18 @@ class CountingWarehouse:
 
 
 class NullWarehouse:
-    """A warehouse that reads what is loaded and keeps none of it: its memory does not hide the program's."""
+    """A warehouse that keeps none of the rows, so that its memory does not hide the program's.
+
+    It knows how many rows each slice has, since a run looks at that after its merge.
+    """
 
     dataset = "nowhere"
     parallel = 1
 
     def __init__(self) -> None:
         self._tables: dict[str, FoundTable] = {}
+        self._staged: dict[str, Counter[tuple[str, ...]]] = {}
+        self._merged: dict[str, tuple[str, Counter[tuple[str, ...]]]] = {}
 
     def check_writable(self) -> None:
         """Everything can be written to nowhere."""
@@ -168,15 +189,39 @@ class NullWarehouse:
     def create_staging(self, schema: Schema) -> None:
         """Do nothing."""
 
-    def load(self, schema: Schema, files: Sequence[Path], job: str) -> None:
-        """Do nothing; ``CountingWarehouse`` has read the files."""
+    def load(self, schema: Schema, files: Sequence[Path], job: str) -> None:  # noqa: ARG002 - nothing is named
+        """Count the rows of each slice."""
+        counted = self._staged[schema.name] = Counter()
+        with open_joined(files) as stream:
+            for line in stream:
+                if found := _SLICE.match(line):
+                    counted[tuple(part.decode() for part in found.groups())] += 1
 
-    def run(self, statement: str, job: str) -> None:
-        """Do nothing."""
+    def run(self, statement: str, job: str) -> None:  # noqa: ARG002 - nothing is named
+        """Take what a MERGE would have written as what the table has."""
+        if statement.startswith("merge"):
+            table, staging = (name.rpartition(".")[2] for name in _TABLE.findall(statement)[:2])
+            run_id = statement.rpartition(", '")[2].removesuffix("')")
+            self._merged[table] = run_id, self._staged.pop(staging)
 
-    def query(self, statement: str) -> Sequence[Mapping[str, Any]]:  # noqa: ARG002 - whatever it is
-        """Know of nothing."""
-        return ()
+    def query(self, statement: str) -> Sequence[Mapping[str, Any]]:
+        """Answer how many rows were merged last into a table, and know of nothing else."""
+        table = _TABLE.findall(statement)[0].rpartition(".")[2]
+        if table not in self._merged:
+            return ()
+        run_id, counted = self._merged[table]
+        return [
+            {
+                "date": date.fromisoformat(day),
+                "website_id": site,
+                "segment": segment,
+                "row_count": rows,
+                "key_count": rows,
+                "first_run": run_id,
+                "last_run": run_id,
+            }
+            for (day, site, segment), rows in counted.items()
+        ]
 
     def close(self) -> None:
         """Do nothing."""

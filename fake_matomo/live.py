@@ -38,6 +38,8 @@ class Live:
         self.traffic = traffic
         # Ids of sites whose visits log is disabled; None stands for all.
         self.disabled: set[int | None] = set()
+        # Visits whose last action was before this Unix time are deleted; their reports are not.
+        self.purged_until = 0
 
     def answer(
         self,
@@ -95,7 +97,7 @@ class Live:
         # For several sites, days are in the instance's default time zone.
         zone = "UTC" if several else sites[0].timezone
         window = self._window(params, zone)
-        minimum = parse_int(params.get("minTimestamp"), 0)
+        minimum = max(parse_int(params.get("minTimestamp"), 0), self.purged_until - 1)
         query = _Query(self.traffic, tuple(sites), test, minimum, params.get("filter_sort_order") == "asc")
         visits = query.run(window, limit, offset)
         by_id = {site.id: site for site in sites}

@@ -185,6 +185,13 @@ class FakeMatomo:
         """Disable the visits log of one site or of all."""
         self.api.live.disabled.add(site_id)
 
+    def purge_visits(self, before: datetime) -> None:
+        """Delete the visits of all sites whose last action was before a time, as Matomo deletes old raw data.
+
+        The reports of those days stay as they are.
+        """
+        self.api.live.purged_until = int(before.timestamp())
+
     def deactivate_plugin(self, plugin: str) -> None:
         """Deactivate a plugin."""
         self.api.inactive_plugins.add(plugin)

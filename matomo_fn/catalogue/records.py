@@ -15,8 +15,8 @@ SYNC_LOG = Schema(
         Column(
             "status",
             ColumnType.STRING,
-            "written: the table has what Matomo answered; unchanged: it had it already; pending: Matomo has not "
-            "processed the day; failed: see error.",
+            "written: the table has what Matomo answered; unchanged: it had it already, or visits that Matomo has "
+            "deleted since; pending: Matomo has not processed the day, or see error; failed: see error.",
             required=True,
         ),
         Column("row_count", ColumnType.INT64, "Rows of the slice in the table.", required=True),

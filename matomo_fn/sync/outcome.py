@@ -34,7 +34,11 @@ class Status(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class KnownSlice:
-    """What the log's newest row says of a slice; ``is_intact``: the table still has the very rows it speaks of."""
+    """What the log's newest row says of a slice.
+
+    ``is_intact``: the table still has the very rows it speaks of. ``found_keys``: how many different keys the table has
+    of a slice that was looked at, as far as the state looks at the table; 0 otherwise.
+    """
 
     status: Status
     row_count: int
@@ -46,6 +50,7 @@ class KnownSlice:
     has_others: bool = False
     visits_difference: int | None = None
     error: str | None = None
+    found_keys: int = 0
 
 
 UNKNOWN = KnownSlice(Status.FAILED, 0, None, None, "", is_intact=False)
@@ -106,7 +111,7 @@ def outcome_of(extracted: Extracted, known: KnownSlice, run: Run, *, is_final: b
         error=f"{extracted.slice.described}: {extracted.pending}" if extracted.pending else extracted.error,
     )
     if content is None:
-        return replace(kept, is_news=run.logs_everything or _is_news(kept, known))
+        return replace(kept, is_news=run.logs_everything or is_news(kept, known))
     found = replace(
         kept,
         error=None,
@@ -115,7 +120,7 @@ def outcome_of(extracted: Extracted, known: KnownSlice, run: Run, *, is_final: b
     )
     if known.is_intact and known.content_hash == content.content_hash and not rewrite:
         unchanged = replace(found, status=Status.UNCHANGED)
-        return replace(unchanged, is_news=run.logs_everything or _is_news(unchanged, known))
+        return replace(unchanged, is_news=run.logs_everything or is_news(unchanged, known))
     return replace(
         found,
         status=Status.WRITTEN,
@@ -125,7 +130,7 @@ def outcome_of(extracted: Extracted, known: KnownSlice, run: Run, *, is_final: b
     )
 
 
-def _is_news(entry: LogEntry, known: KnownSlice) -> bool:
+def is_news(entry: LogEntry, known: KnownSlice) -> bool:
     """Return whether an entry that wrote nothing says something that is not known."""
     if known is UNKNOWN:
         return True

@@ -29,6 +29,7 @@ from matomo_fn.sync.late_counts import LateCounts
 from matomo_fn.sync.load import Loader
 from matomo_fn.sync.outcome import UNKNOWN, Run, outcome_of
 from matomo_fn.sync.plan import Plan, make_plan
+from matomo_fn.sync.purged import KeptDays, purged_visits
 from matomo_fn.sync.reach import Reach, ReachTracker
 from matomo_fn.sync.result import About, Failures, RunResult, Tally
 from matomo_fn.sync.runs import record_run
@@ -166,6 +167,7 @@ class _Execution:
         self._fatal: MatomoFatal | None = None
         self._failed_slices: list[str] = []
         self._notes: dict[str, None] = {}
+        self._kept = KeptDays()
         self._warehouse_errors: list[WarehouseError] = []
         self._reach: ReachTracker | None = None
         self._late_counts: LateCounts | None = None
@@ -259,6 +261,7 @@ class _Execution:
                 *session.connector.missing_titles,
                 *self._scope.left_out,
                 *self._notes,
+                *self._kept.sentences(),
                 *self._unreadable_sentences(),
             ],
             missing=self._tally.missing,
@@ -329,7 +332,11 @@ class _Execution:
         return Writer(loader, session.state, self._run, folder, buffer_bytes=session.buffer_bytes, now=session.now)
 
     def _take(self, writer: Writer, plan: Plan, extracted: Extracted) -> None:
-        self._tally.extracted(extracted)
+        slice_ = extracted.slice
+        table, known = self._scope.tables[slice_.table], plan.known.get(slice_, UNKNOWN)
+        final = is_final(self._sites[slice_.website_id], slice_.date, self._session.connector, self._now)
+        purged = None if self._overwrites(table) else purged_visits(table, extracted, known, is_final=final)
+        self._tally.extracted(purged.seen(extracted) if purged else extracted)
         if extracted.error:
             self._failed_slices.append(extracted.error)
         if extracted.skipped:
@@ -337,13 +344,12 @@ class _Execution:
             if self._reach:
                 self._reach.leave_out(extracted.slice)
             return
-        slice_ = extracted.slice
-        final = is_final(self._sites[slice_.website_id], slice_.date, self._session.connector, self._now)
-        known = plan.known.get(slice_, UNKNOWN)
         rewrite = self._request.mode == "full_refresh"
-        table = self._scope.tables[slice_.table]
         try:
             entry = outcome_of(extracted, known, self._run, is_final=final, rewrite=rewrite)
+            if purged:
+                entry = purged.kept(entry, known, self._run)
+                self._kept.note(slice_, purged)
             self._unreadable.update(extracted.unreadable)
             if self._late_counts:
                 self._late_counts.note(entry, known)
@@ -355,6 +361,10 @@ class _Execution:
             failed = Extracted.failed(slice_, reason)
             self._failed_slices.append(str(failed.error))
             writer.add(table, outcome_of(failed, known, self._run, is_final=final, rewrite=rewrite), None)
+
+    def _overwrites(self, table: Table) -> bool:
+        """Whether a request says that it wants what Matomo has of a table, also where that is less."""
+        return self._request.mode == "full_refresh" and table.name in (self._request.tables or ())
 
     def _flush_if_due(self, writer: Writer) -> None:
         if writer.is_full or self._session.clock() - self._flushed >= _FLUSH_EVERY:

@@ -217,4 +217,5 @@ def _known(row: Mapping[str, Any]) -> KnownSlice:
         row["has_others"],
         row["visits_difference"],
         row["error"],
+        row["found_keys"],
     )

@@ -253,19 +253,24 @@ class Span:
 def known_slices(dataset: str, connector: str, tables: Sequence[Table], span: Span) -> str:
     """Return the query for what is known of the slices that may be refetched.
 
-    These are all since ``recheck_from``, and the open ones before; for the former ``is_intact`` tells whether
-    the table still has as many rows as the log speaks of, of its run, each key once. So a run that died between merge
-    and log, and rows that somebody deleted or doubled, are found out.
+    These are all since ``recheck_from``, and the open ones before. For the former ``is_intact`` tells whether the table
+    still has as many rows as the log speaks of, of its run, each key once, and ``found_keys`` how many keys it has. So
+    a run that died between merge and log, and rows that somebody deleted or doubled, are found out. Of visits for the
+    latter as well: Matomo may have deleted them, and then the table has the only copy.
     """
     days = f"l.date between {literal(span.recheck_from)} and {literal(span.last)}"
     if span.open_days:
         days = f"({days} or {in_days('l', span.open_days)})"
     window = f"l.connector = {literal(connector)} and {days}"
-    present = " union all ".join(_present(dataset, table, span.recheck_from, span.last) for table in tables)
+    present = " union all ".join(_present(dataset, table, span) for table in tables)
+    logs = ", ".join(literal(table.name) for table in tables if table.is_log)
+    looked_at = f"k.date >= {literal(span.recheck_from)}"
+    if logs:
+        looked_at = f"({looked_at} or k.table_name in ({logs}))"
     return (
         "select k.table_name, k.website_id, k.segment, k.date, k.status, k.row_count, k.content_hash, "
         "k.written_run_id, k.request_id, k.is_final, k.has_others, k.visits_difference, k.error, "
-        f"k.date >= {literal(span.recheck_from)} and coalesce(p.row_count, 0) = k.row_count and "
+        f"coalesce(p.key_count, 0) as found_keys, {looked_at} and coalesce(p.row_count, 0) = k.row_count and "
         "(k.row_count = 0 or (p.key_count = k.row_count and p.first_run = k.written_run_id "
         "and p.last_run = k.written_run_id)) as is_intact "
         f"from (select {_names('l')} from {_newest(dataset, window)}) k left join ({present}) p "
@@ -409,9 +414,11 @@ def differences(dataset: str, connector: str, table: Table, *, exists: bool) -> 
     )
 
 
-def _present(dataset: str, table: Table, first: date, last: date) -> str:
+def _present(dataset: str, table: Table, span: Span) -> str:
     """Return the query for the slices that a table has rows of, with their number and the runs that wrote them."""
-    chosen = f"t.date between {literal(first)} and {literal(last)}"
+    chosen = f"t.date between {literal(span.recheck_from)} and {literal(span.last)}"
+    if table.is_log and span.open_days:
+        chosen = f"({chosen} or {in_days('t', span.open_days)})"
     return _counted(dataset, table, chosen, f"{literal(table.name)} as table_name, ")
 
 

@@ -53,7 +53,7 @@ def prepare(
 def write_history(
     storage: Storage, tables: Sequence[Table], sites: int, days: Days, *, run_id: str = "run1"
 ) -> list[WarehouseError]:
-    """Write one row a slice, table by table and site by site, and return what went wrong."""
+    """Write one row a slice, site by site and table by table as a run does, and return what went wrong."""
     warehouse = opened(storage)
     run = Run(run_id, run_id, NOW)
     errors: list[WarehouseError] = []
@@ -62,9 +62,9 @@ def write_history(
         writer = Writer(
             Loader(warehouse, {}, ()), SyncState(warehouse, CONNECTOR), run, folder, buffer_bytes=10**8, now=lambda: NOW
         )
-        for table in tables:
-            line = json.dumps({c.name: _VALUES[c.type] for c in table.parsed if c.required})
-            for site in range(1, sites + 1):
+        for site in range(1, sites + 1):
+            for table in tables:
+                line = json.dumps({c.name: _VALUES[c.type] for c in table.parsed if c.required})
                 stream = table.stream(str(site))
                 for day in days:
                     extracted = Extracted(stream.slice(day), ParsedSlice((line,), "hash", has_others=False))

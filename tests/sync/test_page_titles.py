@@ -103,7 +103,7 @@ def test_a_title_goes_away_with_the_visits_that_saw_it(tmp_path: Path) -> None:
         local.sync()
         before = titles(local)
         matomo.faults.add(Fault(method=METHOD, site=1, day=DAYS[0], mutate=lambda _: []))
-        local.sync()
+        local.sync(mode="full_refresh", tables=["visits"])  # nothing else writes fewer visits than the summary counts
         gone = {key for key in before if key[:2] == ("1", DAYS[0])}
         assert gone
         assert titles(local) == {key: None if key in gone else title for key, title in before.items()}
