@@ -27,11 +27,17 @@ _CLOUD_TRACE = re.compile(r"(?P<trace>[0-9a-f]{32})(/(?P<span>[0-9]{1,20}))?(;.*
 
 
 def configure_logs(
-    form: str, stream: TextIO | None = None, level: int = logging.INFO, *, without: Collection[str] = ()
+    form: str,
+    stream: TextIO | None = None,
+    level: int = logging.INFO,
+    *,
+    without: Collection[str] = (),
+    sentences: Mapping[str, str] | None = None,
 ) -> None:
     """Send the program's events from a level on to a stream (standard output), as ``json``, ``text`` or ``auto``.
 
     ``auto`` is readable lines on a terminal and JSON everywhere else. Events named in ``without`` are left out.
+    ``sentences``: what readable lines have in place of some events.
     """
 
     def leave_out(_logger: object, _method: str, event: MutableMapping[str, Any]) -> MutableMapping[str, Any]:
@@ -52,7 +58,11 @@ def configure_logs(
         console = structlog.dev.ConsoleRenderer(
             colors=target.isatty(), timestamp_key="time", exception_formatter=structlog.dev.plain_traceback
         )
-        processors += [structlog.processors.add_log_level, _time_of_day, _printable, console]
+
+        def line(logger: Any, method: str, event: MutableMapping[str, Any]) -> str:
+            return (sentences or {}).get(event["event"]) or str(console(logger, method, event))
+
+        processors += [structlog.processors.add_log_level, _time_of_day, _printable, line]
     else:
         json_line = structlog.processors.JSONRenderer(ensure_ascii=False, default=str)
         processors += [_cloud_fields, json_line]

@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 COUNTRIES = "UserCountry.getCountry"
 VERSION = "API.getMatomoVersion"
 # Seconds in which a program that was told to end has ended; no wait of these tests is as short.
-SOON = 20.0
+SOON = 45.0
 # Seconds after SIGTERM in which Cloud Run kills a program.
 KILLED = 10.0
 LONG = 250  # seconds of a wait that must not be waited for

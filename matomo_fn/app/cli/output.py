@@ -21,6 +21,8 @@ from matomo_fn.redaction import redact, redact_value
 from matomo_fn.values import printable
 
 FAILED, BAD_INPUT = 1, 2
+# What a terminal has in place of the log line of a signal. Short enough to stand in one line.
+_SENTENCES = {"run_stopping": "stopping: what was fetched is being written. Ctrl-C again ends at once."}
 
 
 def say(text: str, *, is_error: bool = False) -> None:
@@ -72,7 +74,7 @@ def _print_fitting(head: Sequence[str], columns: Sequence[Sequence[str]]) -> Non
         names = ", ".join(head[fitting:])
         count = len(head) - fitting
         what = "1 more column does" if count == 1 else f"{count} more columns do"
-        click.echo(f"{what} not fit here: {names}. --json prints all.", err=True)
+        print_sentence(f"{what} not fit here: {names}. --json prints all.", err=True)
 
 
 _GAP = 2
@@ -159,4 +161,7 @@ def log_to_terminal(settings: Settings) -> None:
     is_watched = sys.stderr.isatty() and settings.log_format == "auto"
     level = logging.WARNING if is_watched else logging.INFO
     stream = cast("TextIO", LinesAboveBar(sys.stderr))
-    configure_logs(settings.log_format, stream, level, without=["run_finished"] if is_watched else ())
+    if is_watched:
+        configure_logs(settings.log_format, stream, level, without=["run_finished"], sentences=_SENTENCES)
+    else:
+        configure_logs(settings.log_format, stream, level)

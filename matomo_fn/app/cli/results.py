@@ -23,8 +23,9 @@ def print_plan(found: PlanResult) -> None:
     rows = [(name, item.first_day, item.last_day, item.slices, item.open) for name, item in found.tables.items()]
     print_table(head, rows)
     click.echo()
+    sites = "1 site" if len(found.sites) == 1 else f"{len(found.sites)} sites"
     print_sentence(
-        f"{found.plan.slices} slices of {len(found.sites)} site(s), about {found.plan.calls} calls to Matomo, "
+        f"{found.plan.slices} slices of {sites}, about {found.plan.calls} calls to Matomo, "
         f"into {found.dataset}. Open slices are in no table yet; the others are refetched, and written if changed.",
         indent=0,
     )

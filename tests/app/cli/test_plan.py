@@ -36,7 +36,7 @@ def test_the_first_plan_has_every_day_of_every_table(shop: Shop) -> None:
     text = call(shop.env, "plan", "shop").out.splitlines()
     assert text[0].split() == ["table", "first", "day", "last", "day", "slices", "open"]
     assert text[1].split() == ["visitor_country", table["first_day"], table["last_day"], "4", "4"]
-    assert f"8 slices of 1 site(s), about 2 calls to Matomo, into {DATASET}." in text[-1]
+    assert f"8 slices of 1 site, about 2 calls to Matomo, into {DATASET}." in text[-1]
 
 
 def test_a_plan_after_a_sync_has_the_trailing_days(shop: Shop) -> None:

@@ -6,9 +6,11 @@ import fcntl
 import os
 import pty
 import re
+import signal
 import struct
 import subprocess
 import termios
+import threading
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -26,8 +28,13 @@ WIDTH = 100
 AT_ONCE = {"Retry-After": "0"}
 
 
-def run_on_terminal(env: dict[str, str], *arguments: str, columns: int = WIDTH) -> Called:
-    """Run a command whose error stream is a terminal, and whose standard output is not."""
+def run_on_terminal(
+    env: dict[str, str], *arguments: str, columns: int = WIDTH, stop: threading.Event | None = None
+) -> Called:
+    """Run a command whose error stream is a terminal, and whose standard output is not.
+
+    ``stop``: when it gets a Ctrl-C.
+    """
     ours, theirs = pty.openpty()
     fcntl.ioctl(theirs, termios.TIOCSWINSZ, struct.pack("HHHH", 24, columns, 0, 0))
     with subprocess.Popen(
@@ -39,6 +46,9 @@ def run_on_terminal(env: dict[str, str], *arguments: str, columns: int = WIDTH) 
         stderr=theirs,
     ) as process:
         os.close(theirs)
+        if stop is not None:
+            assert stop.wait(45)
+            process.send_signal(signal.SIGINT)
         shown = b"".join(iter(lambda: read(ours), b""))
         os.close(ours)
         assert process.stdout is not None
@@ -129,6 +139,37 @@ def test_tables_fit_80_columns(command: str, shop: Shop) -> None:
     env = shop.env | {"MATOMO_FN_LOG_FORMAT": "auto"}
     shown = run_on_terminal(env, command, *(["shop"] if command != "show" else []), columns=80)
     assert max(map(len, lines_of(shown.err)), default=0) <= 80
+
+
+def test_ctrl_c_is_answered_by_a_sentence(shop: Shop) -> None:
+    """In place of the log line, which would be cut by the terminal's width; the result follows."""
+    requested, free = threading.Event(), threading.Event()
+
+    def held(answer: object) -> object:
+        requested.set()
+        free.wait(250)
+        return answer
+
+    shop.matomo.faults.add(Fault(method="UserCountry.getCountry", mutate=held))
+    try:
+        called = run_on_terminal(shop.env | {"MATOMO_FN_LOG_FORMAT": "auto"}, "sync", "shop", stop=requested)
+    finally:
+        free.set()
+    assert called.code == 1
+    assert "stopping: what was fetched is being written. Ctrl-C again ends at once.\r\n" in called.err
+    assert "run_stopping" not in called.err
+    assert "stopped by SIGINT" in called.out
+
+
+def test_a_sentence_about_columns_is_not_cut_within_a_word(shop: Shop) -> None:
+    """Where a terminal is too narrow for a table, the columns that are left out are named in lines of its width."""
+    run(shop.env, "sync", "shop")
+    called = run_on_terminal({"MATOMO_FN_WAREHOUSE": f"duckdb:{shop.warehouse}"}, "show", "visits_summary", columns=80)
+    lines = called.err.splitlines()
+    assert len(lines) > 1
+    assert max(map(len, lines)) <= 80
+    assert all(re.fullmatch(r"(  )?[^ ].*", line) for line in lines)
+    assert "columns do not fit here: " in lines[0]
 
 
 def test_a_terminal_shows_no_progress_for_json(shop: Shop) -> None:
