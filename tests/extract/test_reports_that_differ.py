@@ -14,6 +14,7 @@ from matomo_fn.extract.jobs import Job
 from matomo_fn.extract.own_buffers import OwnBuffers
 from matomo_fn.extract.reports import extract_reports
 from matomo_fn.sites import Site
+from matomo_fn.warehouse.buffer import BufferedSlice
 from tests.support.recordings import Scripted, client_of
 
 if TYPE_CHECKING:
@@ -113,3 +114,32 @@ def test_tables_that_share_a_call_each_have_their_own_rows_of_it() -> None:
     found = extracted(Scripted(answer), CHANNEL, CAMPAIGN, REFERRER, count=1)
     counts = {table: each.content and each.content.row_count for (table, _), each in found.items()}
     assert (counts["acquisition_channel_type"], counts["acquisition_referrer"]) == (2, 1)
+
+
+def test_the_largest_of_several_answers_decides_how_many_days_are_requested_next() -> None:
+    """A report of half a megabyte a day among four that are empty: eight days of it are as much as fits."""
+    rows = [{"label": "x" * 520_000, "nb_visits": 2, "segment": "s"}]
+
+    def answer(method: str, form: Mapping[str, str]) -> object:
+        return {str(day): rows if method == "Referrers.getSocials" else [] for day in spans(form)}
+
+    transport = Scripted(answer)
+    extracted(transport, REFERRER, count=20)
+    for method in ("Referrers.getSearchEngines", "Referrers.getSocials", "Referrers.getReferrerType"):
+        assert [len(spans(form)) for name, form in transport.asked if name == method] == [4, 8, 8], method
+
+
+def test_a_large_report_that_matomo_has_cut_is_told_from_one_that_is_whole() -> None:
+    """Its rows wait on disk, and "Others" among them is known all the same."""
+    whole = [{"label": "x" * 600_000, "nb_visits": 2, "segment": "s"}]
+    cut = [*whole, {"label": "Others", "nb_visits": 9}]
+
+    def answer(_: str, form: Mapping[str, str]) -> object:
+        return {str(day): cut if day == FIRST else whole for day in spans(form)}
+
+    contents = {day: each.content for (_, day), each in extracted(Scripted(answer), COUNTRY, count=2).items()}
+    assert all(isinstance(content, BufferedSlice) for content in contents.values())
+    assert {day: content and content.has_others for day, content in contents.items()} == {
+        FIRST: True,
+        days(2)[1]: False,
+    }

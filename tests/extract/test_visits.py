@@ -4,13 +4,22 @@ from __future__ import annotations
 
 import gzip
 import json
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from matomo_fn.catalogue import VISITS
+from matomo_fn.days import Days
 from matomo_fn.errors import InvalidResponse
+from matomo_fn.extract.archive_check import ArchiveCheck
+from matomo_fn.extract.extracted import ExtractContext, Extracted
+from matomo_fn.extract.jobs import Job
+from matomo_fn.extract.own_buffers import OwnBuffers
+from matomo_fn.extract.visits import extract_visits
+from matomo_fn.sites import Site
 from matomo_fn.slices import Slice, Stream
-from tests.support.recordings import Scripted
+from tests.support.recordings import Scripted, client_of
 from tests.support.visits import DAY, LATER, NOON, a_visit, read_day, reader_of, server_of
 
 if TYPE_CHECKING:
@@ -115,3 +124,77 @@ def test_a_dimension_that_fits_no_number_is_kept_as_it_came(name: str, tmp_path:
     row = json.loads(gzip.decompress(read.buffer.path.read_bytes()))
     assert row["custom_dimensions"] == [{"index": 3, "value": "y"}]
     assert row["raw"] == {name: "x"}
+
+
+# ---- a job of several days, which differ
+
+SITE = Site("1", "Shop", UTC, date(2021, 1, 1))
+TODAY = LATER.date()
+SUMMARY = "VisitsSummary.get"
+
+
+def spans(form: Mapping[str, str]) -> list[date]:
+    first, last = form["date"].split(",")
+    return list(Days.between(date.fromisoformat(first), date.fromisoformat(last)))
+
+
+def one_visit_a_day(form: Mapping[str, str], **fields: object) -> object:
+    """The visits log of a site with one visit at each nine o'clock, which ends the day in a page that is not full."""
+    (day,) = spans(form)
+    noon = int(datetime(day.year, day.month, day.day, 9, tzinfo=UTC).timestamp())
+    return [] if int(form.get("minTimestamp", 0)) >= noon else [a_visit(day.toordinal(), noon, **fields)]
+
+
+def extracted(transport: Scripted, folder: Path, *days: date) -> list[Extracted]:
+    """What one job makes of some days, in the order in which they come."""
+    client = client_of(transport)
+    checks = {"1": ArchiveCheck(client, SITE, date.min)}
+    context = ExtractContext(client, (5, 2), checks, lambda: True, OwnBuffers(folder, 10**12), LATER)
+    return list(extract_visits(context, Job(SITE, (VISITS,), Days.of(days))))
+
+
+def test_the_present_day_is_compared_with_no_summary(tmp_path: Path) -> None:
+    """It goes on: what the summary has counted by now says nothing of what was read. The days before are compared."""
+
+    def answer(method: str, form: Mapping[str, str]) -> object:
+        if method == SUMMARY:
+            return {str(day): {"nb_visits": 3} for day in spans(form)}
+        return one_visit_a_day(form)
+
+    transport = Scripted(answer)
+    yesterday = TODAY - timedelta(days=1)
+    found = {each.slice.date: each.visits_difference for each in extracted(transport, tmp_path, TODAY, yesterday)}
+    assert found == {TODAY: None, yesterday: -2}
+    assert [spans(form) for method, form in transport.asked if method == SUMMARY] == [[yesterday]]
+
+
+def test_a_log_that_is_switched_off_in_between_costs_the_days_that_were_not_read(tmp_path: Path) -> None:
+    """The day that was read before is written, and comes once."""
+    days = [TODAY - timedelta(days=back) for back in (3, 2, 1)]
+
+    def answer(method: str, form: Mapping[str, str]) -> object:
+        if method == SUMMARY:
+            return {str(day): {"nb_visits": 1} for day in spans(form)}
+        if spans(form) == [days[-1]]:
+            return one_visit_a_day(form)
+        return {"result": "error", "message": "Visits log is deactivated"}
+
+    found = extracted(Scripted(answer), tmp_path, *days)
+    assert [(each.slice.date, each.content is not None, bool(each.skipped)) for each in found] == [
+        (days[2], True, False),
+        (days[1], False, True),
+        (days[0], False, True),
+    ]
+
+
+def test_values_that_cannot_be_read_are_counted_by_day(tmp_path: Path) -> None:
+    """Those of one day are not counted once more with the next."""
+    days = [TODAY - timedelta(days=back) for back in (2, 1)]
+
+    def answer(method: str, form: Mapping[str, str]) -> object:
+        if method == SUMMARY:
+            return {str(day): {"nb_visits": 1} for day in spans(form)}
+        return one_visit_a_day(form, visitLocalTime="25:00:00")
+
+    found = extracted(Scripted(answer), tmp_path, *days)
+    assert [dict(each.unreadable) for each in found] == [{"visitLocalTime": 1}] * 2

@@ -9,6 +9,16 @@ import pytest
 
 import fake_matomo
 from fake_matomo import FakeMatomo, Fault, World
+from matomo_fn.catalogue import VISITS, Catalogue
+from matomo_fn.extract.archive_check import ArchiveCheck
+from matomo_fn.sites import Site
+from matomo_fn.slices import Slice, Stream
+from matomo_fn.sync.late_counts import LateCounts
+from matomo_fn.sync.outcome import KnownSlice, LogEntry, Status
+from matomo_fn.sync.plan import Plan
+from matomo_fn.sync.scope import Scope
+from matomo_fn.sync.state import SyncState
+from tests.support.recordings import Scripted, client_of, read
 from tests.support.visits import METHOD, LocalVisits
 from tests.support.warehouses import Killed
 
@@ -20,6 +30,7 @@ if TYPE_CHECKING:
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 FIRST = NOW.date() - timedelta(days=5)
 OLD = FIRST + timedelta(days=1)  # a day that one trailing day does not reach
+SITE = Site("1", "Site 1", UTC, FIRST)
 WORLD = World(
     tuple(
         fake_matomo.Site(number, f"Site {number}", "UTC", created=FIRST, visits_per_day=5, pages=3) for number in (1, 2)
@@ -130,4 +141,27 @@ def test_a_run_that_dies_before_its_log_judges_the_day_the_next_time(matomo: Fak
         local.sync(before=dies)
     local.sync()
     assert differences(local)["1", OLD] == 0
+    local.close()
+
+
+def test_a_run_that_may_request_nothing_more_judges_the_days_that_are_counted(
+    matomo: FakeMatomo, tmp_path: Path
+) -> None:
+    """Of two days that became processed the other one is left to a later run; neither is lost by the first."""
+    matomo.unprocess(1, FIRST)
+    local = opened(matomo, tmp_path)
+    local.sync()
+    read_of_old = len(matomo.visits(1, OLD))
+    check = ArchiveCheck(
+        client_of(Scripted(lambda *_: read("error_bad_token_post_params_in_url.json").reply)), SITE, OLD
+    )
+    check.note({OLD: {"nb_visits": read_of_old + 2}})
+    state, plan = SyncState(local.warehouse, local.connector), Plan(Scope(Catalogue([]), (), (5, 2), ()), (), {}, ())
+    late_counts = LateCounts(state, [VISITS], plan, {"1": check})
+    pending = KnownSlice(Status.PENDING, 0, None, None, "", is_intact=False)
+    for day in (FIRST, OLD):
+        slice_ = Slice(Stream("visits_summary", "1"), day)
+        written = LogEntry(slice_, Status.WRITTEN, 1, "h", has_others=False, is_final=True, written_run_id="run2")
+        late_counts.note(written, pending)
+    assert [(entry.slice.date, entry.visits_difference) for entry in late_counts.take()] == [(OLD, -2)]
     local.close()

@@ -74,3 +74,19 @@ def test_a_request_for_a_whole_window_logs_everything() -> None:
     assert outcome(Extracted(SLICE, SAME), run=run).is_news
     failed = replace(KNOWN, status=Status.FAILED, error="no")
     assert outcome(Extracted(SLICE, None, error="no"), failed, run).is_news
+
+
+def test_a_day_that_no_run_has_written_is_pending_once() -> None:
+    """There is no hash to compare; the same reason in each hourly run is no news all the same."""
+    pending = Extracted(SLICE, None, pending="not processed")
+    first = outcome(pending, UNKNOWN)
+    assert first.is_news
+    known = KnownSlice(Status.PENDING, 0, None, None, "message 1", is_intact=True, is_final=True, error=first.error)
+    assert not outcome(pending, known).is_news
+
+
+@pytest.mark.parametrize("extracted", [Extracted(SLICE, None, error="no"), Extracted(SLICE, None, pending="no")])
+def test_what_was_not_written_leaves_what_the_log_says_of_the_table(extracted: Extracted) -> None:
+    """Rows, hash and the run that wrote them: the table still has these."""
+    found = outcome(extracted)
+    assert (found.row_count, found.content_hash, found.written_run_id) == (1, "h", "run1")

@@ -275,3 +275,37 @@ def test_without_tables_an_intraday_plan_has_the_present_day_among_the_missing_o
         ("visits", "2", Reason.MISSING, date(2026, 3, 12)),
         ("visitor_country", "2", Reason.MISSING, LAST),
     ]
+
+
+def test_an_open_day_is_due_from_the_very_day_of_the_sites_creation() -> None:
+    """The first day of a site can fail like any other, and is requested again for as long as it is open."""
+    created = date(2026, 2, 20)
+    window = Window(Site("1", "", UTC, created), FIRST, LAST, date(2026, 3, 11))
+    stream = COUNTRY.stream("1")
+    open_days = Snapshot(
+        {stream: Days.between(FIRST, LAST)},
+        {stream.slice(created - timedelta(days=back)): known(Status.PENDING) for back in (0, 1)},
+    )
+    due = make_plan(Scope(Catalogue([COUNTRY]), (window,), OLD, ()), open_days).due
+    assert due == (Due(stream, Reason.PENDING, Days.of([created])),)
+
+
+def test_days_of_one_stream_that_are_open_for_different_reasons_are_all_in_its_jobs() -> None:
+    """Missing, pending and failed: whatever is due is extracted, each day once."""
+    stream = COUNTRY.stream("1")
+    snapshot = Snapshot(
+        {stream: Days.between(FIRST, date(2026, 3, 5))},
+        {stream.slice(date(2026, 3, 6)): known(Status.PENDING), stream.slice(date(2026, 3, 8)): known(Status.FAILED)},
+    )
+    (jobs,) = make_plan(scope(), snapshot).phases
+    assert [job.days for job in jobs] == [Days.between(date(2026, 3, 6), LAST)]
+
+
+def test_visits_are_due_from_the_first_day_that_the_table_keeps() -> None:
+    """Those of the day before would be deleted at once; reports have no such day."""
+    window = Window(site(), FIRST, LAST, FIRST, visits_from=date(2026, 3, 4))
+    due = make_plan(intraday_scope(window), Snapshot()).due
+    assert [(found.stream.table, found.days) for found in due] == [
+        ("visits", Days.between(date(2026, 3, 4), LAST)),
+        ("visitor_country", Days.between(FIRST, LAST)),
+    ]

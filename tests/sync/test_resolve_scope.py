@@ -87,6 +87,22 @@ def test_under_all_a_site_with_an_unreadable_time_zone_is_named_and_the_others_a
     assert sentence == 'site 2: Matomo\'s settings of the site cannot be read: there is no time zone "Middle/Earth"'
 
 
+def test_a_synced_site_that_matomo_no_longer_lists_is_lost_unless_it_is_excluded() -> None:
+    """Whoever excludes a site knows that it is gone; the advice keeps what is excluded already."""
+    last = date(2026, 11, 19)
+    scope = scope_of([a_site(1)], sites={"exclude": ["3"]})
+    (sentence,) = scope.lost_sites({"1": last, "2": last, "3": last})
+    assert sentence.startswith("site 2 (synced until 2026-11-19) is no longer among the sites")
+    assert sentence.endswith('set "sites" to {"exclude": ["3", "2"]}')
+
+
+@pytest.mark.parametrize("request_", [{"sites": ["1"]}, {"start_date": "2026-11-18"}], ids=["sites", "days"])
+def test_a_request_about_some_sites_or_days_says_nothing_of_other_sites(request_: dict[str, Any]) -> None:
+    """A site that is lost is told by the runs about everything."""
+    scope = scope_of([a_site(1)], request_)
+    assert scope.lost_sites({"1": date(2026, 11, 19), "2": date(2026, 11, 19)}) == ()
+
+
 def test_a_table_that_the_connector_does_not_have_is_refused_before_matomo_is_called() -> None:
     """The names are the connector's own; a misspelt one costs no call."""
     transport = Scripted(lambda *_: pytest.fail("Matomo was called"))

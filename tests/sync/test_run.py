@@ -336,7 +336,10 @@ def test_without_a_visits_log_zeros_of_recent_days_wait(matomo: FakeMatomo, shop
     shop.sync()
     assert statuses(shop)[YESTERDAY] == "pending"
     assert shop.contents() == before
-    matomo.advance(timedelta(days=4))
+    matomo.advance(timedelta(days=2))
+    shop.sync()
+    assert statuses(shop)[YESTERDAY] == "pending"  # the last of three trailing days
+    matomo.advance(timedelta(days=1))
     shop.sync()
     assert statuses(shop)[YESTERDAY] == "written"
     assert shop.contents() != before

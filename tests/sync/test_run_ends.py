@@ -145,6 +145,22 @@ def test_what_waited_for_five_minutes_is_written_before_a_crash(matomo: FakeMato
     assert ("visits_summary", "2") in logged
 
 
+def test_five_minutes_begin_again_with_each_flush(matomo: FakeMatomo, tmp_path: Path) -> None:
+    """A flush costs BigQuery a load job and a merge for each table: the slices after it wait as those before did."""
+    seconds = 0.0
+
+    def later(answer: object) -> object:
+        nonlocal seconds
+        seconds = 301
+        return answer
+
+    matomo.faults.add(Fault(method=COUNTRY, site=1, mutate=later))
+    with local(matomo, tmp_path / "x.duckdb", reports=list(PAIR), concurrency=1) as shop:
+        shop.clock = lambda: seconds
+        assert shop.sync().verdict is Verdict.COMPLETE
+        assert shop.watched.count("run", "append_staging__sync_log") == 2
+
+
 def crash_at_the_second_flush() -> Callable[[str, str], None]:
     """A warehouse that is gone once the log has been appended to."""
     flushed = 0

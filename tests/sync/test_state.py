@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+import tracemalloc
 from dataclasses import replace
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
@@ -273,6 +275,24 @@ def test_the_file_of_the_log_is_deleted(log: Log, tmp_path: Path) -> None:
     assert [path.name for path in tmp_path.iterdir() if path.name.startswith("log_")] == []
 
 
+def test_of_two_runs_the_later_look_at_the_table_counts_and_not_the_later_log(shop: Local, log: Log) -> None:
+    """A run that looked before the other one wrote, and logs after it, does not know what the table has now."""
+    day = ago(4)
+    log(entry(day, content_hash="new", seen_at=NOW + timedelta(minutes=2)))
+    log(entry(day, Status.FAILED, content_hash="old", seen_at=NOW + timedelta(minutes=1)))
+    newest = states(shop.warehouse)[TABLE.name, "1", day]
+    assert (newest["status"], newest["content_hash"]) == ("written", "new")
+
+
+def test_of_two_sites_each_has_trailing_days_of_its_own(state: SyncState, log: Log) -> None:
+    """Yesterday is another day in Auckland than in New York; what either has is compared, and not taken for missing."""
+    west = Window(SITE, ago(6), ago(2), ago(3))
+    east = Window(replace(SITE, id="2"), ago(6), ago(1), ago(2))
+    log(*(entry(day, site=window.site.id) for window in (west, east) for day in window.days))
+    for windows in ((west, east), (east, west)):
+        assert due(state, *windows) == ([], [ago(3), ago(2), ago(1)])
+
+
 def test_the_number_of_queries_does_not_grow(shop: Local, log: Log) -> None:
     """Three queries a run, whatever the number of tables, sites and days, and of rows in the log."""
     sites = [replace(SITE, id=str(number)) for number in range(1, 40)]
@@ -284,6 +304,24 @@ def test_the_number_of_queries_does_not_grow(shop: Local, log: Log) -> None:
         watched.close()
         log(*(entry(day, site=site.id) for site in sites for day in days(CREATED, YESTERDAY)))
     assert counts == [3, 3]
+
+
+def test_settled_days_are_held_as_ranges_however_many_there_are(shop: Local, log: Log) -> None:
+    """Ten years take no more memory than a month: a function has 1 GiB for all tables and sites together."""
+    taken = {}
+    for first in (ago(30), ago(3_650)):
+        log(*(entry(day, table=name) for name in TABLES for day in days(first, YESTERDAY)))
+        window = Window(replace(SITE, created=first), first, YESTERDAY, ago(3))
+        state = SyncState(shop.warehouse, shop.connector)
+        tracemalloc.start()
+        snapshot = state.read(TABLES, [window], incremental=True)
+        plan = make_plan(Scope(TABLES, (window,), (5, 2), ()), snapshot)
+        gc.collect()  # of what the statements were translated by
+        taken[first], _ = tracemalloc.get_traced_memory()
+        tracemalloc.stop()
+        assert plan.slices == len(TABLES) * 3
+    # 20 KB is a tenth of what one object a day would take.
+    assert taken[ago(3_650)] - taken[ago(30)] < 20_000
 
 
 def second_connector(shop: Local, tmp_path: Path, **config: Any) -> Local:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import tempfile
+from dataclasses import replace
 from datetime import timedelta
 from typing import TYPE_CHECKING
 
@@ -245,8 +246,22 @@ def test_a_disk_that_is_full_while_rows_are_added_costs_that_table(shop: Local, 
     logged = states(shop.warehouse)
     assert [logged[NAME, "1", ago(day)]["written_run_id"] for day in (1, 2)] == [None, "run1"]
     load.add(Extracted(slice_(1), parsed("desktop")))
+    assert not load.writer.is_full
     load.flush()
     assert tables[NAME].written == 1
+    assert len(load.errors) == 1  # told once, however many flushes follow
+
+
+def test_an_entry_of_a_slice_that_was_not_extracted_is_logged_where_nothing_else_waits(
+    shop: Local, tmp_path: Path
+) -> None:
+    """It is not counted among what the run has handled."""
+    load = Load(shop, tmp_path / "b")
+    entry = outcome_of(Extracted(slice_(), parsed("desktop")), UNKNOWN, RUN, is_final=True, rewrite=False)
+    load.writer.amend(replace(entry, visits_difference=3))
+    load.flush()
+    assert states(shop.warehouse)[NAME, "1", ago(1)]["visits_difference"] == 3
+    assert load.results.tables[NAME].written == 0
 
 
 def test_what_is_discarded_is_not_written(shop: Local, tmp_path: Path) -> None:
