@@ -17,13 +17,24 @@ from matomo_fn.catalogue.model import (
 )
 from matomo_fn.catalogue.prebuilt import BUILT_IN, PREBUILT, VISIT_COUNTS
 from matomo_fn.catalogue.records import SYNC_LOG, SYNC_RUNS, SYNC_STATE, SYNC_STATE_DESCRIPTION
-from matomo_fn.catalogue.visits import ACTION_FIELDS, EXCLUDABLE, PAGE_TITLES, TITLE_SOURCES, VISIT_ACTIONS, VISITS
+from matomo_fn.catalogue.visits import (
+    ACTION_FIELDS,
+    CONVERSIONS,
+    EXCLUDABLE,
+    ORDER_ITEMS,
+    PAGE_TITLES,
+    TITLE_SOURCES,
+    VISIT_ACTIONS,
+    VISITS,
+)
 
 __all__ = [
     "ACTION_FIELDS",
     "BUILT_IN",
+    "CONVERSIONS",
     "EXCLUDABLE",
     "IS_OTHERS",
+    "ORDER_ITEMS",
     "PAGE_TITLES",
     "PREBUILT",
     "SLICE_COLUMNS",

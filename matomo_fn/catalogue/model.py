@@ -117,13 +117,16 @@ class View:
 
     ``columns`` are (column, GoogleSQL expression) in the view's order. In the expressions ``t`` is a row of the
     table; where ``unnest`` names an array column, the view has one row an element, ``e`` is the element and
-    ``element_offset`` its position from 0.
+    ``element_offset`` its position from 0. Where ``unnest_within`` names an array of that element, the view has one row
+    for each of its elements ``i``, and ``item_offset`` is its position from 0. ``where`` is a condition on rows.
     """
 
     name: str
     description: str
     columns: tuple[tuple[Column, str], ...]
     unnest: str = ""
+    unnest_within: str = ""
+    where: str = ""
 
     @property
     def column_names(self) -> tuple[str, ...]:

@@ -222,16 +222,77 @@ def _of_visit(*columns: Column) -> tuple[tuple[Column, str], ...]:
     return tuple((column, f"t.{column.name}") for column in columns)
 
 
+# Which visit and which of its actions a row is about.
+_WHICH = (
+    *_of_visit(*(column for column in SLICE_COLUMNS if column.name != "segment"), _VISIT_ID, *_VISIT[:2]),
+    (Column("action_index", ColumnType.INT64, "The action's position in the visit, from 1."), "element_offset + 1"),
+)
+
 VISIT_ACTIONS = View(
     "visit_actions",
     "One row an action of a visit, with the visit's referrer, country and device.",
     (
-        *_of_visit(*(column for column in SLICE_COLUMNS if column.name != "segment"), _VISIT_ID, *_VISIT[:2]),
-        (Column("action_index", ColumnType.INT64, "The action's position in the visit, from 1."), "element_offset + 1"),
+        *_WHICH,
         *((field, f"e.{field.name}") for field in ACTION_FIELDS),
         *_of_visit(*_BESIDE_ACTIONS),
     ),
     unnest="actions",
+)
+
+
+_OF_ACTION = {field.name: field for field in ACTION_FIELDS}
+_ITEM = {field.name: field for field in _OF_ACTION["items"].fields}
+
+
+def _of_action(*names: str) -> tuple[tuple[Column, str], ...]:
+    return tuple((_OF_ACTION[name], f"e.{name}") for name in names)
+
+
+def _attributed(name: str, source: str, what: str) -> tuple[Column, str]:
+    text = (
+        f"{what} that Matomo attributes the conversion to, which may be an earlier visit's; NULL where there is none "
+        f"or raw is excluded. Matomo's {source} of the action."
+    )
+    return Column(name, ColumnType.STRING, text), f"json_value(e.raw, '$.{source}')"
+
+
+CONVERSIONS = View(
+    "conversions",
+    "One row a conversion of a goal or an order, with the channel that Matomo attributes it to and the visit's "
+    "referrer, country and device.",
+    (
+        *_WHICH,
+        (
+            Column("conversion_type", ColumnType.STRING, "goal or order."),
+            "if(e.type = 'goal', 'goal', 'order')",
+        ),
+        *_of_action("occurred_at", "goal_id", "goal_name", "revenue", "order_id"),
+        *_of_action("order_subtotal", "order_tax", "order_shipping", "order_discount", "url", "pageview_id"),
+        _attributed("attributed_referrer_type", "referrerType", "The channel"),
+        _attributed("attributed_referrer_name", "referrerName", "The search engine, website, campaign or network"),
+        _attributed("attributed_referrer_keyword", "referrerKeyword", "The keyword"),
+        *_of_visit(_COMMERCE[0], *_BESIDE_ACTIONS),
+    ),
+    unnest="actions",
+    where="e.type in ('goal', 'ecommerceOrder')",
+)
+ORDER_ITEMS = View(
+    "order_items",
+    "One row an item of an order; items of abandoned carts are not among them.",
+    (
+        *_WHICH,
+        *_of_action("occurred_at", "order_id"),
+        (Column("item_index", ColumnType.INT64, "The item's position in the order, from 1."), "item_offset + 1"),
+        *((_ITEM[name], f"i.{name}") for name in ("sku", "name", "categories", "price", "quantity")),
+        (
+            Column("item_revenue", ColumnType.FLOAT64, "The price times the quantity, in the site's currency."),
+            "i.price * i.quantity",
+        ),
+        *_of_visit(_COMMERCE[0], *_BESIDE_ACTIONS),
+    ),
+    unnest="actions",
+    unnest_within="items",
+    where="e.type = 'ecommerceOrder'",
 )
 
 VISITS = Table(
@@ -241,7 +302,7 @@ VISITS = Table(
     (*_VISIT, *_COUNTS, *_COMMERCE, *_ORIGIN, *_PLACE, *_DEVICE, *_MORE),
     (_VISIT_ID,),
     extraction=Extraction.VISITS_LOG,
-    views=(VISIT_ACTIONS,),
+    views=(VISIT_ACTIONS, CONVERSIONS, ORDER_ITEMS),
 )
 
 # Columns that a connector may exclude, by their path; without the rest a row would not be a visit.
