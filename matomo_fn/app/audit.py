@@ -4,6 +4,9 @@ import structlog
 
 from matomo_fn.app.open_warehouse import open_warehouse
 from matomo_fn.app.wiring import new_run
+from matomo_fn.catalogue import Catalogue
+from matomo_fn.catalogue.custom import ReportSpec, custom_table
+from matomo_fn.config.connector import Connector
 from matomo_fn.config.connectors import find_connector
 from matomo_fn.config.request import SyncRequest
 from matomo_fn.config.secret_store import open_secret_store
@@ -13,6 +16,8 @@ from matomo_fn.deadline import Deadline
 from matomo_fn.errors import InputError
 from matomo_fn.sync.audit import AuditResult, audit
 from matomo_fn.sync.state import SyncState
+from matomo_fn.warehouse import sql
+from matomo_fn.warehouse.protocol import Warehouse
 
 log = structlog.get_logger()
 
@@ -26,7 +31,8 @@ def run_audit(settings: Settings, request: SyncRequest) -> AuditResult:
     The event is a WARNING where something differs. A dry run marks nothing as pending.
     """
     connector = find_connector(open_secret_store(settings), request.connector)
-    unknown = [name for name in request.tables or () if name not in connector.catalogue]
+    every = connector.open_reports.every
+    unknown = [name for name in request.tables or () if name not in connector.catalogue and not every]
     if unknown:
         raise InputError(
             [
@@ -35,7 +41,6 @@ def run_audit(settings: Settings, request: SyncRequest) -> AuditResult:
                 for name in unknown
             ]
         )
-    tables = connector.catalogue.select(request.tables or connector.catalogue)
     run = new_run()
     structlog.contextvars.bind_contextvars(run_id=run.id)
     deadline = Deadline(settings.time_budget)
@@ -43,6 +48,7 @@ def run_audit(settings: Settings, request: SyncRequest) -> AuditResult:
     try:
         state = SyncState(warehouse, connector)
         if state.exists():
+            tables = _tables(warehouse, connector, request)
             result = audit(warehouse, state, tables, run, run.started_at, mark=not request.dry_run)
         else:
             result = AuditResult(connector.name, run.id, [], [], 0)
@@ -53,3 +59,12 @@ def run_audit(settings: Settings, request: SyncRequest) -> AuditResult:
     tell = log.info if result.is_consistent else log.warning
     tell("audit_finished", **event, differences=sentences[:_NAMED])
     return result
+
+
+def _tables(warehouse: Warehouse, connector: Connector, request: SyncRequest) -> Catalogue:
+    """Return the tables to audit; of "reports": "all" those that the log knows, since Matomo is not asked."""
+    known = connector.catalogue
+    logged = [row["table_name"] for row in warehouse.query(sql.logged_tables(warehouse.dataset, connector.name))]
+    more = [custom_table(ReportSpec("API.get", name=name)) for name in logged if name not in known]
+    every = Catalogue([*known.values(), *(more if connector.open_reports.every else ())])
+    return every.select(request.tables or every)

@@ -98,6 +98,10 @@ def _matomo(checks: Checks, client: MatomoClient, connector: Connector) -> Scope
     if not _version(checks, client) or not checks.attempt("sites", lambda: _sites(checks, client, connector)):
         return None
     scope = resolve_scope(client, connector, read_request({"connector": connector.name}), datetime.now(UTC))
+    for sentence in scope.refused_tables:
+        checks.note("reports", sentence, is_good=False)
+    for sentence in scope.left_out:
+        checks.note("reports", sentence)
     checks.attempt("reports", lambda: check_reports(checks.note, client, scope))
     return scope
 

@@ -197,7 +197,7 @@ def _scope(settings: Settings, name: str) -> tuple[Scope | None, list[str], list
         return None, list(error.sentences), []
     except MatomoError as error:
         return None, [], [f"compared with the log alone, since Matomo did not say which sites it has: {error}"]
-    return scope, list(scope.missing_sites), []
+    return scope, [*scope.missing_sites, *scope.refused_tables], []
 
 
 def _expected_by_log(connector: Connector, logged: _Log, now: datetime) -> dict[Stream, Days]:
@@ -212,12 +212,20 @@ def _expected_by_log(connector: Connector, logged: _Log, now: datetime) -> dict[
 
 
 def _expected(scope: Scope) -> dict[Stream, Days]:
-    return {table.stream(window.site.id): window.days for window in scope.windows for table in scope.tables.values()}
+    return {
+        table.stream(window.site.id): window.days
+        for window in scope.windows
+        for table in scope.tables.values()
+        if table.has_site(window.site.id)
+    }
 
 
 def _is_configured(connector: Connector, scope: Scope | None, stream: Stream) -> bool:
     selected = scope.has_site(stream.website_id) if scope else connector.sites.may_have(stream.website_id)
-    return stream.table in connector.tables and selected
+    # Of "reports": "all" Matomo alone says which tables there should be.
+    if scope:
+        return selected and stream.table in scope.tables
+    return selected and (stream.table in connector.tables or connector.open_reports.every)
 
 
 def _table_status(stream: Stream, runs: Sequence[_Logged], expected: Days, *, is_configured: bool) -> TableStatus:

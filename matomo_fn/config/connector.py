@@ -4,6 +4,7 @@ import json
 import re
 from dataclasses import replace
 from datetime import date, timedelta
+from functools import cached_property
 from typing import Annotated, Any, Literal, Self
 from urllib.parse import urlsplit, urlunsplit
 
@@ -190,7 +191,7 @@ class ConnectorConfig(BaseModel):
     def _names(self) -> Self:
         problems = name_problems(self.report_specs, _TAKEN)
         if problems:
-            raise Problems(problems)
+            raise Problems(f"custom_reports: {problem}" for problem in problems)
         return self
 
     @property
@@ -215,7 +216,7 @@ class Connector(ConnectorConfig):
 
     name: str
 
-    @property
+    @cached_property
     def tables(self) -> tuple[str, ...]:
         """The names of the tables that the connector fills: its reports, and the visits where they are synced.
 
@@ -223,12 +224,12 @@ class Connector(ConnectorConfig):
         """
         return tuple(self.catalogue)
 
-    @property
+    @cached_property
     def open_reports(self) -> Reports:
         """The reports beside the tables that are built in."""
         return Reports(self.report_specs, self.reports == "all", frozenset(_TAKEN))
 
-    @property
+    @cached_property
     def catalogue(self) -> Catalogue:
         """The tables that the connector fills, as far as they are known without Matomo's metadata."""
         prebuilt = PREBUILT if self.reports == "all" else self.reports

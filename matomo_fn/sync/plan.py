@@ -95,6 +95,7 @@ def make_plan(
         found
         for window in scope.windows
         for table in scope.tables.values()
+        if table.has_site(window.site.id)
         for found in _due_of(table, window, snapshot, request_id, with_open_day=table.name in intraday_tables)
     )
     slices = {found.stream.slice(day) for found in due for day in found.days} if snapshot.known else set()

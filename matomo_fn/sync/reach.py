@@ -54,6 +54,7 @@ class ReachTracker:
             stream: _newest_known(window, open_days.get(stream, Days())) if table.name in plan.scope.tables else None
             for window in scope.windows
             for table in scope.tables.values()
+            if table.has_site(window.site.id)
             for stream in (table.stream(window.site.id),)
         }
         self._pending: dict[str, date] = {}

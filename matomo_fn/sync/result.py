@@ -298,8 +298,8 @@ class PlanResult:
 
     @property
     def problems(self) -> Sequence[str]:
-        """Sentences about sites that cannot be synced, or no longer."""
-        return [*self.plan.scope.missing_sites, *self.plan.lost_sites]
+        """Sentences about sites and tables that cannot be synced, or no longer."""
+        return [*self.plan.scope.missing_sites, *self.plan.scope.refused_tables, *self.plan.lost_sites]
 
     def as_dict(self) -> dict[str, Any]:
         """Return the plan as JSON has it."""

@@ -313,6 +313,14 @@ def foreign_slices(
     )
 
 
+def logged_tables(dataset: str, connector: str) -> str:
+    """Return the query for the names of the tables that the log knows of a connector, as ``table_name``."""
+    return (
+        f"select distinct l.table_name from {table_name(dataset, SYNC_LOG.name)} l "
+        f"where l.connector = {literal(connector)} and {_all_time('l')} order by l.table_name"
+    )
+
+
 def logged_days(dataset: str, table: str) -> str:
     """Return the query for the first and the last day that the log knows of a table; NULL where it knows none."""
     return (

@@ -106,7 +106,7 @@ def logged_events() -> set[str]:
 
 def shown(value: object) -> str:
     """A default as the documents write it."""
-    return json.dumps(value) if isinstance(value, str | bool) else str(value)
+    return json.dumps(value) if isinstance(value, str | bool | tuple) else str(value)
 
 
 # Names and defaults

@@ -86,6 +86,8 @@ def language() -> options_pb2.LanguageOptionsProto:
     options.name_resolution_mode = language_pb2.NAME_RESOLUTION_DEFAULT
     options.product_mode = language_pb2.PRODUCT_EXTERNAL
     options.reserved_keywords.append("QUALIFY")
+    # BigQuery has it: https://cloud.google.com/bigquery/docs/managing-table-schemas#change_a_columns_data_type
+    options.enabled_language_features.append(language_pb2.FEATURE_ALTER_COLUMN_SET_DATA_TYPE)
     del options.supported_statement_kinds[:]  # none named: every kind
     return options
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from itertools import product
+from itertools import cycle, product
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -83,6 +83,11 @@ def merge_of(name: str) -> str:
     return sql.replace_slices(DATASET, PREBUILT[name], staging(name), slices, run_id="r1", synced_at=AT)
 
 
+# A whole number of each table, as a wider one.
+WIDE = {
+    table.name: replace(next(c for c in table.columns if c.type is ColumnType.INT64), type=kind)
+    for table, kind in zip(TABLES, cycle((ColumnType.NUMERIC, ColumnType.FLOAT64)), strict=False)
+}
 # Every function that makes a statement, with the arguments that make it interesting.
 STATEMENTS: Mapping[str, Callable[[], list[str]]] = {
     "create_table": lambda: [sql.create_table(DATASET, schema) for schema in (*(t.schema for t in TABLES), SYNC_LOG)],
@@ -96,6 +101,8 @@ STATEMENTS: Mapping[str, Callable[[], list[str]]] = {
             (many_slices(table.name), ODD_TEXT),
         )
     ],
+    "widen_column": lambda: [sql.widen_column(DATASET, table.name, WIDE[table.name]) for table in TABLES],
+    "logged_tables": lambda: [sql.logged_tables(DATASET, text) for text in ODD_TEXTS],
     "append_rows": lambda: [sql.append_rows(DATASET, SYNC_LOG, staging(SYNC_LOG.name), (FIRST, LAST))],
     "state_view": lambda: [sql.state_view(DATASET)],
     "create_view": lambda: [sql.create_view(DATASET, "_sync_state", sql.state_view(DATASET))],
@@ -148,6 +155,7 @@ STATEMENTS: Mapping[str, Callable[[], list[str]]] = {
 FRAGMENTS = {"literal", "table_name", "in_slices", "in_days"}
 
 NOT_ABOUT_THE_LOG = {
+    "widen_column",
     "create_table",
     "drop_table",
     "replace_slices",
