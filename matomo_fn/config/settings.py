@@ -52,7 +52,7 @@ def _connectors(value: Any) -> Any:
 
 
 class Settings(BaseModel):
-    """How this process runs; each field is read from the variable that is its alias, and is an option of the CLI."""
+    """How this process runs; each field is read from the variable that is its alias."""
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True, validate_by_name=True, validate_by_alias=True)
 

@@ -6,8 +6,9 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from matomo_fn.catalogue import SYNC_RUNS
+from matomo_fn.errors import WarehouseError
 from matomo_fn.sync.outcome import Run
-from matomo_fn.sync.result import RunResult, TableResult
+from matomo_fn.sync.result import About, Failures, RunResult, TableResult
 from matomo_fn.sync.runs import record_run
 from matomo_fn.warehouse.duckdb import DuckDBWarehouse
 from tests.support.history import CONNECTOR
@@ -26,9 +27,12 @@ def test_each_count_of_a_run_is_the_sum_of_its_tables(tmp_path: Path) -> None:
         "visits_summary": TableResult(100, 200, 400, 800, 1600, 3200),
     }
     result = RunResult(
-        "shop", "run1", "incremental", ["1", "2"], None, None, tables, ["Matomo failed"], ["BigQuery failed"],
-        warehouse_unavailable=False, token_refused=False, seconds=1, calls=7,
-    )  # fmt: skip
+        about=About(connector="shop", run_id="run1", mode="incremental", sites=["1", "2"]),
+        tables=tables,
+        seconds=1,
+        calls=7,
+        failures=Failures(missing=["Matomo failed"], warehouse=[WarehouseError("BigQuery failed")]),
+    )
     warehouse = DuckDBWarehouse(tmp_path / "w.duckdb", CONNECTOR.dataset_name)
     warehouse.ensure_dataset()
     record_run(warehouse, CONNECTOR, Run("run1", "message 1", NOW), result, NOW + timedelta(seconds=5))

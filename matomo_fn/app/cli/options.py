@@ -16,13 +16,15 @@ from matomo_fn.errors import InputError
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 connector_argument = click.argument("connector")
+# All settings but the names behind "all": on a command line they are the arguments.
+_OF_SETTINGS = tuple(name for name in VARIABLES if name != "connectors")
 _OF_SECRETS = ("secrets", "secret_versions", "project")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 
 
 def settings_options(command: Command) -> Command:
     """Add an option for each setting; it wins over the environment variable."""
-    return _options_of(command, VARIABLES)
+    return _options_of(command, _OF_SETTINGS)
 
 
 def secrets_options(command: Command) -> Command:
@@ -76,7 +78,7 @@ def request_options(command: Command) -> Command:
 
 def take_settings(options: dict[str, Any]) -> Settings:
     """Return the settings that environment and options make; their options are taken out."""
-    given = {field: options.pop(field) for field in VARIABLES}
+    given = {field: options.pop(field) for field in _OF_SETTINGS}
     return settings_from_environment({field: value for field, value in given.items() if value is not None})
 
 

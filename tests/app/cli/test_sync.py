@@ -161,7 +161,7 @@ BAD = {
     ),
     ("--table", "countries"): (
         "request: connector 'shop' does not have table 'countries': add it to \"reports\" in its configuration, which "
-        "has visits_summary, visitor_country"
+        "has visitor_country, visits_summary"
     ),
     ("--table", "visits"): (
         "request: connector 'shop' does not have table 'visits': set \"visits\": true in its configuration"
