@@ -22,8 +22,8 @@ CONFIGURATION = (
         "a key that resembles none",
         400,
         (
-            f"{CONFIG}unknown key 'xyz': known are backfill_days, concurrency, custom_reports, dataset, "
-            "kms_key, location, matomo_url, maximum_bytes_billed, page_rows, partition_by, reports, requests_per_minute, "
+            f"{CONFIG}unknown key 'xyz': known are backfill_days, concurrency, custom_reports, dataset, kms_key, "
+            "location, matomo_url, maximum_bytes_billed, page_rows, partition_by, reports, requests_per_minute, "
             "require_partition_filter, sites, timeout_seconds, trailing_days, visits",
         ),
         config={"xyz": 1},
@@ -33,8 +33,8 @@ CONFIGURATION = (
         400,
         (
             f"{CONFIG}unknown key 'token_auth': known are backfill_days, concurrency, custom_reports, dataset, "
-            "kms_key, location, matomo_url, maximum_bytes_billed, page_rows, partition_by, reports, requests_per_minute, "
-            "require_partition_filter, sites, timeout_seconds, trailing_days, visits",
+            "kms_key, location, matomo_url, maximum_bytes_billed, page_rows, partition_by, reports, "
+            "requests_per_minute, require_partition_filter, sites, timeout_seconds, trailing_days, visits",
         ),
         config={"token_auth": CANARY},
     ),
@@ -164,7 +164,10 @@ CONFIGURATION = (
     Case(
         "a report that is no list",
         400,
-        (f"{CONFIG}reports: has to be a list of table names",),
+        (
+            f'{CONFIG}reports: \'visitor_country\' is neither "prebuilt" nor "all" nor a list, such as '
+            '["visitor_country"]',
+        ),
         config={"reports": "visitor_country"},
     ),
     Case(
