@@ -147,6 +147,7 @@ def only(rows: Mapping[str, list[tuple[Any, ...]]], *, but: tuple[date, str]) ->
 
 
 @pytest.mark.long
+@pytest.mark.timeout(400)  # the emulator computes most of the time: more than 120 s where six others want the CPU
 def test_the_whole_job_in_bigquery_and_in_duckdb(
     matomo: FakeMatomo, bigquery: Job, proxy: Proxy, secrets: Path, tmp_path: Path, dataset_name: str
 ) -> None:
