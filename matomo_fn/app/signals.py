@@ -6,7 +6,7 @@ import signal
 import sys
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from contextvars import copy_context
 from functools import partial
 from types import FrameType
@@ -29,12 +29,12 @@ _BY_SIGNAL = 128
 _running: set[Deadline] = set()
 _running_lock = threading.Lock()
 
-# Interrupts that came while no run took them.
-_remembered: list[int] = []
+# The signals that told this process to end, in order.
+_told: list[signal.Signals] = []
 
 
 def remember_interrupts() -> None:
-    """Let the next run end by a SIGINT that came before it and was lost, from here on.
+    """Let every run end by a SIGINT that came before it and was lost, from here on.
 
     KeyboardInterrupt is raised wherever the main thread is. In a finaliser or in the callback of a weak reference it is
     printed and ignored: https://docs.python.org/3/library/signal.html#note-on-signal-handlers-and-exceptions
@@ -44,7 +44,7 @@ def remember_interrupts() -> None:
 
 
 def _remember(number: int, _frame: FrameType | None) -> None:
-    _remembered.append(number)
+    _told.append(signal.Signals(number))
     raise KeyboardInterrupt
 
 
@@ -52,15 +52,15 @@ def _remember(number: int, _frame: FrameType | None) -> None:
 def ends_by_signal(deadline: Deadline) -> Iterator[None]:
     """Let SIGINT and SIGTERM stop a deadline until the block ends; a second one ends the program at once.
 
+    A process that was told to end before stops it at once, so that of several runs none begins after that.
     Only the main thread can take signals. A run on another one is ended by ``watch_worker``.
     """
     with _running_lock:
         _running.add(deadline)
     try:
-        if threading.current_thread() is threading.main_thread():
-            with _handled(deadline):
-                yield
-        else:
+        with _handled(deadline) if threading.current_thread() is threading.main_thread() else nullcontext():
+            if _told:
+                _stop(deadline, _told[0])
             yield
     finally:
         with _running_lock:
@@ -83,8 +83,6 @@ def _handled(deadline: Deadline) -> Iterator[None]:
     try:
         for number in _SIGNALS:
             before[number] = signal.signal(number, handle)
-        while _remembered:
-            arrived.put(_remembered.pop())
         yield
     finally:
         arrived.put(0)
@@ -97,12 +95,17 @@ def _handled(deadline: Deadline) -> Iterator[None]:
 
 def _watch(deadline: Deadline, arrived: "queue.SimpleQueue[int]") -> None:
     while number := arrived.get():
-        name = signal.Signals(number).name
+        told = signal.Signals(number)
         if deadline.interrupted_by:
-            log.error("run_abandoned", signal=name)  # what was not written yet is fetched by the next run
+            log.error("run_abandoned", signal=told.name)  # what was not written yet is fetched by the next run
             os._exit(_BY_SIGNAL + number)
-        log.warning("run_stopping", signal=name)
-        deadline.interrupt(name, _GRACE[signal.Signals(number)])
+        _told.append(told)
+        log.warning("run_stopping", signal=told.name)
+        _stop(deadline, told)
+
+
+def _stop(deadline: Deadline, told: signal.Signals) -> None:
+    deadline.interrupt(told.name, _GRACE[told])
 
 
 def watch_forked_workers() -> None:
@@ -125,11 +128,12 @@ def _watch_worker() -> None:
 def _pass_on() -> None:
     while True:
         signal.sigwait({signal.SIGTERM})
+        _told.append(signal.SIGTERM)
         with _running_lock:
             running = list(_running)
         log.warning("instance_stopping", signal="SIGTERM", runs=len(running))
         for deadline in running:
-            deadline.interrupt("SIGTERM", _GRACE[signal.SIGTERM])
+            _stop(deadline, signal.SIGTERM)
         # Now gunicorn's turn: unblocked in this thread alone, the signal reaches its handler by way of this one.
         signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
         signal.raise_signal(signal.SIGTERM)

@@ -123,6 +123,7 @@ def run_sync(
     deadline = Deadline(settings.time_budget)
     with ends_by_signal(deadline):
         try:
+            _refuse_stopped(deadline)
             with open_session(settings, request, run, deadline, create=True) as session:
                 result = sync(session, request, run, progress)
         except Stopped:
@@ -140,6 +141,12 @@ def run_sync(
         tell = log.error if result.verdict is Verdict.FAILED else tell
         tell("run_finished", **{key: value for key, value in result.as_dict().items() if key != "run_id"})
     return replace(result, stopped_by=deadline.interrupted_by)  # also where that came when all was done
+
+
+def _refuse_stopped(deadline: Deadline) -> None:
+    """Raise Stopped where the process was told to end before the run began."""
+    if deadline.is_stopped:
+        raise Stopped(f"stopped by {deadline.interrupted_by}")
 
 
 def _log_failure(request: SyncRequest, error: MatomoFnError) -> None:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fake_matomo import Fault, maintenance, rate_limited
+from matomo_fn.app import signals
 from matomo_fn.deadline import Deadline
 from matomo_fn.warehouse.bigquery import BigQueryWarehouse
 from tests.app.cli.calling import COMMAND, environment
@@ -224,6 +225,14 @@ def sync(*arguments, real=wiring.sync):
     return result
 wiring.sync = sync
 """
+INTO_A_FAILURE = """
+import matomo_fn.app.wiring as wiring
+from matomo_fn.errors import WarehouseUnavailable
+def sync(*arguments):
+    signal.raise_signal(signal.SIGINT)
+    raise WarehouseUnavailable("BigQuery has no time")
+wiring.sync = sync
+"""
 IN_AN_IMPORT = """
 class Finder:
     def find_spec(self, name, *_):
@@ -265,6 +274,35 @@ def test_an_interrupt_beside_a_run_ends_the_demo(tmp_path: Path, patch: str) -> 
     assert done.returncode == 130
     assert "stopped; what was written stays in matomo-demo" in done.stderr
     assert "second sync" not in done.stdout
+
+
+@pytest.mark.parametrize(
+    ("patch", "first", "second"),
+    [
+        (WHEN_ALL_IS_DONE, "complete", "stopped before it began"),
+        (INTO_A_FAILURE, "failed", "stopped by SIGINT before anything was fetched"),
+    ],
+    ids=["complete", "failed"],
+)
+def test_after_an_interrupt_no_other_connector_is_synced(place: Shop, patch: str, first: str, second: str) -> None:
+    """However the run ended that was told to end."""
+    (place.secrets / "matomo-blog-config").write_bytes((place.secrets / "matomo-shop-config").read_bytes())
+    (place.secrets / "matomo-blog-token").write_bytes((place.secrets / "matomo-shop-token").read_bytes())
+    done = interrupted(place.secrets, patch, "sync", "shop", "blog", "--json", **place.env)
+    answers = json.loads(done.stdout)["connectors"]
+    assert (done.returncode, answers["shop"]["status"]) == (1, first)
+    assert answers["blog"]["errors"] == [second]
+
+
+def test_an_instance_that_was_told_to_end_begins_no_run(place: Shop, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A request that comes in between is for another instance."""
+    monkeypatch.setattr(signals, "_told", [signal.SIGTERM])
+    answer = place.post({"connector": "shop"})
+    assert (answer.status_code, json.loads(answer.data)["errors"]) == (
+        503,
+        ["stopped by SIGTERM before anything was fetched"],
+    )
+    assert place.matomo.http_requests == 0
 
 
 def test_an_interrupt_during_the_imports_ends_the_program(tmp_path: Path) -> None:
