@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import base64
+import hashlib
 import html
 import json
 from datetime import date
@@ -105,6 +106,16 @@ def test_what_one_thread_protects_is_redacted_everywhere() -> None:
     assert redact_value(value) == {
         "a": [1, 2.5, None, True, "***"], "***": {"day": date(2026, 11, 1)}, "e": "***",
     }  # fmt: skip
+
+
+def test_of_many_secrets_the_newest_are_protected() -> None:
+    """An instance that lives long sees tokens rotate: what is sent now is what can be echoed."""
+    tokens = [hashlib.sha256(bytes([number])).hexdigest()[:32] for number in range(130)]
+    for token in tokens:
+        redaction.protect(token)
+    redaction.protect(tokens[0])
+    assert [redact(f"a {token} b") for token in (tokens[-1], tokens[0])] == ["a *** b"] * 2
+    assert len(redaction._secrets) == 100
 
 
 def test_a_secret_has_no_representation() -> None:

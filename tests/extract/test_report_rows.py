@@ -159,6 +159,15 @@ def test_a_label_of_another_type_is_an_error(label: object) -> None:
         only(COUNTRY, "label", label, "country")
 
 
+@pytest.mark.parametrize(("url", "stored"), [({"url": ""}, ""), ({"url": None}, "/a"), ({}, "/a")])
+def test_another_field_stands_in_for_one_that_is_not_there_and_for_no_other(
+    url: dict[str, object], stored: str
+) -> None:
+    """An empty URL is what Matomo answered."""
+    (row,) = rows(PAGES, [{"label": "/a", **url}])
+    assert row["page_url"] == stored
+
+
 @pytest.mark.parametrize("row", [{"nb_visits": 1}, {"label": None, "nb_visits": 1}])
 def test_a_row_without_its_label_is_an_error(row: dict[str, object]) -> None:
     """The label is the key."""

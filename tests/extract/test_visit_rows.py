@@ -46,6 +46,18 @@ def test_custom_variables_of_several_slots_stand_in_their_order() -> None:
     assert [(each["index"], each["value"]) for each in row["custom_variables"]] == [(1, "v1"), (3, "v3")]
 
 
+def test_the_age_of_a_visit_is_stored_and_does_not_make_it_look_changed() -> None:
+    """It counts from another moment than the visit's own data; any other field that changes is a change."""
+    first, later, other = (
+        VisitParser(UTC).parse(a_visit(1, NOON, daysSinceFirstVisit=days, secondsSinceFirstVisit=days * 86400, x=x))
+        for days, x in ((1, "a"), (2, "a"), (1, "b"))
+    )
+    row = json.loads(later.line)
+    assert (row["days_since_first_visit"], row["raw"]) == (2, {"secondsSinceFirstVisit": 2 * 86400, "x": "a"})
+    assert first.stable == later.stable
+    assert first.stable != other.stable
+
+
 @pytest.mark.parametrize(
     ("visits", "summary", "difference"),
     [

@@ -117,6 +117,12 @@ def test_an_action_outside_its_visit_keeps_the_time_on_the_wall() -> None:
     assert shaped([noon, noon + 60], PARIS, first=noon + 3600, last=noon + 7200) == [noon, noon + 60]
 
 
+def test_an_action_out_of_order_does_not_set_the_clock_back_for_those_behind_it() -> None:
+    """Behind an action of five past three, half past two is the second one, whatever stands between them."""
+    moments = [SET_BACK + 3900, SET_BACK - 9000, SET_BACK + 1800]
+    assert shaped(moments, PARIS, last=SET_BACK + 9000) == moments
+
+
 def test_an_action_without_a_time_has_none() -> None:
     """Its neighbours have theirs all the same."""
     actions = [{"type": "action", "timestamp": 100}, {"type": "goal"}, {"type": "action", "timestamp": None}]

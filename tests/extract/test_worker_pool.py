@@ -32,7 +32,7 @@ from tests.support.recordings import Scripted, as_json, client_of
 from tests.support.shop import log_lines
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Generator, Mapping
+    from collections.abc import Callable, Generator, Iterator, Mapping
 
 SITE = Site("1", "Shop", UTC, date(2020, 1, 1))
 FIRST = date(2026, 1, 1)
@@ -260,3 +260,18 @@ def test_a_stop_ends_the_threads_wherever_they_wait(size: int) -> None:
     assert {slice_.slice.table for slice_ in found} == {"visits_summary"}
     assert pool.fatal is None
     assert no_threads_left()
+
+
+@pytest.mark.timeout(20)
+def test_what_a_job_handed_over_before_it_broke_stays_as_it_is() -> None:
+    """Each slice comes once: those that were whole, and the others with the error."""
+    configure_logs("json")
+
+    def breaks(one: Job) -> Iterator[Extracted]:
+        yield Extracted(next(one.slices), None)
+        raise ZeroDivisionError
+
+    found = [each for each in WorkerPool(1, Deadline()).run([job(COUNTRY, count=3)], breaks) if each]
+    assert [(each.slice.date - FIRST, bool(each.error)) for each in found] == [
+        (timedelta(days=day), day > 0) for day in range(3)
+    ]

@@ -136,6 +136,25 @@ def test_threads_hold_no_more_than_fits_but_for_one() -> None:
     assert most[0] <= 100 + 200
 
 
+def test_all_that_a_block_held_is_free_when_it_ends() -> None:
+    """Each of its answers, and not the last alone: in the end every thread would wait for the one turn."""
+    memory = AnswerMemory(100)
+    with memory.holding():
+        memory.take(60)
+        memory.take(40)
+
+    def large() -> None:
+        with memory.holding():
+            memory.take(90)
+
+    with memory.holding():
+        memory.take(60)  # has room, so the turn is still there for what has none
+        thread = threading.Thread(target=large, daemon=True)
+        thread.start()
+        thread.join(10)
+        assert not thread.is_alive()
+
+
 def test_outside_of_a_block_nothing_is_held() -> None:
     """A version or a list of sites is parsed and done with."""
     memory = AnswerMemory(1)

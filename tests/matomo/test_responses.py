@@ -481,6 +481,15 @@ def test_the_wait_that_the_server_asks_for_goes_with_the_error(status: int) -> N
     assert raised.value.retry_after == 7.0
 
 
+@pytest.mark.parametrize("status", [429, 500, 503])
+def test_an_error_of_matomos_own_has_the_wait_that_the_server_asks_for(status: int) -> None:
+    """In JSON as in a page."""
+    error = json.dumps({"result": "error", "message": "Too many connections"})
+    with pytest.raises(MatomoUnavailable) as raised:
+        judged(reply(error, status, "application/json", retry_after=7.0))
+    assert raised.value.retry_after == 7.0
+
+
 def test_an_http_error_with_an_unknown_json_is_no_answer() -> None:
     """A body that would pass for rows does not pass with a status that says no."""
     with pytest.raises(ReportRefused, match=r"^VisitsSummary\.get: HTTP 400 '\[\]'$"):

@@ -17,9 +17,9 @@ from matomo_fn.slices import Slice, Stream
 from matomo_fn.warehouse import sql
 from matomo_fn.warehouse.bigquery import BigQueryWarehouse, connect
 from matomo_fn.warehouse.duckdb import DuckDBWarehouse
-from matomo_fn.warehouse.protocol import FoundColumn
+from matomo_fn.warehouse.protocol import FoundColumn, FoundTable
 from matomo_fn.warehouse.replacement import replace_slices
-from matomo_fn.warehouse.schemas import staged_like
+from matomo_fn.warehouse.schemas import schema_mismatches, staged_like
 from matomo_fn.warehouse.tables import Stamp, ensure_table, ensure_view
 from tests.support.analyzer import Analyzer, AnalyzerError
 from tests.support.nested_loads import nested_loads
@@ -201,6 +201,21 @@ def test_a_nested_field_of_another_type_is_refused_by_its_path(
         ensure_table(warehouse, VISITS.schema, "day")
     assert reason in str(caught.value)
     assert warehouse.find_table(VISITS.name) == before
+
+
+@pytest.mark.parametrize("path", ["", "actions.", "actions.items."], ids=["column", "field", "field of a field"])
+def test_what_is_required_and_filled_by_nothing_is_refused_by_its_path(path: str) -> None:
+    """BigQuery would refuse each row, however deep it stands."""
+    own = FoundColumn("note", "STRING", required=True)
+
+    def added(found: tuple[FoundColumn, ...], names: list[str]) -> tuple[FoundColumn, ...]:
+        if not names:
+            return (*found, own)
+        return tuple(replace(c, fields=added(c.fields, names[1:])) if c.name == names[0] else c for c in found)
+
+    columns = added(found_fields(VISITS.columns), path.split(".")[:-1])
+    problems = schema_mismatches(VISITS.schema, FoundTable(columns, "day"), ["day"])
+    assert problems == [f"column {path}note is required and nothing fills it"]
 
 
 def test_the_analyzer_takes_the_merge_only_where_the_order_of_the_fields_is_the_tables() -> None:

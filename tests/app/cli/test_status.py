@@ -12,7 +12,7 @@ import pytest
 from fake_matomo import FakeMatomo, Fault, Site, World, maintenance
 from tests.app.cli.calling import Called, call
 from tests.support.canary import CANARY
-from tests.support.shop import Shop
+from tests.support.shop import Shop, running
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -234,6 +234,22 @@ def test_what_is_no_longer_configured_is_shown_and_not_missing(shop: Shop) -> No
     assert "in brackets: tables and sites that the configuration no longer has" in called.out
 
 
+def test_a_site_that_is_no_longer_configured_is_shown_and_not_missing(tmp_path: Path) -> None:
+    """Its failed days would be failed for ever; the other site is complete, and that is what is asked for."""
+    with running(tmp_path) as shop:
+        shop.configure(reports=["visits_summary"], sites="all", backfill_days=2)
+        shop.matomo.faults.add(Fault(method="VisitsSummary.get", site=1, message="no such thing"))
+        assert call(shop.env, "sync", "shop").code == 1
+        assert call(shop.env, "status", "shop").code == 1
+        shop.configure(reports=["visits_summary"], sites={"exclude": ["1"]}, backfill_days=2)
+        called = call(shop.env, "status", "shop")
+        assert (called.code, missing(called)) == (0, [])
+        assert [line.split()[:2] for line in called.out.splitlines()[1:3]] == [
+            ["(visits_summary)", "1"],
+            ["visits_summary", "2"],
+        ]
+
+
 def test_days_that_no_run_handled_are_holes(shop: Shop) -> None:
     """Between the first and the last day; the code says that something is missing."""
     for day in (ago(20), ago(10)):
@@ -308,6 +324,21 @@ def test_verify_compares_the_log_with_the_tables(shop: Shop) -> None:
     assert (found.code, found.json["audit"]["status"], found.json["tables"][0]["pending"]) == (1, "consistent", 1)
     call(shop.env, "sync", "shop")
     assert call(shop.env, "status", "shop", "--verify").code == 0
+
+
+def test_visits_that_differ_are_summed_up_whichever_way_they_differ(shop: Shop) -> None:
+    """One too many on one day and one too few on another are two, and not none."""
+    shop.configure(reports=["visits_summary"], visits=True, backfill_days=2)
+    more = {str(ago(1)): 1, str(YESTERDAY): -1}
+
+    def other(answer: object) -> object:
+        assert isinstance(answer, dict)
+        return {day: value | {"nb_visits": value["nb_visits"] + more[day]} for day, value in answer.items()}
+
+    shop.matomo.faults.add(Fault(method="VisitsSummary.get", mutate=other))
+    assert call(shop.env, "sync", "shop").code == 0
+    _, found = status_of(shop, "visits")
+    assert found["visits_difference"] == 2
 
 
 def test_an_audit_is_no_mode_of_sync(shop: Shop) -> None:
