@@ -113,6 +113,11 @@ class CountingWarehouse:
         """Pass it on: nothing differs in a benchmark."""
         self._inner.update_view(schema, query, found)
 
+    def replace_table(self, schema: Schema, found: FoundTable, source: str) -> None:
+        """Count and pass on."""
+        self.counts.statement("create")
+        self._inner.replace_table(schema, found, source)
+
     def create_view(self, name: str, query: str, description: str) -> None:
         """Count and pass on."""
         self.counts.statement("create")
@@ -178,6 +183,9 @@ class NullWarehouse:
 
     def update_table(self, schema: Schema, found: FoundTable) -> None:
         """Do nothing: it was created by the same run."""
+
+    def replace_table(self, schema: Schema, found: FoundTable, source: str) -> None:
+        """Do nothing."""
 
     def create_view(self, name: str, query: str, description: str) -> None:  # noqa: ARG002 - nobody will look at it
         """Remember that it is there."""

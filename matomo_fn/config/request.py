@@ -33,7 +33,8 @@ class SyncRequest(BaseModel):
     """What to sync: which connector, and optionally which days, tables and sites, and how.
 
     ``mode``: "incremental" asks for what is due (all of an explicit window); "backfill" asks for every day of the
-    window, by default the last ``backfill_days``; "full_refresh" does so and writes even what did not change.
+    window, by default the last ``backfill_days``; "full_refresh" does so and writes even what did not change;
+    tables of reports that it names are rebuilt.
     "audit" extracts nothing: it compares the log with the tables, over all time.
     ``dry_run``: nothing is asked of Matomo's reports and nothing written; the answer is the plan.
     """

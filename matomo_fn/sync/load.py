@@ -39,7 +39,7 @@ class Loader:
     """Writes batches to one warehouse.
 
     ``known``: what the state says of the slices. ``titled``: the tables of pages whose titles come from visits.
-    ``closed`` gives a table with all columns that its rows have, which the warehouse then has too.
+    ``closed`` gives the table that rows are written to, with all their columns, which the warehouse then has too.
     """
 
     def __init__(
@@ -80,11 +80,12 @@ class Loader:
         name, rows = batch.table.name, batch.rows
         errors: list[WarehouseError] = []
         try:
-            expected = {entry.slice: entry.row_count for entry in batch.entries}
-            table = self._closed(batch.table)
-            found = replace_slices(self._warehouse, table, batch.files, expected, stamp, now)
-            entries = [_as_found(entry, found[entry.slice]) for entry in batch.entries]
-            entries += [_moved_away(slice_, found[slice_]) for slice_ in found.keys() - expected.keys()]
+            target = self._closed(batch.table)
+            expected = {_in(target, entry.slice): entry.row_count for entry in batch.entries}
+            written = replace_slices(self._warehouse, target, batch.files, expected, stamp, now)
+            found = {_in(batch.table, slice_): standing for slice_, standing in written.items()}
+            entries = [_as_found(entry, found.pop(entry.slice)) for entry in batch.entries]
+            entries += [_moved_away(slice_, standing) for slice_, standing in found.items()]
             contested = [entry for entry in entries if entry.status is Status.FAILED]
             if contested:
                 errors.append(WarehouseUnavailable(f"table {name}: {contested[0].error}"))
@@ -105,7 +106,7 @@ class Loader:
         """
         slices = {entry.slice for entry in _concerned(pages, entries)}
         if slices:
-            fill_page_titles(self._warehouse, pages, slices, stamp)
+            fill_page_titles(self._warehouse, self._closed(pages), slices, stamp)
 
     def failed(self, entry: LogEntry, error: WarehouseError) -> LogEntry:
         """Return the entry of a slice that could not be written."""
@@ -126,6 +127,11 @@ def _as_found(entry: LogEntry, standing: Standing) -> LogEntry:
         sentence = f"other runs wrote {_named(entry.slice)} again and again at the same time: the next run rewrites it"
         return replace(found, status=Status.FAILED, error=sentence)
     return found
+
+
+def _in(table: Table, slice_: Slice) -> Slice:
+    """Return the same slice in another table."""
+    return table.stream(slice_.website_id, slice_.segment).slice(slice_.date)
 
 
 def _moved_away(slice_: Slice, standing: Standing) -> LogEntry:

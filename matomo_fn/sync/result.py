@@ -99,6 +99,13 @@ class Tally:
                 case Status.FAILED:
                     table.failed += 1
 
+    def undo(self, table: str, error: str) -> None:
+        """Take back what was written of a table, which is not in it after all."""
+        found = self.tables[table]
+        found.remaining += found.written
+        found.rows = found.written = 0
+        found.error = error
+
     def wrote(self, seconds: Mapping[str, float]) -> None:
         """Add the time that writing took, by table."""
         for name, taken in seconds.items():

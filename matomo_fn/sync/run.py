@@ -17,7 +17,7 @@ from matomo_fn.catalogue import Table
 from matomo_fn.config.connector import Connector
 from matomo_fn.config.request import SyncRequest
 from matomo_fn.deadline import Deadline
-from matomo_fn.errors import DiskFull, MatomoFatal, Stopped, WarehouseError, WarehouseUnavailable
+from matomo_fn.errors import DiskFull, MatomoFatal, SchemaMismatch, Stopped, WarehouseError, WarehouseUnavailable
 from matomo_fn.extract.archive_check import ArchiveCheck
 from matomo_fn.extract.extracted import ExtractContext, Extracted
 from matomo_fn.extract.extractor import extract
@@ -27,7 +27,7 @@ from matomo_fn.extract.worker_pool import WorkerPool
 from matomo_fn.matomo.client import MatomoClient
 from matomo_fn.sync.late_counts import LateCounts
 from matomo_fn.sync.load import Loader
-from matomo_fn.sync.outcome import UNKNOWN, Run, outcome_of
+from matomo_fn.sync.outcome import UNKNOWN, Run, Status, outcome_of
 from matomo_fn.sync.plan import Plan, make_plan
 from matomo_fn.sync.purged import KeptDays, purged_visits
 from matomo_fn.sync.reach import Reach, ReachTracker
@@ -40,6 +40,7 @@ from matomo_fn.unforeseen import note_unforeseen
 from matomo_fn.warehouse import sql
 from matomo_fn.warehouse.partitions import refuse_too_many_days
 from matomo_fn.warehouse.protocol import Warehouse
+from matomo_fn.warehouse.rebuild import drop_rebuild, finish_rebuild, prepare_rebuild, rebuilt
 from matomo_fn.warehouse.schemas import column_types
 from matomo_fn.warehouse.tables import ensure_table, ensure_view
 
@@ -174,6 +175,7 @@ class _Execution:
         self._unreadable: Counter[str] = Counter()
         self._columns: dict[str, OpenColumns] = {}
         self._absent: set[str] = set()
+        self._rebuilt: list[str] = []
 
     def prepare(self) -> list[str]:
         """Make dataset, log and tables ready and return the names of the tables that can be written.
@@ -232,6 +234,8 @@ class _Execution:
                         break
                 progress(done, plan.slices, "writing")
                 self._flush(writer)
+                for name in self._rebuilt:
+                    self._finish_rebuild(writer, name)
             finally:
                 writer.discard()
                 self._fatal = pool.fatal
@@ -275,14 +279,23 @@ class _Execution:
         if not is_new and found is None:
             # What the log says of it is no longer true. Marked first, since a run may die before the table is created.
             state.invalidate(table.name, run_id=self._run.id, at=self._session.now())
+        is_rebuilt = found is not None and self._is_rebuilt(table)
         if table.open is not None:
-            columns = OpenColumns(table, column_types(found) if found else {})
+            columns = OpenColumns(table, column_types(found) if found and not is_rebuilt else {})
             self._columns[table.name] = columns
             if found is None:
                 self._absent.add(table.name)
                 return
             table = columns.table
-        ensure_table(warehouse, self._session.connector.schema_of(table), self._session.connector.partition_by)
+        if is_rebuilt:
+            self._rebuilt.append(table.name)
+            return
+        try:
+            ensure_table(warehouse, self._session.connector.schema_of(table), self._session.connector.partition_by)
+        except SchemaMismatch as error:
+            if table.open is None:
+                raise
+            raise SchemaMismatch(f"{error}, or rebuild it by --table {table.name} --mode full_refresh") from None
         windows = self._scope.windows
         first, last = min(window.first for window in windows), max(window.last for window in windows)
         refuse_too_many_days(warehouse, table.name, first, last)
@@ -308,12 +321,20 @@ class _Execution:
             self._columns,
         )
 
+    def _is_rebuilt(self, table: Table) -> bool:
+        """Return whether the request rebuilds a table: a full refresh that names it, and visits have no second copy."""
+        return self._request.mode == "full_refresh" and self._request.tables is not None and not table.is_log
+
     def _closed(self, table: Table) -> Table:
-        """Return a table with all columns that its rows have, once the warehouse has them too."""
-        if table.name not in self._columns:
-            return table
+        """Return the table that rows are written to, with all their columns, once the warehouse has it so."""
         session = self._session
-        closed = self._columns[table.name].table
+        closed = self._columns[table.name].table if table.name in self._columns else table
+        if table.name in self._rebuilt:
+            fresh = rebuilt(closed, self._run.id)
+            prepare_rebuild(session.warehouse, fresh)
+            return fresh
+        if closed is table:
+            return table
         ensure_table(session.warehouse, session.connector.schema_of(closed), session.connector.partition_by)
         return closed
 
@@ -329,7 +350,9 @@ class _Execution:
             and all(name in planned or warehouse.find_table(name) for name in (pages.name, pages.titles_from))
         ]
         loader = Loader(warehouse, plan.known, titled, self._closed)
-        return Writer(loader, session.state, self._run, folder, buffer_bytes=session.buffer_bytes, now=session.now)
+        writer = Writer(loader, session.state, self._run, folder, buffer_bytes=session.buffer_bytes, now=session.now)
+        writer.hold(self._rebuilt)
+        return writer
 
     def _take(self, writer: Writer, plan: Plan, extracted: Extracted) -> None:
         slice_ = extracted.slice
@@ -392,6 +415,34 @@ class _Execution:
         if self._reach:
             self._reach.note(loaded.entries)
         self._tally.wrote(loaded.seconds)
+
+    def _finish_rebuild(self, writer: Writer, name: str) -> None:
+        """Let a table that was written anew take the place of the old one, or leave that as it is."""
+        session, connector = self._session, self._session.connector
+        slices = [entry.slice for entry in writer.held(name) if entry.status is Status.WRITTEN]
+        if not slices:
+            return
+        table = self._scope.tables[name]
+        closed = self._columns[name].table if name in self._columns else table
+        fresh = rebuilt(closed, self._run.id)
+        if left := self._tally.tables[name].remaining:
+            sentence = f"{left} slices could not be requested in time: give the run more time, or request fewer days"
+            self._give_up_rebuild(fresh, name, WarehouseError(sentence))
+            return
+        try:
+            finish_rebuild(session.warehouse, connector.schema_of(closed), fresh, slices, connector.partition_by)
+        except WarehouseError as error:
+            self._give_up_rebuild(fresh, name, error)
+            return
+        log.info("table_rebuilt", table=name, slices=len(slices))
+        writer.log_held(name, session.deadline.logging)
+
+    def _give_up_rebuild(self, fresh: Table, name: str, error: WarehouseError) -> None:
+        """Note that a table is as it was."""
+        log.error("table_failed", table=name, error=str(error))
+        self._tally.undo(name, str(error))
+        self._warehouse_errors.append(type(error)(f"table {name} was not rebuilt and is as it was: {error}"))
+        drop_rebuild(self._session.warehouse, fresh)
 
     def _unreadable_sentences(self) -> list[str]:
         return [

@@ -1,6 +1,6 @@
 """Writing what was extracted: rows wait in batches, are loaded whole slices at a time, and are logged."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from contextlib import AbstractContextManager, nullcontext
 from dataclasses import replace
 from datetime import datetime
@@ -52,6 +52,8 @@ class Writer:
         self._entries: list[LogEntry] = []
         self._errors: list[WarehouseError] = []
         self._amended: list[LogEntry] = []
+        self._holds: frozenset[str] = frozenset()
+        self._held: list[LogEntry] = []
         self._flushes = 0
 
     @property
@@ -87,6 +89,23 @@ class Writer:
         """Take a log entry of a slice that this run did not extract; it is logged with the next flush's entries."""
         self._amended.append(entry)
 
+    def hold(self, tables: Collection[str]) -> None:
+        """Log nothing of some tables before `log_held`: what is written of them is not yet in their place."""
+        self._holds = frozenset(tables)
+
+    def held(self, table: str) -> list[LogEntry]:
+        """Return the entries of a table that are held back."""
+        return [entry for entry in self._held if entry.slice.table == table]
+
+    def log_held(self, table: str, logging: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
+        """Log what was held back of a table."""
+        entries = self.held(table)
+        self._held = [entry for entry in self._held if entry.slice.table != table]
+        if entries:
+            self._flushes += 1
+            with logging():
+                self._state.append(self._run, entries, self._folder, Stamp(self._run.id, self._flushes, self._now()))
+
     def flush(self, logging: Callable[[], AbstractContextManager[None]] = nullcontext) -> Loaded:
         """Write and log everything that waits, and return what came of the slices added.
 
@@ -100,7 +119,10 @@ class Writer:
         self._flushes += 1
         loaded = self._loader.load(batches, Stamp(self._run.id, self._flushes, self._now()), self._now)
         entries = [*entries, *loaded.entries]
-        logged, self._amended = [entry for entry in [*entries, *self._amended] if entry.is_news], []
+        self._held += [entry for entry in entries if entry.slice.table in self._holds]
+        logged = [entry for entry in entries if entry.is_news and entry.slice.table not in self._holds]
+        logged += [entry for entry in self._amended if entry.is_news]
+        self._amended = []
         if logged:
             with logging():
                 self._state.append(self._run, logged, self._folder, Stamp(self._run.id, self._flushes, self._now()))

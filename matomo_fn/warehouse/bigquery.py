@@ -166,6 +166,15 @@ class BigQueryWarehouse:
                 return
         raise WarehouseUnavailable(f"table {self.dataset}.{schema.name} is being changed by others: run again")
 
+    def replace_table(self, schema: Schema, found: FoundTable, source: str) -> None:
+        """Replace the table by one statement, with its partitions and options, then describe it as its schema does."""
+        statement = sql.replace_table(self.dataset, schema, source, schemas.table_clauses(found.native, schema))
+        self.run(statement, f"replace{source}")
+        now = self.find_table(schema.name)
+        if now is not None:
+            self.update_table(schema, now)
+        self.run(sql.drop_table(self.dataset, source), f"drop{source}")
+
     def create_view(self, name: str, query: str, description: str) -> None:
         """Create a view; one that is there already is left as it is."""
         view = bigquery.Table(f"{self.dataset}.{name}")

@@ -89,6 +89,25 @@ def update_table(table: bigquery.Table, schema: Schema, kms_key: str) -> list[st
     return _set(table, wanted)
 
 
+def table_clauses(table: bigquery.Table, schema: Schema) -> str:
+    """Return the clauses of ``create table`` that give another table the partitions and options of a table."""
+    clauses, options = [], []
+    partitioning = table.time_partitioning
+    if partitioning is not None:
+        unit = str(partitioning.type_).lower()
+        clauses.append("partition by date" if unit == "day" else f"partition by date_trunc(date, {unit})")
+        options.append(f"require_partition_filter = {str(bool(table.require_partition_filter)).lower()}")
+        if partitioning.expiration_ms:
+            options.append(f"partition_expiration_days = {partitioning.expiration_ms / _MS_PER_DAY:g}")
+    if schema.clustering:
+        clauses.append(f"cluster by {', '.join(schema.clustering)}")
+    if table.encryption_configuration is not None:
+        options.append(f"kms_key_name = '{table.encryption_configuration.kms_key_name}'")
+    if options:
+        clauses.append(f"options ({', '.join(options)})")
+    return " ".join(clauses)
+
+
 def update_view(view: bigquery.Table, schema: Schema, query: str) -> list[str]:
     """Change a view's query, description and labels to what they should be; return the properties that changed."""
     wanted = {"view_query": query, "description": schema.description, "labels": {**view.labels, **LABELS}}

@@ -141,6 +141,19 @@ class DuckDBWarehouse:
                 f'delete from "{schema.name}" where date <= current_date - ?::integer', [schema.retention_days]
             )
 
+    def replace_table(self, schema: Schema, found: FoundTable, source: str) -> None:
+        """Drop the table, create it with the rows of the other one, and drop that: all in one transaction."""
+        names = ", ".join(f'"{name}"' for name in schema.column_names)
+        self._in_one_step(
+            [
+                f'drop table "{schema.name}"',
+                to_duckdb(sql.create_table(self.dataset, schema), self.dataset),
+                f'insert into "{schema.name}" ({names}) select {names} from "{source}"',
+                f'drop table "{source}"',
+                *_comments(schema, {}),
+            ]
+        )
+
     def create_view(self, name: str, query: str, description: str) -> None:
         """Create a view."""
         schema = Schema(name, description, (), partitioned=False)

@@ -73,6 +73,12 @@ class Warehouse(Protocol):
         nullable. Descriptions, labels, key, clustering and options become the schema's.
         """
 
+    def replace_table(self, schema: Schema, found: FoundTable, source: str) -> None:
+        """Let a table have the schema and the rows of another table of this dataset, in one step, and drop that one.
+
+        ``found``: the table as it is; its partitions and options stay.
+        """
+
     def create_view(self, name: str, query: str, description: str) -> None:
         """Create a view of a GoogleSQL query; one that is there already is left as it is."""
 

@@ -93,7 +93,7 @@ def _column_mismatches(columns: Sequence[Column], found: Sequence[FoundColumn], 
         if ours is None:
             if column.required:
                 yield f"column {name} is required and nothing fills it"
-            if path and _as_column(column) is None:
+            if path and as_column(column) is None:
                 yield f"column {name} is {column.type_name}, which cannot be staged beside the others"
         elif column.fields and ours.fields and column.is_repeated == ours.repeated:
             yield from _column_mismatches(ours.fields, column.fields, f"{name}.")
@@ -110,15 +110,15 @@ def _like(column: Column, found: FoundColumn | None) -> Column:
         ours = wanted.pop(field.name.lower(), None)
         if ours is not None:
             fields.append(_like(ours, field))
-        elif (other := _as_column(field)) is not None:
+        elif (other := as_column(field)) is not None:
             fields.append(other)
     return replace(column, fields=(*fields, *wanted.values()))
 
 
-def _as_column(found: FoundColumn) -> Column | None:
+def as_column(found: FoundColumn) -> Column | None:
     """Return a found column as one that can be staged, or None where it is of a type that the program does not use."""
     if found.fields:
-        fields = [_as_column(field) for field in found.fields]
+        fields = [as_column(field) for field in found.fields]
         if None in fields:
             return None
         known = tuple(field for field in fields if field is not None)

@@ -48,6 +48,40 @@ def widen_column(dataset: str, table: str, column: Column) -> str:
     return f"alter table {name} alter column {column.name} set data type {column.type_name}"
 
 
+def count_other_rows(dataset: str, table: str, slices: Collection[Slice]) -> str:
+    """Return the query for the number of rows of a table that are in none of the slices, as ``row_count``."""
+    return f"select count(*) as row_count from {table_name(dataset, table)} t where {_other_slices('t', slices)}"
+
+
+def count_days(dataset: str, table: str) -> str:
+    """Return the query for the number of days of which a table has rows, as ``days``."""
+    return f"select count(distinct t.date) as days from {table_name(dataset, table)} t"
+
+
+def carry_over(
+    dataset: str, table: str, target: str, columns: Sequence[tuple[str, str]], slices: Collection[Slice]
+) -> str:
+    """Return the statement that copies the rows of a table that are in none of the slices into another one.
+
+    ``columns`` are names with their expressions of a row ``t``.
+    """
+    names, expressions = (", ".join(part) for part in zip(*columns, strict=True))
+    return (
+        f"insert into {table_name(dataset, target)} ({names}) select {expressions} "
+        f"from {table_name(dataset, table)} t where {_other_slices('t', slices)}"
+    )
+
+
+def replace_table(dataset: str, schema: Schema, source: str, clauses: str) -> str:
+    """Return the statement that replaces a table, in one step, by the rows of another one; ``clauses``: partitions."""
+    definitions = ", ".join(_definition(column) for column in schema.columns)
+    names = ", ".join(f"s.{name}" for name in schema.column_names)
+    return (
+        f"create or replace table {table_name(dataset, schema.name)} ({definitions}) {clauses} "
+        f"as select {names} from {table_name(dataset, source)} s"
+    )
+
+
 def replace_slices(  # noqa: PLR0913 - each is a part of the statement
     dataset: str,
     table: Table,
@@ -453,6 +487,11 @@ def _counted(dataset: str, table: Table, condition: str, more: str = "") -> str:
 def _all_time(alias: str) -> str:
     """Return a condition on a row's date that every row meets: a table may require one."""
     return f"{alias}.date between date '0001-01-01' and date '9999-12-31'"
+
+
+def _other_slices(alias: str, slices: Collection[Slice]) -> str:
+    """Return the condition that a row belongs to none of the slices."""
+    return f"{_all_time(alias)} and not {in_slices(alias, slices)}" if slices else _all_time(alias)
 
 
 def _between(alias: str, slices: Iterable[Slice]) -> str:

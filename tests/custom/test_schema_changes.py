@@ -138,6 +138,7 @@ def test_a_type_that_the_configuration_changes_otherwise_leaves_the_table_as_it_
     result = shop.sync({"label": "a", "colour": "2"}, schema={"colour": {"type": "INTEGER"}})
     (error,) = result.as_dict()["errors"]
     assert f"{TABLE} exists and does not fit: column colour is STRING, not INT64" in error
+    assert error.endswith(f"or rebuild it by --table {TABLE} --mode full_refresh")
     assert shop.rows() == [{"label": "a", "colour": "red"}]
 
 

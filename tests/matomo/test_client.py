@@ -72,7 +72,8 @@ def test_a_report_is_asked_so_that_its_answer_means_one_thing() -> None:
                 "percent_of_total": "0",
                 "filter_limit": "-1",
                 "flat": "1",
-                "hideColumns": "goals",
+                "showColumns": "label,nb_hits,nb_visits,entry_nb_visits,entry_nb_actions,entry_bounce_count,"
+                "exit_nb_visits,sum_time_spent,nb_hits_following_search",
             },
         )
     ]

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
 STAMPS = {"_synced_at", "_run_id"}
 # What changes a warehouse, as opposed to looking at it.
-CHANGES = {"ensure_dataset", "create_table", "create_view", "create_staging", "load", "run"}
+CHANGES = {"ensure_dataset", "create_table", "replace_table", "create_view", "create_staging", "load", "run"}
 
 
 class Killed(BaseException):
@@ -88,6 +88,11 @@ class Watched:
         """As the protocol has it."""
         self._note("update_table", schema.name)
         self._warehouse.update_table(schema, found)
+
+    def replace_table(self, schema: Schema, found: FoundTable, source: str) -> None:
+        """As the protocol has it."""
+        self._note("replace_table", schema.name)
+        self._warehouse.replace_table(schema, found, source)
 
     def create_view(self, name: str, query: str, description: str) -> None:
         """As the protocol has it."""

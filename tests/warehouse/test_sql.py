@@ -101,6 +101,18 @@ STATEMENTS: Mapping[str, Callable[[], list[str]]] = {
             (many_slices(table.name), ODD_TEXT),
         )
     ],
+    "count_other_rows": lambda: [
+        sql.count_other_rows(DATASET, name, slices) for name in NAMES for slices in ([], many_slices(name))
+    ],
+    "count_days": lambda: [sql.count_days(DATASET, name) for name in NAMES],
+    "carry_over": lambda: [
+        sql.carry_over(DATASET, t.name, t.name, [(c.name, f"t.{c.name}") for c in t.columns], many_slices(t.name))
+        for t in PREBUILT.values()
+    ],
+    "replace_table": lambda: [
+        sql.replace_table(DATASET, t.schema, t.name, "partition by date cluster by website_id options (labels = [])")
+        for t in PREBUILT.values()
+    ],
     "widen_column": lambda: [sql.widen_column(DATASET, table.name, WIDE[table.name]) for table in TABLES],
     "logged_tables": lambda: [sql.logged_tables(DATASET, text) for text in ODD_TEXTS],
     "append_rows": lambda: [sql.append_rows(DATASET, SYNC_LOG, staging(SYNC_LOG.name), (FIRST, LAST))],
@@ -155,6 +167,10 @@ STATEMENTS: Mapping[str, Callable[[], list[str]]] = {
 FRAGMENTS = {"literal", "table_name", "in_slices", "in_days"}
 
 NOT_ABOUT_THE_LOG = {
+    "carry_over",
+    "count_days",
+    "count_other_rows",
+    "replace_table",
     "widen_column",
     "create_table",
     "drop_table",
@@ -258,7 +274,8 @@ def test_the_audit_names_days_to_tables_that_require_them(table: Table) -> None:
 
 
 # The last name first: what a statement drops or adds, no later one needs.
-@pytest.mark.parametrize("name", sorted(STATEMENTS, reverse=True))
+# (How a table is replaced there, DuckDB's own tests show.)
+@pytest.mark.parametrize("name", sorted(STATEMENTS.keys() - {"replace_table"}, reverse=True))
 def test_duckdb_runs_every_statement(duckdb: DuckDBWarehouse, name: str) -> None:
     """The same text, turned into DuckDB's dialect, runs there."""
     if name == "drop_table":
