@@ -228,7 +228,8 @@ def test_a_rebuild_through_the_emulator(discovered: dict[str, dict[str, Any]]) -
     with bigquery_emulator.started() as emulator, emulator.client() as client:
         connector = configured([discovered[name]])
         results, contents, described = [], [], []
-        for run_id, request in (("r1", {}), ("r2", {"mode": "full_refresh", "tables": [name]})):
+        rebuilding: dict[str, Any] = {"mode": "full_refresh", "tables": [name]}
+        for run_id, request in (("r1", {}), ("r2", rebuilding)):
             warehouse = BigQueryWarehouse(client, "recorded", location="EU", run_id=run_id, deadline=Deadline())
             results.append(run(warehouse, connector, name=run_id, **request).as_dict())
             query = (

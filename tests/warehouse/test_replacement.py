@@ -126,8 +126,9 @@ def test_a_day_that_lost_visits_is_returned_with_what_it_has(dataset: Dataset) -
 def test_visits_of_two_sites_with_the_same_number_are_two_visits(dataset: Dataset, tmp_path: Path) -> None:
     """Neither has moved: a site's visits say nothing of another one's, also where both are written at once."""
     stamps = {column.name: _required(column) for column in VISITS.parsed if column.required}
-    rows = [{**stamps, "date": str(day), "website_id": site, "visit_id": 7} for site, day in (("1", DAY), ("2", NEXT))]
-    expected = {Slice(Stream(VISITS.name, row["website_id"]), date.fromisoformat(row["date"])): 1 for row in rows}
+    places = (("1", DAY), ("2", NEXT))
+    rows = [{**stamps, "date": str(day), "website_id": site, "visit_id": 7} for site, day in places]
+    expected = {Slice(Stream(VISITS.name, site), day): 1 for site, day in places}
     path = write_lines(tmp_path / "two_sites.gz", rows)
     found = replace_slices(dataset.warehouse, VISITS, [path], expected, Stamp("r1", 1, AT), lambda: AT)
     assert {slice_: each.row_count for slice_, each in found.items()} == expected

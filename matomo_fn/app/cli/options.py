@@ -68,7 +68,8 @@ def request_options(command: Command) -> Command:
             "--mode",
             metavar="MODE",
             help="incremental (what is due; the default), backfill (every day of the window, by default the last "
-            "backfill_days) or full_refresh (the same, and written even where nothing changed; a --table of a report is rebuilt).",
+            "backfill_days) or full_refresh (the same, and written even where nothing changed; a report that --table "
+            "names is rebuilt).",
         ),
     ]
     for option in reversed(options):
