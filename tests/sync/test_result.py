@@ -2,33 +2,39 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from matomo_fn.sync.result import RunResult, TableResult, Verdict
+from matomo_fn.errors import TokenRefused, WarehouseError, WarehouseUnavailable
+from matomo_fn.sync.result import About, Failures, RunResult, TableResult, Verdict
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 
-def result(*, remaining: int = 0, **changes: Any) -> RunResult:
-    values: dict[str, Any] = {
-        "connector": "shop",
-        "run_id": "run1",
-        "mode": "incremental",
-        "sites": ["1", "2"],
-        "first_day": None,
-        "last_day": None,
-        "tables": {"visitor_country": TableResult(), "visits_summary": TableResult(remaining=remaining)},
-        "matomo_errors": [],
-        "warehouse_errors": [],
-        "warehouse_unavailable": True,
-        "token_refused": False,
-        "seconds": 1.0,
-        "calls": 1,
-    }
-    return RunResult(**values | changes)
+def result(
+    *,
+    remaining: int = 0,
+    gone: Sequence[str] = (),
+    missing: Sequence[str] = (),
+    stopped_by: str | None = None,
+    **failed: Any,
+) -> RunResult:
+    """A run of two tables, of which one has slices that remain; ``gone`` and ``failed``: its failures."""
+    return RunResult(
+        about=About(connector="shop", run_id="run1", mode="incremental", sites=["1", "2"]),
+        tables={"visitor_country": TableResult(), "visits_summary": TableResult(remaining=remaining)},
+        seconds=1,
+        calls=1,
+        failures=Failures(missing=gone, **failed),
+        missing=missing,
+        stopped_by=stopped_by,
+    )
 
 
 GONE = "site 2 is not there"
+BUSY, BROKEN = WarehouseUnavailable("busy"), WarehouseError("no such column")
 
 
 @pytest.mark.parametrize(
@@ -37,15 +43,12 @@ GONE = "site 2 is not there"
         (result(), (Verdict.COMPLETE, 200, False)),
         (result(missing=["a day is pending"]), (Verdict.PARTIAL, 200, False)),
         (result(remaining=1), (Verdict.PARTIAL, 200, True)),
-        (result(matomo_errors=[GONE], missing_sites=1), (Verdict.FAILED, 502, False)),
-        (result(matomo_errors=[GONE], missing_sites=1, remaining=1), (Verdict.FAILED, 502, True)),
-        (result(matomo_errors=[GONE, "a report failed"], missing_sites=1), (Verdict.FAILED, 502, True)),
-        (result(matomo_errors=["refused"], token_refused=True, remaining=9), (Verdict.FAILED, 400, False)),
-        (result(matomo_errors=["a report failed"], warehouse_errors=["busy"]), (Verdict.FAILED, 503, True)),
-        (
-            result(matomo_errors=["no"], warehouse_errors=["no"], warehouse_unavailable=False),
-            (Verdict.FAILED, 500, True),
-        ),
+        (result(gone=[GONE]), (Verdict.FAILED, 502, False)),
+        (result(gone=[GONE], remaining=1), (Verdict.FAILED, 502, True)),
+        (result(gone=[GONE], slices=["a report failed"]), (Verdict.FAILED, 502, True)),
+        (result(fatal=TokenRefused("refused"), remaining=9), (Verdict.FAILED, 400, False)),
+        (result(slices=["a report failed"], warehouse=[BUSY]), (Verdict.FAILED, 503, True)),
+        (result(slices=["a report failed"], warehouse=[BUSY, BROKEN]), (Verdict.FAILED, 500, True)),
         (result(stopped_by="SIGTERM", remaining=1), (Verdict.STOPPED, 503, True)),
         (result(stopped_by="SIGTERM"), (Verdict.COMPLETE, 200, False)),
     ],
@@ -58,7 +61,7 @@ GONE = "site 2 is not there"
         "a site is gone and a report failed",
         "the token is refused",
         "both failed and the warehouse is busy",
-        "both failed for good",
+        "both failed, the warehouse for good",
         "a signal, and slices remain",
         "a signal, and nothing remains",
     ],

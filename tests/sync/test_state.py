@@ -361,3 +361,22 @@ def test_two_connectors_of_one_matomo_may_fill_the_same_table_and_site(shop: Loc
     other = second_connector(shop, tmp_path)
     SyncState(other.warehouse, other.connector).refuse_foreign([TABLE.name], [WINDOW])
     other.close()
+
+
+def test_of_two_connectors_that_fill_the_same_slice_each_has_a_state_of_its_own(
+    shop: Local, state: SyncState, log: Log, tmp_path: Path
+) -> None:
+    """In the view, and where the table is dropped: both have lost their rows, whichever of them was logged last."""
+    log(entry(ago(2)))
+    log(entry(ago(2), content_hash="newer"))
+    other = second_connector(shop, tmp_path)
+    Log(other, SyncState(other.warehouse, other.connector), tmp_path)(entry(ago(2), Status.FAILED))
+    found = f"select s.connector, s.status, s.content_hash from {shop.warehouse.dataset}.{SYNC_STATE} s order by 1"
+
+    def newest() -> list[tuple[Any, ...]]:
+        return [(row["connector"], row["status"], row["content_hash"]) for row in shop.warehouse.query(found)]
+
+    assert newest() == [("other", "failed", "h"), ("shop", "written", "newer")]
+    state.invalidate(TABLE.name, run_id="run9", at=NOW + timedelta(hours=1))
+    assert newest() == [("other", "pending", None), ("shop", "pending", None)]
+    other.close()

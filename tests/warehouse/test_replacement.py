@@ -183,6 +183,14 @@ def test_a_slice_whose_rows_are_doubled_behind_the_merge_is_written_again(datase
         assert [executed.job.split("_")[0] for executed in dataset.storage.executed] == ["merge", "repair1"]
 
 
+def test_a_slice_of_which_nothing_arrives_is_written_again_and_told_as_empty(dataset: Dataset) -> None:
+    """No rows are nobody's rows: another run that deleted them is no success of this one."""
+    found = dataset.write(dataset.warehouse, COUNTRIES, DAY, "r1", expected=1)
+    assert [(standing.row_count, standing.run_id) for standing in found.values()] == [(0, None)]
+    jobs = [executed.job.split("_")[0] for executed in dataset.storage.executed]
+    assert jobs == ["merge", *(f"repair{number}" for number in range(1, 6))]
+
+
 def test_a_merge_that_nobody_disturbs_is_one_statement_with_literal_days_in_front(dataset: Dataset) -> None:
     """And one look; nothing is written again."""
     found = dataset.write(dataset.warehouse, COUNTRIES, DAY, "r1", {"country": "France"})
