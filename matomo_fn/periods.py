@@ -33,9 +33,6 @@ class Period:
         """Return the kind of a window of so many days that ends on each day."""
         return cls(_RANGE, days)
 
-    def __hash__(self) -> int:
-        return hash(self.value)  # a part of every stream's and slice's
-
     def __str__(self) -> str:
         return self.value
 
@@ -99,6 +96,8 @@ class Period:
 
     def covered(self, dates: Iterable[date]) -> Days:
         """Return the days that the slices of some dates cover."""
+        if self.is_day or self.is_rolling:
+            return Days.of(dates)
         return Days.joined((day, self.last_day(day)) for day in dates)
 
     def dates(self, days: Days) -> Iterator[date]:

@@ -1,7 +1,7 @@
 """Streams and slices: the keys by which everything is requested, compared, replaced and remembered."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import date
 from typing import TypeAlias
 
@@ -19,7 +19,7 @@ class Stream:
     table: str
     website_id: str
     segment: str = ALL_VISITS
-    period: Period = Period.DAY
+    period: Period = field(default=Period.DAY, hash=False)  # the table has one only: a hash does without it
 
     def slice(self, day: date) -> "Slice":
         """Return the slice of a date."""
