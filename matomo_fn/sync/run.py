@@ -209,6 +209,7 @@ class _Execution:
         is_new = state.prepare()
         if not is_new:
             state.refuse_foreign(self._scope.tables, self._scope.windows)
+            state.refuse_other_definitions(self._scope.windows)
             for segment in state.changed_segments(self._scope.windows):
                 log.info("segment_changed", segment=segment)
                 state.invalidate_segment(segment, self._run)

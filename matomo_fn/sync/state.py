@@ -178,6 +178,26 @@ class SyncState:
                     f"{self._connector.name!r} a dataset of its own, since tables tell sites by number alone"
                 )
 
+    def refuse_other_definitions(self, windows: Sequence[Window]) -> None:
+        """Raise InputError where another connector has since filled a segment of the same site by another definition.
+
+        Both would replace each other's slices. Of two that disagree, the one that logged last may go on: so it does not
+        matter which of them is corrected.
+        """
+        hashes = {name: hashed for name, hashed in self._segment_hashes.items() if hashed is not None}
+        if not hashes:
+            return
+        first, last = min(window.first for window in windows), max(window.last for window in windows)
+        query = sql.other_definitions(self._warehouse.dataset, self._connector.name, hashes, (first, last))
+        ours = {window.site.id for window in windows}
+        for row in self._warehouse.query(query):
+            if row["website_id"] in ours:
+                raise InputError(
+                    f"connector {row['connector']!r} fills segment {row['segment']} of site {row['website_id']} in "
+                    f"dataset {self._warehouse.dataset} by another definition: give both connectors the same one, or "
+                    "call one of the segments otherwise"
+                )
+
     def read(self, tables: Catalogue, windows: Sequence[Window], *, incremental: bool) -> Snapshot:
         """Return what is known of the slices in the windows of some tables, which have to be there.
 

@@ -434,6 +434,28 @@ def changed_segments(dataset: str, connector: str, hashes: Mapping[str, str], da
     )
 
 
+def other_definitions(dataset: str, connector: str, hashes: Mapping[str, str], days: Range) -> str:
+    """Return the query for the segments that another connector fills by another definition, and has filled last.
+
+    ``hashes``: of our definitions, by the segments' names. Columns: connector, segment, website_id.
+    """
+    window = f"l.date between {literal(days[0])} and {literal(days[1])} and l.segment in ({_listed(hashes)})"
+    differs = " or ".join(
+        f"(k.segment = {literal(name)} and k.segment_hash != {literal(hashed)})" for name, hashed in hashes.items()
+    )
+    ours = literal(connector)
+    return (
+        "select t.connector, t.segment, t.website_id from (select k.connector, k.segment, k.website_id, "
+        f"max(k.logged_at) as logged_at from (select {_names('l')} from {_newest(dataset, window)}) k "
+        f"where k.connector != {ours} and k.segment_hash is not null and ({differs}) "
+        "group by k.connector, k.segment, k.website_id) t left join (select l.segment, l.website_id, "
+        f"max(l.logged_at) as logged_at from {table_name(dataset, SYNC_LOG.name)} l "
+        f"where l.connector = {ours} and {window} group by l.segment, l.website_id) o "
+        "on o.segment = t.segment and o.website_id = t.website_id "
+        "where o.logged_at is null or o.logged_at < t.logged_at order by t.connector, t.segment, t.website_id"
+    )
+
+
 def logged_days_of_segment(dataset: str, connector: str, segment: str) -> str:
     """Return the query for the first and the last day that the log knows of a segment; NULL where it knows none."""
     return (

@@ -11,6 +11,7 @@ import pytest
 
 from fake_matomo import FakeMatomo
 from matomo_fn.catalogue import Catalogue
+from matomo_fn.errors import InputError, SchemaMismatch
 from matomo_fn.periods import Period
 from matomo_fn.sync.audit import audit
 from matomo_fn.sync.outcome import Run
@@ -188,3 +189,57 @@ def test_a_request_for_one_table_of_periods_leaves_all_else_alone(tmp_path: Path
         changed = {key for key, run in stamps(one).items() if run != before[key]}
         assert {(table, site) for table, site, _, _ in changed} <= {("visits_summary_week", "2")}
         assert result.tables["visits_summary_week"].written == 4 * 3  # weeks, and France, converted and all visits
+
+
+def test_two_definitions_of_one_segment_in_one_dataset_are_refused_until_both_are_the_same(tmp_path: Path) -> None:
+    """They would replace each other's slices; whichever of the two is corrected, both can go on."""
+    file = tmp_path / "test.duckdb"
+    config = {key: value for key, value in CONFIG.items() if key != "periods"} | {"reports": ["visits_summary"]}
+    with FakeMatomo(small_world(1)) as matomo, ExitStack() as stack:
+
+        def opened(name: str, definition: str) -> Local:
+            matomo.advance(timedelta(minutes=1))
+            return stack.enter_context(local(matomo, file, name=name, segments={"part": definition}, **config))
+
+        assert opened("one", "countryCode==fr").sync().verdict == "complete"
+        with pytest.raises(InputError) as raised:
+            opened("two", "countryCode==de").sync()
+        assert str(raised.value) == (
+            "connector 'one' fills segment part of site 1 in dataset both by another definition: give both connectors "
+            "the same one, or call one of the segments otherwise"
+        )
+        assert opened("two", "countryCode==fr").sync().verdict == "complete"
+        # Both are to have a new definition: the one that logged last goes first.
+        with pytest.raises(InputError):
+            opened("one", "countryCode==de").sync()
+        assert opened("two", "countryCode==de").sync().verdict == "complete"
+        one = opened("one", "countryCode==de")
+        assert one.sync().verdict == "complete"
+        germans = sum(
+            visit.visitor.place.code == "de" for day in days(ago(20), YESTERDAY) for visit in matomo.visits(1, day)
+        )
+        found = query(one, "segment, nb_visits", "visits_summary")
+        assert sum(row["nb_visits"] for row in found if row["segment"] == "part") == germans
+
+
+def test_a_log_without_periods_and_hashes_is_brought_up_to_date_and_loses_nothing(tmp_path: Path) -> None:
+    """That of an earlier version: what only looks says to sync first, and the sync takes every row as a day's."""
+    with (
+        FakeMatomo(small_world(1)) as matomo,
+        local(matomo, tmp_path / "test.duckdb", segments=SEGMENTS, reports=["visits_summary"]) as opened,
+    ):
+        opened.sync()
+        for column in ("period", "segment_hash"):
+            opened.warehouse.run(
+                f"alter table `{opened.connector.dataset_name}._sync_log` drop column {column}", column
+            )
+        with pytest.raises(SchemaMismatch) as raised:
+            opened.plan()
+        assert str(raised.value).endswith("lacks period, segment_hash: run a sync, which adds what is missing")
+        matomo.forget_calls()
+        result = opened.sync()
+        assert (result.verdict, result.tables["visits_summary"].written) == ("complete", 0)
+        assert {call.params["date"] for call in matomo.calls if call.method == "VisitsSummary.get"} == {
+            f"{ago(3)},{ago(1)}"
+        }
+        assert {found.stream.segment for found in opened.plan().due} == {"", *SEGMENTS}
