@@ -25,8 +25,9 @@ class Fault:
     """A fault, and the calls that it applies to.
 
     The first group of fields selects the calls; all conditions must hold. `method` is a name or a regular
-    expression for the full name, `day` is one of the requested days, `in_bulk` is True for calls inside a bulk
-    request, False for calls on their own; the first `after` matching calls succeed, the next `times` fail.
+    expression for the full name, `day` is one of the requested days, `segment` its definition, `in_bulk` is True for
+    calls inside a bulk request, False for calls on their own; the first `after` matching calls succeed, the next
+    `times` fail.
 
     The second group is the effect. `status` and `body` replace the answer, `message` is a Matomo error, as JSON
     or as its HTML page, depending on where the parameters were sent. `delay` in seconds, without the others, only
@@ -40,6 +41,7 @@ class Fault:
     site: int | None = None
     day: date | None = None
     in_bulk: bool | None = None
+    segment: str | None = None
     after: int = 0
     times: int | None = None
 
@@ -75,15 +77,28 @@ class Fault:
             return json.loads(self.body)
         return self.mutate(answer) if self.mutate else answer
 
-    def matches(self, method: str, sites: frozenset[int], days: tuple[date, date] | None, *, in_bulk: bool) -> bool:
+    def matches(self, call: "FaultyCall") -> bool:
         """Whether the fault applies to such a call, however often it was applied already."""
-        if self.method is not None and not re.fullmatch(self.method, method):
+        if self.method is not None and not re.fullmatch(self.method, call.method):
             return False
-        if self.site is not None and self.site not in sites:
+        if self.site is not None and self.site not in call.sites:
             return False
-        if self.day is not None and not (days and days[0] <= self.day <= days[1]):
+        if self.segment is not None and self.segment != call.segment:
             return False
-        return self.in_bulk is None or self.in_bulk == in_bulk
+        if self.day is not None and not (call.days and call.days[0] <= self.day <= call.days[1]):
+            return False
+        return self.in_bulk is None or self.in_bulk == call.in_bulk
+
+
+@dataclass(frozen=True, slots=True)
+class FaultyCall:
+    """What a fault is chosen by: a call's method, sites, first and last day, segment, and whether it is in a bulk."""
+
+    method: str
+    sites: frozenset[int]
+    days: tuple[date, date] | None
+    segment: str
+    in_bulk: bool
 
 
 class Faults:
@@ -103,13 +118,11 @@ class Faults:
         with self._lock:
             self._faults.clear()
 
-    def take(
-        self, method: str, sites: frozenset[int], days: tuple[date, date] | None, *, in_bulk: bool
-    ) -> Fault | None:
+    def take(self, call: FaultyCall) -> Fault | None:
         """Return the fault that applies to this call; each matching call counts towards `after` and `times`."""
         with self._lock:
             for fault, met in self._faults:
-                if not fault.matches(method, sites, days, in_bulk=in_bulk):
+                if not fault.matches(call):
                     continue
                 met[0] += 1
                 if met[0] > fault.after and (fault.times is None or met[0] <= fault.after + fault.times):

@@ -8,7 +8,7 @@ from threading import Event, RLock
 from fake_matomo.api import Api
 from fake_matomo.dates import parse_day, parse_range, span_of
 from fake_matomo.errors import ApiError, error_page
-from fake_matomo.faults import NOTICE, Fault, Faults, Mutation
+from fake_matomo.faults import NOTICE, Fault, Faults, FaultyCall, Mutation
 from fake_matomo.language import language_of
 from fake_matomo.tokens import Tokens, User
 from fake_matomo.wire import Answer, Request, html_answer, json_answer, xml_error
@@ -134,7 +134,7 @@ class Front:
     def take(self, method: str, params: Mapping[str, str], *, in_bulk: bool) -> Fault | None:
         """Return the fault that applies to a call."""
         ids = frozenset(int(part) for part in params.get("idSite", "").split(",") if part.isdigit())
-        return self.faults.take(method, ids, self._days(params), in_bulk=in_bulk)
+        return self.faults.take(FaultyCall(method, ids, self._days(params), params.get("segment", ""), in_bulk))
 
     def _days(self, params: Mapping[str, str]) -> tuple[date, date] | None:
         today = self.api.traffic.now().date()

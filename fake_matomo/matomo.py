@@ -157,6 +157,26 @@ class FakeMatomo:
         """Archive the day."""
         self.api.archives.missing.discard((self._site(site_id).id, day))
 
+    def unprocess_period(self, site_id: int, period: str, first: date) -> None:
+        """Remove the archive of a week, month or year; its days keep theirs."""
+        self.api.archives.missing_periods.add((self._site(site_id).id, period, first))
+
+    def process_period(self, site_id: int, period: str, first: date) -> None:
+        """Archive the week, month or year."""
+        self.api.archives.missing_periods.discard((self._site(site_id).id, period, first))
+
+    def unprocess_segment(self, definition: str) -> None:
+        """Remove all archives of a segment: reports answer as for no visits, the visits log does not."""
+        self.api.archives.missing_segments.add(definition)
+
+    def process_segment(self, definition: str) -> None:
+        """Archive the segment."""
+        self.api.archives.missing_segments.discard(definition)
+
+    def save_segment(self, name: str, definition: str, *, only_site: int = 0, auto_archive: bool = True) -> None:
+        """Save a segment in the segment editor, in the place of one of that name; `only_site=0` is for all sites."""
+        self.api.saved_segments.save(name, definition, only_site=only_site, auto_archive=auto_archive)
+
     def change(self, site_id: int, day: date, *, to_empty: bool = False) -> None:
         """Change the day's traffic, or remove all of it."""
         self.traffic.change(self._site(site_id), day, to_empty=to_empty)

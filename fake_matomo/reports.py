@@ -38,23 +38,35 @@ TABLES: Mapping[str, Table] = {
 ONE_ROW = frozenset({"VisitsSummary.get", "VisitsSummary.getVisits", "Actions.get"})
 # The reports that have a model; all others are answered from their metadata.
 MODELLED = ONE_ROW | TABLES.keys() | {"Actions.getPageUrls", "Actions.getPageTitles", "Events.getCategory"}
+# Periods of which a summary has neither unique visitors nor users, unless an instance is set to count them.
+WITHOUT_PEOPLE = ("year", "range")
 # Methods that support neither ranges of days nor several sites, and their errors.
 REFUSES_RANGES = {"Referrers.getAll": several_refused, "VisitTime.getByDayOfWeek": several_dates_refused}
 
 
 class Archives:
-    """Which days are archived; reports answer for any other day as for one without visits."""
+    """Which days are archived; reports answer for any other day as for one without visits.
+
+    `missing_periods` are longer periods without an archive, whatever their days have: (site, period, first day).
+    `missing_segments` are the definitions of segments without any archive.
+    """
 
     def __init__(self) -> None:
         self.missing: set[tuple[int, date]] = set()
+        self.missing_periods: set[tuple[int, str, date]] = set()
+        self.missing_segments: set[str] = set()
         # browser_archiving_disabled_enforce: without it, a segment is archived on request.
         self.enforced_for_segments = True
 
-    def processed(self, site: Site, day: date, *, segmented: bool) -> bool:
-        """Whether the day has an archive."""
-        if segmented and not self.enforced_for_segments:
+    def processed(self, site: Site, day: date, segment: str | None) -> bool:
+        """Whether the day has an archive, of all visits or of a segment."""
+        if segment and not self.enforced_for_segments:
             return True
-        return (site.id, day) not in self.missing
+        return (site.id, day) not in self.missing and segment not in self.missing_segments
+
+    def period_processed(self, site: Site, period: str, span: Span) -> bool:
+        """Whether the period has an archive."""
+        return (site.id, period, span.start) not in self.missing_periods
 
 
 class Reports:
@@ -89,6 +101,7 @@ class Reports:
             parse_segment(segment) if segment else None,
             language,
             several_sites=several,
+            segment=segment or None,
         )
         if method == "MultiSites.getAll":
             return self._all_sites(request, sites, params)
@@ -104,7 +117,7 @@ class Reports:
             raise _refusal(request.method)
         if request.method in MODELLED:
             build = request.one_row if request.method in ONE_ROW else request.table
-            answers = {span.key: build(self._visits(site, span, request.test), periods) for span in periods.spans}
+            answers = {span.key: build(self._visits(site, span, request, periods), periods) for span in periods.spans}
         else:
             answers = self._unmodelled(request, site, periods, params)
         return answers if periods.keyed else next(iter(answers.values()))
@@ -122,17 +135,17 @@ class Reports:
     ) -> dict[str, object]:
         """Return the answers, by period, of a report that has no model."""
         generic = self._generic(request, site, params)
-        found = {span: self._visits(site, span, request.test) for span in periods.spans}
+        found = {span: self._visits(site, span, request, periods) for span in periods.spans}
         all_visits = sum(len(visits) for visits in found.values())
         answers: dict[str, object] = {}
         for span, visits in found.items():
             if request.method in MULTI_SITES:
-                row = site_row(visits, self._visits(site, before(span), request.test))
+                row = site_row(visits, self._visits(site, before(span), request, periods))
             elif generic.report.dimension:
                 answers[span.key] = generic.table(visits, span.start, several_days=periods.period != "day")
                 continue
             else:
-                unique = periods.period != "range"
+                unique = periods.period not in WITHOUT_PEOPLE
                 totals = Totals(visits, all_visits, generic.goal, unique=unique, part=periods.keyed)
                 row = one_row(generic.report, totals)
             answers[span.key] = request.finished(row, visits, periods, generic.style)
@@ -155,8 +168,8 @@ class Reports:
             rows[span.key] = [
                 listed_row(
                     site,
-                    self._visits(site, span, request.test),
-                    self._visits(site, earlier, request.test),
+                    self._visits(site, span, request, periods),
+                    self._visits(site, earlier, request, periods),
                     periods.period,
                     earlier.start,
                 )
@@ -169,12 +182,15 @@ class Reports:
         }
         return answers if periods.keyed else next(iter(answers.values()))
 
-    def _visits(self, site: Site, span: Span, test: Test | None) -> list[Visit]:
+    def _visits(self, site: Site, span: Span, request: "_ReportRequest", periods: Periods) -> list[Visit]:
+        """Return the visits of a period that its archive has."""
         visits: list[Visit] = []
+        if not self.archives.period_processed(site, periods.period, span):
+            return visits
         for day in span.days():
-            if self.archives.processed(site, day, segmented=test is not None):
+            if self.archives.processed(site, day, request.segment):
                 visits += self.traffic.visits(site, day)
-        return [visit for visit in visits if test(visit)] if test else visits
+        return [visit for visit in visits if request.test(visit)] if request.test else visits
 
 
 def _refusal(method: str) -> ApiError:
@@ -190,6 +206,7 @@ class _ReportRequest:
     test: Test | None
     language: Language
     several_sites: bool
+    segment: str | None
 
     def one_row(self, visits: list[Visit], periods: Periods) -> object:
         """Answer a modelled report of one row."""
@@ -198,7 +215,7 @@ class _ReportRequest:
         row = (
             actions_summary(visits)
             if self.method == "Actions.get"
-            else visits_summary(visits, people=periods.period != "range")
+            else visits_summary(visits, people=periods.period not in WITHOUT_PEOPLE)
         )
         return self.finished(row, visits, periods, PLAIN)
 

@@ -16,6 +16,8 @@
     │   │   └── TokenRefused       never tried again: 21 refusals block the address for an hour
     │   ├── MatomoUnavailable      down, slow or over its limits, also after retries; later may do
     │   ├── ReportRefused          Matomo understood the call and refused it (API error in the body)
+    │   │   ├── SegmentRefused     because of the segment: no call with it can succeed
+    │   │   └── SegmentUnprocessed the segment has no archive of these days
     │   └── InvalidResponse            the answer is not what this report answers; nothing of it is written
     └── WarehouseError             the warehouse failed (500)
         ├── SchemaMismatch             a table exists with other columns; it stays untouched
@@ -100,6 +102,14 @@ class MatomoUnavailable(MatomoError):
 
 class ReportRefused(MatomoError):
     """Matomo answered the call with an error of its API."""
+
+
+class SegmentRefused(ReportRefused):
+    """Matomo does not take the segment of a call, of whatever report and day."""
+
+
+class SegmentUnprocessed(ReportRefused):
+    """Matomo says that it has not processed the segment, in the place of an empty answer."""
 
 
 class InvalidResponse(MatomoError):

@@ -1,10 +1,14 @@
 """Streams and slices: the keys by which everything is requested, compared, replaced and remembered."""
 
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field
 from datetime import date
+from typing import TypeAlias
 
+from matomo_fn.days import Days
 from matomo_fn.periods import Period
 
+Day: TypeAlias = date  # by this name where a slice's own date hides it
 ALL_VISITS = ""  # the name of the segment that every visit belongs to
 
 
@@ -15,18 +19,28 @@ class Stream:
     table: str
     website_id: str
     segment: str = ALL_VISITS
-    period: Period = Period.DAY
+    period: Period = field(default=Period.DAY, hash=False)  # the table has one only: a hash does without it
 
     def slice(self, day: date) -> "Slice":
-        """Return the slice of the period that begins on a day."""
+        """Return the slice of a date."""
         return Slice(self, day)
+
+    def slices(self, days: Days) -> Iterator["Slice"]:
+        """Yield the slices that cover some days, which are those of whole periods, in order."""
+        return (Slice(self, day) for day in self.period.dates(days))
+
+    @property
+    def described(self) -> str:
+        """The stream as a sentence names it, such as ``countries of site 1, segment mobile,``."""
+        segment = f", segment {self.segment}," if self.segment else ""
+        return f"{self.table} of site {self.website_id}{segment}"
 
 
 @dataclass(frozen=True, slots=True, order=True)
 class Slice:
     """One period of a stream: what is requested, compared, replaced and remembered as a whole.
 
-    ``date`` is the period's first day.
+    ``date`` is the period's first day, and of a rolling window its last.
     """
 
     stream: Stream
@@ -35,7 +49,7 @@ class Slice:
     @property
     def described(self) -> str:
         """The slice as a sentence names it."""
-        return f"{self.table} of site {self.website_id} on {self.date}"
+        return f"{self.stream.described} {self.stream.period.described(self.date)}"
 
     @property
     def table(self) -> str:
@@ -51,3 +65,8 @@ class Slice:
     def segment(self) -> str:
         """The name of the segment."""
         return self.stream.segment
+
+    @property
+    def last_day(self) -> Day:
+        """The last day that the slice covers."""
+        return self.stream.period.last_day(self.date)

@@ -29,6 +29,7 @@ enforced. The program checks each slice for double keys before it writes.
 What holds for all tables:
 
 - `date` is the site's day, in the site's time zone.
+- Tables of [longer periods](segments-and-periods.md#periods) have the same columns. There `date` is the first day.
 - A counter that Matomo leaves out is 0. An average, a bound or a text that it leaves out is NULL.
 - A day without visits has no rows in a table with dimensions, and one row of zeros in a table without.
 - Unique visitors (`users`, `nb_uniq_visitors`) and unique page views are counted within a day. Their sum over days

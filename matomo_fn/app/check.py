@@ -6,6 +6,7 @@ from datetime import UTC, datetime
 from typing import Any, TypeVar
 
 from matomo_fn.app.check_reports import check_reports
+from matomo_fn.app.check_segments import check_segments
 from matomo_fn.app.open_warehouse import open_warehouse
 from matomo_fn.app.wiring import Credentials, make_client, new_run
 from matomo_fn.catalogue import SYNC_LOG
@@ -103,6 +104,7 @@ def _matomo(checks: Checks, client: MatomoClient, connector: Connector) -> Scope
     for sentence in scope.left_out:
         checks.note("reports", sentence)
     checks.attempt("reports", lambda: check_reports(checks.note, client, scope))
+    checks.attempt("segments", lambda: check_segments(checks.note, client, scope, datetime.now(UTC)))
     return scope
 
 

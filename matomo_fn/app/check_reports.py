@@ -5,7 +5,6 @@ from datetime import date
 from typing import Protocol
 
 from matomo_fn.catalogue import Extraction, Table
-from matomo_fn.days import Days
 from matomo_fn.errors import MatomoError, MatomoFatal, ReportRefused
 from matomo_fn.matomo.client import MatomoClient
 from matomo_fn.matomo.visits_log import read_visits
@@ -52,11 +51,15 @@ def _refused_reports(
     refused = []
     errors: dict[object, MatomoError | None] = {}
     for table in tables:
+        period = table.period
         for source in table.sources_of(version):
-            if source.call not in errors:
-                answer = client.report(source, window.site.id, Days.of([window.last]), table.period).days[window.last]
-                errors[source.call] = answer if isinstance(answer, MatomoError) else None
-            error = errors[source.call]
+            call = (source.call, period)
+            if call not in errors:
+                newest = period.first_day(window.last)
+                answered = client.report(source, window.site.id, period.covered([newest]), period)
+                answer = answered.days[newest]
+                errors[call] = answer if isinstance(answer, MatomoError) else None
+            error = errors[call]
             if isinstance(error, MatomoFatal):
                 raise error
             if error is not None:

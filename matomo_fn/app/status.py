@@ -14,6 +14,7 @@ from matomo_fn.config.settings import Settings
 from matomo_fn.days import ONE_DAY, Days, Range
 from matomo_fn.deadline import Deadline
 from matomo_fn.errors import InputError, MatomoError, TokenRefused
+from matomo_fn.periods import period_of
 from matomo_fn.slices import Stream
 from matomo_fn.sync.missing import sentences_of
 from matomo_fn.sync.scope import Scope, resolve_scope
@@ -29,17 +30,15 @@ _REASONS = {"pending": "pending, since Matomo had not processed them", "failed":
 
 @dataclass(frozen=True, slots=True)
 class TableStatus:
-    """The state of one table and site.
+    """The state of one stream. Days are counted; of a stream of longer periods, these.
 
-    ``gaps``: days that no run has handled, between the first day and the last or among those that the configuration
-    asks for. ``visits_difference``: of the table visits, by how many visits its days differ from VisitsSummary.get,
-    summed up. ``last_logged``: when the log got its newest row. ``is_configured``: False for a table or site that the
-    configuration no longer has.
+    ``first_day`` and ``last_day``: the dates of its first and last slice. ``gaps``: days that no run has handled,
+    between the first day and the last or among those that the configuration asks for. ``visits_difference``: of the
+    table visits, by how many visits its days differ from VisitsSummary.get, summed up. ``last_logged``: when the log
+    got its newest row. ``is_configured``: False for a table or site that the configuration no longer has.
     """
 
-    table: str
-    website_id: str
-    segment: str
+    stream: Stream
     first_day: date | None
     last_day: date | None
     days: int
@@ -65,9 +64,10 @@ class TableStatus:
     def as_dict(self) -> dict[str, Any]:
         """Return the status as JSON has it."""
         return {
-            "table": self.table,
-            "website_id": self.website_id,
-            "segment": self.segment,
+            "table": self.stream.table,
+            "website_id": self.stream.website_id,
+            "segment": self.stream.segment,
+            "period": str(self.stream.period),
             "is_configured": self.is_configured,
             "first_day": str(self.first_day) if self.first_day else None,
             "last_day": str(self.last_day) if self.last_day else None,
@@ -136,8 +136,7 @@ def read_status(settings: Settings, name: str) -> Status:
         problems += _gone_tables(warehouse, connector, logged)
         problems += sentences_of(_groups(tables, logged, expected))
         if scope is not None:
-            newest = {site: max(run.days[1] for run in runs) for site, runs in _by_site(logged).items()}
-            problems += scope.lost_sites(newest)
+            problems += scope.lost_sites(_newest_days(logged))
         problems += sorted({table.last_error for table in tables if table.last_error and not table.is_good})
         return Status(name, tables, problems, notes, next(iter(newest_runs(warehouse, connector, 1)), None))
 
@@ -167,10 +166,14 @@ def _kept_from(connector: Connector, now: datetime) -> dict[str, date]:
 def _logged(warehouse: Warehouse, connector: Connector, kept_from: Mapping[str, date]) -> _Log:
     found: dict[Stream, list[_Logged]] = {}
     for row in warehouse.query(sql.status_of(warehouse.dataset, connector.name, kept_from)):
-        found.setdefault(Stream(row["table_name"], row["website_id"], row["segment"]), []).append(
+        if row["segment"] and row["segment"] not in connector.segments:
+            continue  # its rows stay, and nobody asks for it any more
+        table = connector.catalogue.get(row["table_name"])
+        period = table.period if table else period_of(row["period"])
+        found.setdefault(Stream(row["table_name"], row["website_id"], row["segment"], period), []).append(
             _Logged(
                 row["state"],
-                (row["first_day"], row["last_day"]),
+                (row["first_day"], period.last_day(row["last_day"])),
                 int(row["row_count"]),
                 row["visits_difference"],
                 row["last_run"],
@@ -187,6 +190,14 @@ def _by_site(logged: _Log) -> dict[str, list[_Logged]]:
     return found
 
 
+def _newest_days(logged: _Log) -> dict[str, date]:
+    newest: dict[str, date] = {}
+    for stream, runs in logged.items():
+        last = max(stream.period.first_day(run.days[1]) for run in runs)
+        newest[stream.website_id] = max(last, newest.get(stream.website_id, last))
+    return newest
+
+
 def _scope(settings: Settings, name: str) -> tuple[Scope | None, list[str], list[str]]:
     """Return what a sync of everything would be about; the problems of it, and notes."""
     try:
@@ -197,27 +208,24 @@ def _scope(settings: Settings, name: str) -> tuple[Scope | None, list[str], list
         return None, list(error.sentences), []
     except MatomoError as error:
         return None, [], [f"compared with the log alone, since Matomo did not say which sites it has: {error}"]
-    return scope, [*scope.missing_sites, *scope.refused_tables], []
+    return scope, [*scope.missing_sites, *scope.missing_segments, *scope.refused_tables], []
 
 
 def _expected_by_log(connector: Connector, logged: _Log, now: datetime) -> dict[Stream, Days]:
     last = (now - _WESTERNMOST).date() - ONE_DAY
-    firsts = {site: min(run.days[0] for run in runs) for site, runs in _by_site(logged).items()}
+    days = {stream: runs for stream, runs in logged.items() if stream.period.is_day}  # a year began before the site
+    firsts = {site: min(run.days[0] for run in runs) for site, runs in _by_site(days).items()}
     default = last - timedelta(days=connector.backfill_days - 1)
     return {
-        table.stream(site): Days.between(firsts.get(site, default), last)
+        table.stream(site, segment): table.period.whole(Days.between(firsts.get(site, default), last))
         for site in connector.sites.known(firsts)
         for table in connector.catalogue.values()
+        for segment in connector.segments_of(table)
     }
 
 
 def _expected(scope: Scope) -> dict[Stream, Days]:
-    return {
-        table.stream(window.site.id): window.days
-        for window in scope.windows
-        for table in scope.tables.values()
-        if table.has_site(window.site.id)
-    }
+    return {stream: stream.period.whole(window.days) for window, stream in scope.streams()}
 
 
 def _is_configured(connector: Connector, scope: Scope | None, stream: Stream) -> bool:
@@ -233,16 +241,14 @@ def _table_status(stream: Stream, runs: Sequence[_Logged], expected: Days, *, is
     handled = days["good"] | days["pending"] | days["failed"]
     differences = [run.visits_difference for run in runs if run.visits_difference is not None]
     return TableStatus(
-        stream.table,
-        stream.website_id,
-        stream.segment,
+        stream,
         handled.first if handled else None,
-        handled.last if handled else None,
-        len(handled),
-        len(_gaps(handled, expected)),
+        stream.period.first_day(handled.last) if handled else None,
+        stream.period.count(handled),
+        stream.period.count(_gaps(handled, expected)),
         sum(run.rows for run in runs),
-        len(days["pending"]),
-        len(days["failed"]),
+        stream.period.count(days["pending"]),
+        stream.period.count(days["failed"]),
         sum(differences) if differences else None,
         max((run.last_logged for run in runs), default=None),
         max((run.last_error for run in runs if run.last_error), default=None),
@@ -275,7 +281,7 @@ def _groups(
     for table in tables:
         if table.is_good:
             continue
-        stream = Stream(table.table, table.website_id, table.segment)
+        stream = table.stream
         runs = logged.get(stream, [])
         parts = {reason: _days_in(runs, state) for state, reason in _REASONS.items()}
         parts[_MISSING] = _gaps(_days_in(runs), expected.get(stream, Days()))

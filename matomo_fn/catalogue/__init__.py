@@ -15,6 +15,7 @@ from matomo_fn.catalogue.model import (
     Table,
     View,
 )
+from matomo_fn.catalogue.periods import table_of
 from matomo_fn.catalogue.prebuilt import BUILT_IN, PREBUILT, VISIT_COUNTS
 from matomo_fn.catalogue.records import SYNC_LOG, SYNC_RUNS, SYNC_STATE, SYNC_STATE_DESCRIPTION
 from matomo_fn.catalogue.visits import (
@@ -57,4 +58,5 @@ __all__ = [
     "Source",
     "Table",
     "View",
+    "table_of",
 ]

@@ -168,10 +168,9 @@ def custom_table(
         open=fields,
         dimensions=_dimensions(fields),
         key_dimensions=len(identifiers) if fields.is_chosen else min(1, len(identifiers)),
-        period=Period(spec.period),
+        period=Period.rolling(spec.days) if spec.days else Period(spec.period),
         sites=sites,
         segments=spec.segments,
-        days=spec.days,
     )
 
 

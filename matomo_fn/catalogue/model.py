@@ -1,7 +1,7 @@
 """What a table is: its columns, the Matomo reports that fill them, and how these are extracted."""
 
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from matomo_fn.periods import Period
@@ -169,8 +169,7 @@ class Table:
     ``period``: what one slice covers. ``views``: views of the table. ``titles_from``: the table of visits whose
     actions give the pages of this one their ``page_title``. ``open``: columns are found in Matomo's answers; then
     ``dimensions`` and ``metrics`` are those known so far. ``sites``: the sites that have the report; None for all.
-    ``segments``: the names of those that the table has rows of; None for the connector's. ``days``: the length of a
-    period that ends on each day.
+    ``segments``: the names of those that the table has rows of; None for the connector's.
     """
 
     name: str
@@ -186,7 +185,6 @@ class Table:
     open: OpenFields | None = None
     sites: frozenset[str] | None = None
     segments: tuple[str, ...] | None = None
-    days: int | None = None
 
     @property
     def is_log(self) -> bool:
@@ -202,6 +200,10 @@ class Table:
     def is_one_row(self) -> bool:
         """Whether a day has exactly one row (no dimensions, no "Others")."""
         return self.open.is_one_row if self.open else not self.dimensions
+
+    def takes_segment(self, name: str) -> bool:
+        """Return whether the table has rows of a segment of the connector, as far as it says so itself."""
+        return self.has_segment and (self.segments is None or name in self.segments)
 
     def has_site(self, website_id: str) -> bool:
         """Return whether a site has the report."""
@@ -224,7 +226,8 @@ class Table:
     @property
     def slice_columns(self) -> tuple[Column, ...]:
         """The columns that say which slice a row belongs to."""
-        return tuple(column for column in SLICE_COLUMNS if self.has_segment or column.name != "segment")
+        columns = (replace(SLICE_COLUMNS[0], description=_DATES[self.period.value]), *SLICE_COLUMNS[1:])
+        return tuple(column for column in columns if self.has_segment or column.name != "segment")
 
     @property
     def columns(self) -> tuple[Column, ...]:
@@ -260,8 +263,15 @@ class Table:
         return (*self.slice_columns, *self.parsed)
 
 
+_DATES = {
+    "day": "The site's day (in the site's time zone).",
+    "week": "The first day of the week, a Monday (in the site's time zone).",
+    "month": "The first day of the month (in the site's time zone).",
+    "year": "The first day of the year (in the site's time zone).",
+    "range": "The last day of the window (in the site's time zone).",
+}
 SLICE_COLUMNS = (
-    Column("date", ColumnType.DATE, "The site's day (in the site's time zone).", required=True),
+    Column("date", ColumnType.DATE, _DATES["day"], required=True),
     Column("website_id", ColumnType.STRING, "The site: Matomo's idSite.", required=True),
     Column(
         "segment",

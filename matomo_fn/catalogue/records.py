@@ -4,9 +4,14 @@ from matomo_fn.catalogue.model import Column, ColumnType, Schema
 
 SYNC_LOG = Schema(
     "_sync_log",
-    "One row for each change of what is known of a slice (table, site, segment, day). Appended, never changed.",
+    "One row for each change of what is known of a slice (table, site, segment, period). Appended, never changed.",
     (
-        Column("date", ColumnType.DATE, "The slice's day.", required=True),
+        Column(
+            "date",
+            ColumnType.DATE,
+            "The slice's day; the first day of a week, month or year, and the last of a rolling window.",
+            required=True,
+        ),
         Column("connector", ColumnType.STRING, "The connector that the run was for.", required=True),
         Column("matomo_url", ColumnType.STRING, "The Matomo that was asked.", required=True),
         Column("table_name", ColumnType.STRING, "The slice's table.", required=True),
@@ -62,6 +67,17 @@ SYNC_LOG = Schema(
             required=True,
         ),
         Column("error", ColumnType.STRING, "Why the slice is pending or failed."),
+        Column(
+            "period",
+            ColumnType.STRING,
+            "What the slice covers: day, week, month, year, or range for a rolling window. NULL for a day in rows of "
+            "versions without periods.",
+        ),
+        Column(
+            "segment_hash",
+            ColumnType.STRING,
+            "What the definition of the segment was, hashed (the first 16 characters of SHA-256); NULL for all visits.",
+        ),
     ),
     # Status first: a filter on it leaves out the blocks of all the partitions that never had an open slice.
     clustering=("status", "connector", "table_name", "website_id"),

@@ -2,6 +2,7 @@
 
 import json
 import re
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, timedelta
 from functools import cached_property
@@ -21,8 +22,11 @@ from pydantic import (
 from matomo_fn.catalogue import BUILT_IN, EXCLUDABLE, PREBUILT, TITLE_SOURCES, VISITS, Catalogue, Schema, Table
 from matomo_fn.catalogue.custom import Reports, ReportSpec
 from matomo_fn.config.custom_reports import CustomReportConfig, method_problem, name_problems
+from matomo_fn.config.periods import Periods, period_problems, read_periods, with_periods
+from matomo_fn.config.segments import SegmentConfig, read_segments, segment_problems
 from matomo_fn.config.site_selection import SiteSelection, read_selection
 from matomo_fn.config.validation import Problems, read_model, read_object, suggestion
+from matomo_fn.slices import ALL_VISITS
 
 CONNECTOR_NAME = re.compile(r"[a-z][a-z0-9-]{0,62}")
 _DATASET_NAME = re.compile(r"[A-Za-z0-9_]{1,1024}")
@@ -122,6 +126,8 @@ class ConnectorConfig(BaseModel):
     reports: Annotated[Literal["all"] | tuple[str, ...], PlainValidator(_reports)] = tuple(PREBUILT)
     custom_reports: tuple[CustomReportConfig, ...] = ()
     visits: Annotated[VisitsConfig | None, BeforeValidator(_visits)] = None
+    periods: Annotated[Periods, PlainValidator(read_periods)] = Field(default_factory=dict)
+    segments: Annotated[Mapping[str, SegmentConfig], PlainValidator(read_segments)] = Field(default_factory=dict)
     partition_by: Literal["day", "month"] = "day"
     require_partition_filter: bool | None = None
     kms_key: str = ""
@@ -194,11 +200,36 @@ class ConnectorConfig(BaseModel):
             raise Problems(f"custom_reports: {problem}" for problem in problems)
         return self
 
+    @cached_property
+    def open_reports(self) -> Reports:
+        """The reports beside the tables that are built in."""
+        return Reports(self.report_specs, self.reports == "all", frozenset(_TAKEN))
+
+    @cached_property
+    def own_catalogue(self) -> Catalogue:
+        """The tables as the configuration names them, without those that ``periods`` adds."""
+        prebuilt = PREBUILT if self.reports == "all" else self.reports
+        built_in = BUILT_IN.select([*prebuilt, *((VISITS.name,) if self.visits else ())])
+        return Catalogue([*built_in.values(), *self.open_reports.tables.values()])
+
     @property
     def report_specs(self) -> tuple[ReportSpec, ...]:
         """The reports that are no built-in tables, by what the configuration says of them."""
         methods = () if self.reports == "all" else (name for name in self.reports if name not in PREBUILT)
         return (*(ReportSpec(method) for method in methods), *(config.spec for config in self.custom_reports))
+
+    @model_validator(mode="after")
+    def _named_tables(self) -> Self:
+        own = [table for table in self.own_catalogue.values() if not table.is_log]
+        tables = with_periods(Catalogue(own), self.periods)
+        problems = []
+        if self.reports != "all":  # which others there are, Matomo's metadata tells
+            problems = [f"periods: {problem}" for problem in period_problems(self.periods, self.own_catalogue)]
+            problems += [f"segments: {problem}" for problem in segment_problems(self.segments, tables)]
+        problems += [f"custom_reports: {problem}" for problem in _segment_names(own, self.segments)]
+        if problems:
+            raise Problems(problems)
+        return self
 
     @model_validator(mode="after")
     def _retention(self) -> Self:
@@ -209,6 +240,14 @@ class ConnectorConfig(BaseModel):
                 f"{retention}: the last {self.trailing_days} days are refetched on each run (trailing_days)"
             )
         return self
+
+
+def _segment_names(tables: Sequence[Table], segments: Mapping[str, SegmentConfig]) -> Iterator[str]:
+    for table in tables:
+        for name in table.segments or ():
+            if name not in segments:
+                known = suggestion(name, segments) if segments else "it has none"
+                yield f'table {table.name!r}: "segments" of the configuration does not have {name!r}: {known}'
 
 
 class Connector(ConnectorConfig):
@@ -225,16 +264,20 @@ class Connector(ConnectorConfig):
         return tuple(self.catalogue)
 
     @cached_property
-    def open_reports(self) -> Reports:
-        """The reports beside the tables that are built in."""
-        return Reports(self.report_specs, self.reports == "all", frozenset(_TAKEN))
-
-    @cached_property
     def catalogue(self) -> Catalogue:
-        """The tables that the connector fills, as far as they are known without Matomo's metadata."""
-        prebuilt = PREBUILT if self.reports == "all" else self.reports
-        built_in = BUILT_IN.select([*prebuilt, *((VISITS.name,) if self.visits else ())])
-        return Catalogue([*built_in.values(), *self.open_reports.tables.values()])
+        """The tables that the connector fills, as far as they are known without Matomo's metadata.
+
+        Each report's is followed by those of its longer periods.
+        """
+        return with_periods(self.own_catalogue, self.periods)
+
+    def segments_of(self, table: Table) -> tuple[str, ...]:
+        """Return the names of the segments that a table has rows of, that of all visits first."""
+        if not table.has_segment:
+            return (ALL_VISITS,)
+        tables = {name: config.tables_of(self.catalogue) for name, config in self.segments.items()}
+        names = [name for name, of in tables.items() if of is None or table.name in of]
+        return (ALL_VISITS, *(name for name in names if table.takes_segment(name)))
 
     def table_problem(self, name: str) -> str | None:
         """Return what to do about a table that is requested and not configured; None where it is."""
@@ -243,7 +286,10 @@ class Connector(ConnectorConfig):
         if name == VISITS.name:
             return 'set "visits": true in its configuration'
         if name in PREBUILT:
-            return f'add it to "reports" in its configuration, which has {", ".join(self.tables)}'
+            return f'add it to "reports" in its configuration, which has {", ".join(self.own_catalogue)}'
+        report, _, period = name.rpartition("_")
+        if report in self.own_catalogue and period in ("week", "month", "year"):
+            return f'add {period!r} to "periods" in its configuration'
         return suggestion(name, self.tables)
 
     @property
@@ -293,4 +339,4 @@ def read_connector(name: str, text: str) -> Connector:
     """Return the connector that a configuration describes; every problem of it is in the InputError."""
     what = f"configuration of connector {name!r}"
     config = read_model(ConnectorConfig, read_object(text, what), what)
-    return Connector.model_construct(name=name, **dict(config))
+    return Connector.model_construct(name=name, **{key: getattr(config, key) for key in ConnectorConfig.model_fields})

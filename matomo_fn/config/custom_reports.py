@@ -10,7 +10,7 @@ from matomo_fn.catalogue import Column, ColumnType
 from matomo_fn.catalogue.custom import ReportSpec
 from matomo_fn.catalogue.naming import LONGEST_COLUMN, LONGEST_TABLE, column_name
 from matomo_fn.config.validation import Problems, suggestion
-from matomo_fn.periods import Period
+from matomo_fn.periods import PERIOD_NAMES
 
 METHOD = re.compile(r"[A-Z][A-Za-z0-9_]*\.[a-z][A-Za-z0-9_]*")
 _TABLE = re.compile(r"[a-z][a-z0-9_]*")
@@ -182,8 +182,8 @@ class CustomReportConfig(BaseModel):
     @field_validator("period")
     @classmethod
     def _period(cls, value: str) -> str:
-        if value not in list(Period):
-            raise ValueError(f"{value!r} is no kind of period: {suggestion(value, list(Period))}")
+        if value not in PERIOD_NAMES:
+            raise ValueError(f"{value!r} is no kind of period: {suggestion(value, PERIOD_NAMES)}")
         return value
 
     @field_validator("name")

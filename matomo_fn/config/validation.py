@@ -91,7 +91,8 @@ def _sentences(problem: Any, what: str, model: type[BaseModel]) -> list[str]:
         return [sentence for part in inner for sentence in _sentences(part, what, model)]
     if isinstance(error, Problems):
         path = ".".join(str(part) for part in problem["loc"])
-        return [f"{what}: {path}: {sentence}" if path else f"{what}: {sentence}" for sentence in error.sentences]
+        where = f"{what}: {path}" if path else what  # several keys that do not go together have no path
+        return [f"{where}: {sentence}" for sentence in error.sentences]
     return [_sentence(problem, what, model)]
 
 

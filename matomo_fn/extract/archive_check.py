@@ -2,33 +2,78 @@
 
 import threading
 from collections.abc import Iterable, Mapping
-from datetime import date
+from dataclasses import dataclass
+from datetime import date, datetime, timedelta
 
 from matomo_fn.catalogue import VISIT_COUNTS
 from matomo_fn.days import ONE_DAY, Days
 from matomo_fn.errors import MatomoError, MatomoFatal
 from matomo_fn.extract.report_rows import visits_of
 from matomo_fn.matomo.client import MatomoClient
+from matomo_fn.periods import Period
+from matomo_fn.segments import EVERY_VISIT, Segment
 from matomo_fn.sites import Site
 
 # Calls to the visits log for one range of days: where archiving has stopped for months, every day has visits and
 # would cost a call. The days beyond are pending as well; a later run checks them.
 _MAX_PROBES = 31
 
+# Of days; of other periods in their words.
 NOT_PROCESSED = "Matomo has visits of that day but has not processed its reports yet"
 NOT_CHECKED = "Matomo has not processed days before it; whether this one has visits was not checked"
+_RECENT = "the day is recent and empty, and the visits log cannot tell whether Matomo has processed it"
+# What such a sentence says besides of a segment, which has archives of its own.
+_NO_ARCHIVE = "; segment {} may have no archive: `check` says how to have it archived"
+
+
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """Whose empty answers are judged: those of a site, a segment and a kind of period."""
+
+    site: Site
+    segment: Segment = EVERY_VISIT
+    period: Period = Period.DAY
+
+    @property
+    def definition(self) -> str:
+        """The segment's definition at the site."""
+        return self.segment.at(self.site.id)
+
+    @property
+    def not_processed(self) -> str:
+        """Why a period is pending whose visits the visits log has."""
+        return self._of(NOT_PROCESSED) + self._no_archive
+
+    @property
+    def not_checked(self) -> str:
+        """Why a period is pending that comes after too many others."""
+        return self._of(NOT_CHECKED) + self._no_archive
+
+    @property
+    def in_doubt(self) -> str:
+        """Why a recent period is pending whose visits log cannot be read."""
+        return self._of(_RECENT)
+
+    @property
+    def _no_archive(self) -> str:
+        return _NO_ARCHIVE.format(self.segment.name) if self.segment.name else ""
+
+    def _of(self, sentence: str) -> str:
+        return sentence.replace("day", "window" if self.period.is_rolling else self.period.value)
 
 
 class ArchiveCheck:
-    """What is known about the days of one site in one run; thread-safe.
+    """What is known in one run about the periods of one kind of a site and segment; thread-safe.
 
-    ``believe_zeros_until``: the last day whose zeros are believed where the visits log cannot be read. A run extracts
-    the visit counts first and notes them here, so that most days need no further call.
+    Periods are named by their dates. ``today``: the site's day. ``believe_zeros_until``: the last day whose zeros are
+    believed where the visits log cannot be read. A run extracts the visit counts first and notes them here, so that
+    most periods need no further call.
     """
 
-    def __init__(self, client: MatomoClient, site: Site, believe_zeros_until: date) -> None:
+    def __init__(self, client: MatomoClient, subject: Subject, today: date, believe_zeros_until: date) -> None:
         self._client = client
-        self._site = site
+        self._subject = subject
+        self._today = today
         self._believe_zeros_until = believe_zeros_until
         self._pending: dict[date, str | None] = {}
         self._visits: dict[date, int] = {}
@@ -36,47 +81,51 @@ class ArchiveCheck:
         self._lock = threading.Lock()
 
     def note(self, answers: Mapping[date, object]) -> None:
-        """Store answers of VisitsSummary.get; a day whose answer is an error is requested again if it is needed."""
+        """Store answers of VisitsSummary.get; a period whose answer is an error is requested again if it is needed."""
         with self._lock:
             self._note(answers)
 
-    def pending_reasons(self, days: Iterable[date]) -> dict[date, str | None]:
-        """Return for each day why its empty answer is not believed, or None where it is."""
-        wanted = Days.of(days)
+    def pending_reasons(self, dates: Iterable[date]) -> dict[date, str | None]:
+        """Return for each period why its empty answer is not believed, or None where it is."""
+        wanted = sorted(dates)
         with self._lock:
             self._fetch(wanted)
-            zeros = Days.of(day for day in wanted if self._visits.get(day) == 0 and day not in self._pending)
-            for first, last in zeros.ranges:
+            zeros = [day for day in wanted if self._visits.get(day) == 0 and day not in self._pending]
+            for first, last in self._subject.period.covered(zeros).ranges:
                 self._pending.update(self._check_visits_log(first, last))
             return {day: self._reason(day) for day in wanted}
 
-    def known_pending(self, days: Iterable[date]) -> dict[date, str]:
-        """Return why days are pending, of those that are known to be; nothing is requested."""
+    def known_pending(self, dates: Iterable[date]) -> dict[date, str]:
+        """Return why periods are pending, of those that are known to be; nothing is requested."""
         with self._lock:
-            found = {day: self._pending.get(day) for day in days}
+            found = {day: self._pending.get(day) for day in dates}
         return {day: reason for day, reason in found.items() if reason is not None}
 
-    def visits(self, days: Iterable[date]) -> dict[date, int | None]:
-        """Return how many visits VisitsSummary.get counts for each day; None where it could not tell."""
-        wanted = Days.of(days)
+    def visits(self, dates: Iterable[date]) -> dict[date, int | None]:
+        """Return how many visits VisitsSummary.get counts for each period; None where it could not tell."""
+        wanted = sorted(dates)
         with self._lock:
             self._fetch(wanted)
             return {day: self._visits.get(day) for day in wanted}
 
-    def known_visits(self, days: Iterable[date]) -> dict[date, int]:
-        """Return what VisitsSummary.get counts for the days of which that is known, without a call."""
+    def known_visits(self, dates: Iterable[date]) -> dict[date, int]:
+        """Return what VisitsSummary.get counts for the periods of which that is known, without a call."""
         with self._lock:
-            return {day: self._visits[day] for day in days if day in self._visits}
+            return {day: self._visits[day] for day in dates if day in self._visits}
 
     def _reason(self, day: date) -> str | None:
         if day in self._errors:
-            return f"whether the day is empty is not known: {self._errors[day]}"
+            return f"whether the {self._subject.period} is empty is not known: {self._errors[day]}"
         return self._pending.get(day)
 
-    def _fetch(self, days: Days) -> None:
-        """Request the visit counts of the days that are not known."""
-        for first, last in Days.of(day for day in days if day not in self._visits).ranges:
-            self._note(self._client.report(VISIT_COUNTS, self._site.id, Days.between(first, last)).days)
+    def _fetch(self, dates: Iterable[date]) -> None:
+        """Request the visit counts of the periods that are not known."""
+        subject = self._subject
+        for days in subject.period.covered(day for day in dates if day not in self._visits).ranges:
+            answered = self._client.report(
+                VISIT_COUNTS, subject.site.id, Days((days,)), subject.period, subject.definition
+            )
+            self._note(answered.days)
 
     def _note(self, answers: Mapping[date, object]) -> None:
         for day, answer in answers.items():
@@ -89,24 +138,73 @@ class ArchiveCheck:
                 self._errors[day] = error
 
     def _check_visits_log(self, first: date, last: date) -> dict[date, str | None]:
-        """Return why days that the summary calls empty are pending, by what the visits log has."""
+        """Return why periods that the summary calls empty are pending, by what the visits log has.
+
+        The periods are those that cover the days from ``first`` to ``last``.
+        """
         reasons: dict[date, str | None] = {}
         for _ in range(_MAX_PROBES):
             try:
-                found = self._client.first_visit_day(self._site, first, last)
+                found = self._first_visit_day(first, last)
             except MatomoFatal:
                 raise
             except MatomoError as error:
                 return reasons | self._without_visits_log(first, last, error)
-            reasons.update(dict.fromkeys(Days.between(first, last if found is None else found - ONE_DAY)))
             if found is None:
-                return reasons
-            reasons[found] = NOT_PROCESSED
-            first = found + ONE_DAY
+                return reasons | self._each(first, last, None)
+            begin, end = self._with_day(found)
+            reasons.update(self._each(first, begin - ONE_DAY, None))
+            reasons.update(self._each(max(first, begin), min(end, last), self._subject.not_processed))
+            first = end + ONE_DAY
             if first > last:
                 return reasons
-        return reasons | dict.fromkeys(Days.between(first, last), NOT_CHECKED)
+        return reasons | self._each(first, last, self._subject.not_checked)
+
+    def _first_visit_day(self, first: date, last: date) -> date | None:
+        """Return the first day with a visit of the periods that cover some days, none of them after today."""
+        begin, _ = self._subject.period.span(first)
+        return self._client.first_visit_day(
+            self._subject.site, begin, max(begin, min(last, self._today)), self._subject.definition
+        )
+
+    def _with_day(self, day: date) -> tuple[date, date]:
+        """Return which days are covered by the periods that a visit of a day belongs to."""
+        period = self._subject.period
+        if period.is_rolling:
+            return day, day + timedelta(days=period.days - 1)
+        first = period.first_day(day)
+        return first, period.last_day(first)
+
+    def _each(self, first: date, last: date, reason: str | None) -> dict[date, str | None]:
+        return dict.fromkeys(self._subject.period.dates(Days.between(first, last)), reason)
 
     def _without_visits_log(self, first: date, last: date, error: MatomoError) -> dict[date, str | None]:
-        reason = f"the day is recent and empty, and the visits log cannot tell whether Matomo has processed it: {error}"
-        return {day: None if day <= self._believe_zeros_until else reason for day in Days.between(first, last)}
+        period = self._subject.period
+        reason = f"{self._subject.in_doubt}: {error}"
+        return {
+            day: None if period.last_day(day) <= self._believe_zeros_until else reason
+            for day in period.dates(Days.between(first, last))
+        }
+
+
+class ArchiveChecks:
+    """The archive checks of a run: one for each site, segment and kind of period that is looked at; thread-safe.
+
+    ``trailing_days``: for how many days past days change. ``now``: the run's time of day.
+    """
+
+    def __init__(self, client: MatomoClient, trailing_days: int, now: datetime) -> None:
+        self._client = client
+        self._trailing = timedelta(days=trailing_days + 1)
+        self._now = now
+        self._checks: dict[Subject, ArchiveCheck] = {}
+        self._lock = threading.Lock()
+
+    def of(self, site: Site, segment: Segment = EVERY_VISIT, period: Period = Period.DAY) -> ArchiveCheck:
+        """Return the check of a site, segment and kind of period."""
+        subject = Subject(site, segment, period)
+        today = site.today(self._now)
+        with self._lock:
+            if subject not in self._checks:
+                self._checks[subject] = ArchiveCheck(self._client, subject, today, today - self._trailing)
+            return self._checks[subject]

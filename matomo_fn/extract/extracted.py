@@ -4,7 +4,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import datetime
 
-from matomo_fn.extract.archive_check import ArchiveCheck
+from matomo_fn.extract.archive_check import ArchiveChecks
 from matomo_fn.extract.open_rows import OpenColumns
 from matomo_fn.extract.own_buffers import OwnBuffers
 from matomo_fn.extract.report_rows import ParsedSlice
@@ -20,6 +20,7 @@ class Extracted:
     ``seconds`` is the slice's share of the time that its calls took. ``skipped``: the slice cannot be had and that
     is no failure, since the visits log is switched off. ``visits_difference``: visits read more than the summary
     counts. ``unreadable``: how many values of visits are stored as if they were absent, by Matomo's field.
+    ``refused_segment``: a sentence on the segment that Matomo refuses, which is why the slice failed.
     """
 
     slice: Slice
@@ -30,11 +31,12 @@ class Extracted:
     skipped: str | None = None
     visits_difference: int | None = None
     unreadable: Mapping[str, int] = field(default_factory=dict)
+    refused_segment: str | None = None
 
     @classmethod
     def failed(cls, slice_: Slice, reason: str) -> "Extracted":
         """Return a slice that could not be had, with a sentence that says which one and why."""
-        return cls(slice_, None, error=f"{slice_.table} of site {slice_.website_id} on {slice_.date}: {reason}")
+        return cls(slice_, None, error=f"{slice_.described}: {reason}")
 
     def after(self, seconds: float) -> "Extracted":
         """Return the same with the time that it took."""
@@ -45,14 +47,14 @@ class Extracted:
 class ExtractContext:
     """What jobs are extracted with.
 
-    ``version``: Matomo's (major, minor). ``checks``: by site id. ``may_continue`` tells before each request
+    ``version``: Matomo's (major, minor). ``may_continue`` tells before each request
     whether a job goes on. ``exclude``: columns of visits to leave out. ``buffers`` take the rows of large slices.
     ``now``: the run's time of day. ``columns``: of the open tables, by name.
     """
 
     client: MatomoClient
     version: tuple[int, int]
-    checks: Mapping[str, ArchiveCheck]
+    checks: ArchiveChecks
     may_continue: Callable[[], bool]
     buffers: OwnBuffers
     now: datetime

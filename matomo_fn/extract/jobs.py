@@ -6,11 +6,13 @@ from dataclasses import dataclass
 from matomo_fn.catalogue import VISIT_COUNTS, Extraction, Table
 from matomo_fn.days import Days
 from matomo_fn.periods import Period
+from matomo_fn.segments import EVERY_VISIT, Segment
 from matomo_fn.sites import Site
-from matomo_fn.slices import ALL_VISITS, Slice
+from matomo_fn.slices import Slice
 
-# Days of the first range call of a report, of which nothing is known yet; later ones grow or shrink by the bytes that
-# come back. A month of a large page report at once, in four threads, took more memory than a function has.
+# Days, or other periods, of the first range call of a report, of which nothing is known yet; later ones grow or shrink
+# by the bytes that come back. A month of a large page report at once, in four threads, took more memory than a function
+# has.
 FIRST_CHUNK = 4
 # Days of which one job reads the visits, and of which one range is taken where the calls of a run are estimated.
 MONTH = 31
@@ -18,12 +20,15 @@ MONTH = 31
 
 @dataclass(frozen=True, slots=True)
 class Job:
-    """Days of one site to request for a group of tables that share their calls, and so their kind of period."""
+    """Days of one site and segment to request for a group of tables that share their calls.
+
+    So the tables share their kind of period too, and ``days`` are those of whole periods.
+    """
 
     site: Site
     tables: tuple[Table, ...]
     days: Days
-    segment: str = ALL_VISITS
+    segment: Segment = EVERY_VISIT
 
     @property
     def period(self) -> Period:
@@ -34,8 +39,7 @@ class Job:
     def slices(self) -> Iterator[Slice]:
         """The slices of all its tables, the newest days last."""
         for table in self.tables:
-            stream = table.stream(self.site.id, self.segment)
-            yield from (stream.slice(day) for day in self.days)
+            yield from table.stream(self.site.id, self.segment.name).slices(self.days)
 
     @property
     def extraction(self) -> Extraction:
@@ -43,5 +47,10 @@ class Job:
         return self.tables[0].extraction
 
     def brings_visit_counts(self, version: tuple[int, int]) -> bool:
-        """Return whether one of the job's reports, in a version of Matomo, is the one that counts visits."""
+        """Return whether one of the job's reports, in a version of Matomo, is the one that counts visits.
+
+        Those of rolling windows wait for the counts of single days, as all other reports do.
+        """
+        if self.period.is_rolling:
+            return False
         return any(source.call == VISIT_COUNTS.call for table in self.tables for source in table.sources_of(version))

@@ -7,11 +7,12 @@ from datetime import date
 
 from matomo_fn.catalogue import VISIT_COUNTS, Source, Table
 from matomo_fn.days import Days
-from matomo_fn.errors import DiskFull, MatomoError
+from matomo_fn.errors import DiskFull, MatomoError, SegmentRefused
 from matomo_fn.extract.extracted import ExtractContext, Extracted
 from matomo_fn.extract.jobs import FIRST_CHUNK, Job
 from matomo_fn.extract.report_rows import ParsedSlice, is_empty, parse_slice
 from matomo_fn.matomo.reports import Answered
+from matomo_fn.periods import Period
 from matomo_fn.unforeseen import note_unforeseen
 from matomo_fn.warehouse.buffer import BufferedSlice
 
@@ -29,15 +30,15 @@ _LARGEST_HELD = 512 * 1024
 def extract_reports(context: ExtractContext, job: Job) -> Iterator[Extracted]:
     """Yield each slice of a job, the newest first; end early where the context says so.
 
-    Days that are known to be pending are not requested: every report of such a day is as empty as its visit counts.
+    Periods that are known to be pending are not requested: every report of one is as empty as its visit counts.
     """
-    is_first = job.brings_visit_counts(context.version)
-    pending = {} if is_first else context.checks[job.site.id].known_pending(job.days)
+    period = job.period
+    pending = _known_pending(context, job)
     yield from _pending(job, pending)
-    remaining = job.days - Days.of(pending)
+    remaining = job.days - period.covered(pending)
     chunk, growth = FIRST_CHUNK, _GROWTH
     while remaining and context.may_continue():
-        days = remaining.newest(chunk)
+        days = period.newest(remaining, chunk)
         remaining = remaining - days
         started = time.monotonic()
         context.buffers.wait_for_room(context.may_continue)
@@ -47,7 +48,7 @@ def extract_reports(context: ExtractContext, job: Job) -> Iterator[Extracted]:
                 slices = [_buffered(context, job, extracted) for extracted in _slices(context, job, days, answers)]
                 if any(answered.split for answered in answers.values()):
                     growth = _GROWTH_AFTER_FAILURE
-                chunk = _next_chunk(len(days), answers.values(), growth)
+                chunk = _next_chunk(period.count(days), answers.values(), growth)
                 del answers  # parsed they are large, and the slices may wait for their turn to be written
         except MatomoError:
             raise
@@ -63,30 +64,42 @@ def extract_reports(context: ExtractContext, job: Job) -> Iterator[Extracted]:
             yield extracted.after(seconds)
 
 
+def _known_pending(context: ExtractContext, job: Job) -> Mapping[date, str]:
+    """Return why periods of a job are pending, of those that are known to be.
+
+    Of a rolling window, whether its last day is: Matomo would answer it without that day.
+    """
+    if job.brings_visit_counts(context.version):
+        return {}
+    check = context.checks.of(job.site, job.segment, Period.DAY if job.period.is_rolling else job.period)
+    return check.known_pending(job.period.dates(job.days))
+
+
 def _pending(job: Job, reasons: Mapping[date, str]) -> Iterator[Extracted]:
-    for slice_ in replace(job, days=Days.of(reasons)).slices:
+    for slice_ in replace(job, days=job.period.covered(reasons)).slices:
         yield Extracted(slice_, None, pending=reasons[slice_.date])
 
 
 def _request(context: ExtractContext, job: Job, days: Days) -> dict[object, Answered]:
     """Request each report of the job's tables once."""
     answers: dict[object, Answered] = {}
+    segment = job.segment.at(job.site.id)
     for table in job.tables:
         for source in table.sources_of(context.version):
             if source.call not in answers:
-                answers[source.call] = context.client.report(source, job.site.id, days, job.period)
+                answers[source.call] = context.client.report(source, job.site.id, days, job.period, segment)
     return answers
 
 
 def _slices(context: ExtractContext, job: Job, days: Days, answers: Mapping[object, Answered]) -> Iterator[Extracted]:
-    check = context.checks[job.site.id]
+    check = context.checks.of(job.site, job.segment, job.period)
     if VISIT_COUNTS.call in answers:
         check.note(answers[VISIT_COUNTS.call].days)
     slices = []
     empty = set()
     for table in job.tables:
         sources = table.sources_of(context.version)
-        for day in days:
+        for day in job.period.dates(days):
             found = [(source, answers[source.call].days[day]) for source in sources]
             extracted = _parse(context, job, table, day, found)
             slices.append(extracted)
@@ -101,8 +114,12 @@ def _slices(context: ExtractContext, job: Job, days: Days, answers: Mapping[obje
 def _parse(
     context: ExtractContext, job: Job, table: Table, day: date, found: Sequence[tuple[Source, object]]
 ) -> Extracted:
-    slice_ = table.stream(job.site.id, job.segment).slice(day)
+    slice_ = table.stream(job.site.id, job.segment.name).slice(day)
     for _, answer in found:
+        if isinstance(answer, SegmentRefused):
+            what = str(answer).rstrip(".")
+            sentence = f'segment {job.segment.name}: {what}: correct it in "segments" of the configuration'
+            return replace(Extracted.failed(slice_, str(answer)), refused_segment=sentence)
         if isinstance(answer, MatomoError):
             return Extracted.failed(slice_, str(answer))
     columns = context.columns.get(table.name)

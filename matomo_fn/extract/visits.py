@@ -38,13 +38,13 @@ def extract_visits(context: ExtractContext, job: Job) -> Iterator[Extracted]:
     reader = _reader(context, job.site)
     days = sorted(job.days, reverse=True)
     closed = Days.of(day for day in days if job.site.today(context.now) > day)
-    check = context.checks[job.site.id]
+    check = context.checks.of(job.site)
     counts: Mapping[date, int | None] = check.known_visits(closed)
     counted = False
     for position, day in enumerate(days):
         if not context.may_continue():
             return
-        slice_ = table.stream(job.site.id, job.segment).slice(day)
+        slice_ = table.stream(job.site.id).slice(day)
         started = time.monotonic()
         try:
             read = _read_or_fail(reader, slice_, context.now, counts.get(day))
@@ -102,7 +102,7 @@ def difference(read: int, counted: int | None) -> int | None:
 def _skipped(job: Job, table: Table, days: list[date], error: VisitsLogOff) -> Iterator[Extracted]:
     reason = f"{table.name} of site {job.site.id} are not synced: {error}"
     for day in days:
-        yield Extracted(table.stream(job.site.id, job.segment).slice(day), None, skipped=reason)
+        yield Extracted(table.stream(job.site.id).slice(day), None, skipped=reason)
 
 
 def _reader(context: ExtractContext, site: Site) -> "VisitsOfDay":

@@ -20,7 +20,7 @@ from matomo_fn.catalogue import Source
 from matomo_fn.catalogue.custom import ReportMetadata
 from matomo_fn.days import Days
 from matomo_fn.deadline import Deadline
-from matomo_fn.errors import InvalidResponse, MatomoFatal, MatomoUnavailable, OutOfTime, Stopped
+from matomo_fn.errors import InvalidResponse, MatomoFatal, MatomoUnavailable, OutOfTime, SegmentRefused, Stopped
 from matomo_fn.matomo.answer_memory import AnswerMemory, memory_of
 from matomo_fn.matomo.gate import Gate
 from matomo_fn.matomo.health import GIVE_UP_AFTER, Health, Subject, subject_of
@@ -82,6 +82,7 @@ class MatomoClient:
         self._lock = threading.Lock()
         self._gate = Gate(deadline)
         self._health = Health()
+        self._refused_segments: dict[tuple[str, str], SegmentRefused] = {}
         self.memory = AnswerMemory()
         self.calls = 0
 
@@ -114,21 +115,32 @@ class MatomoClient:
         value, _ = self.call(METADATA, {"idSite": site_id, "language": "en", "filter_limit": "-1"})
         return read_metadata(value)
 
-    def report(self, source: Source, site_id: str, days: Days, period: Period = Period.DAY) -> Answered:
-        """Return a report's answer for each of some consecutive periods, which are named by their first days.
+    def report(
+        self, source: Source, site_id: str, days: Days, period: Period = Period.DAY, segment: str = ""
+    ) -> Answered:
+        """Return a report's answer for each of some consecutive periods, by their dates; ``days`` are all days of them.
 
-        A period's answer is what Matomo gives for it, or the MatomoError that took its place.
+        A period's answer is what Matomo gives for it, or the MatomoError that took its place. ``segment``: the
+        definition of the visits' segment. One that Matomo refused at the site is not sent again.
         """
+        refused = self._refused_segments.get((site_id, segment))
+        if refused is not None:
+            return Answered(dict.fromkeys(period.dates(days), refused), 0)
         try:
-            self._health.check(Subject(source.method, site_id))
+            self._health.check(Subject(source.method, site_id, segment))
         except MatomoUnavailable as error:
-            return Answered(dict.fromkeys(days, error), 0)
-        return self._reports.read(ReportQuery(source, site_id, period), days)
+            return Answered(dict.fromkeys(period.dates(days), error), 0)
+        answered = self._reports.read(ReportQuery(source, site_id, period, segment), days)
+        for answer in answered.days.values() if segment else ():
+            if isinstance(answer, SegmentRefused):
+                self._refused_segments[site_id, segment] = answer
+        return answered
 
-    def first_visit_day(self, site: Site, first: date, last: date) -> date | None:
+    def first_visit_day(self, site: Site, first: date, last: date, segment: str = "") -> date | None:
         """Return the first day from ``first`` to ``last`` that has a visit in the visits log, or None.
 
         The log needs no archive, so it tells a day without visits from one that Matomo has not processed yet.
+        ``segment``: the definition of the segment that the visit is in.
         """
         method = "Live.getLastVisitsDetails"
         form = {
@@ -139,6 +151,7 @@ class MatomoClient:
             "filter_sort_order": "asc",
             "doNotFetchActions": "1",
             "showColumns": "idVisit,lastActionTimestamp",
+            **({"segment": segment} if segment else {}),
         }
         value, _ = self.call(method, form)
         if value == []:

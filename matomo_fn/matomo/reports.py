@@ -10,7 +10,7 @@ import structlog
 
 from matomo_fn.catalogue import Source
 from matomo_fn.days import Days
-from matomo_fn.errors import InvalidResponse, MatomoError, MatomoFatal
+from matomo_fn.errors import InvalidResponse, MatomoError, MatomoFatal, SegmentRefused, SegmentUnprocessed
 from matomo_fn.matomo.responses import error_of
 from matomo_fn.periods import Period
 
@@ -30,21 +30,27 @@ Call = Callable[[str, Mapping[str, str]], tuple[Any, int]]
 
 @dataclass(frozen=True, slots=True)
 class ReportQuery:
-    """Which report of which site, by which kind of period."""
+    """Which report of which site, by which kind of period, and of which visits (a segment's definition, or all)."""
 
     source: Source
     site_id: str
-    period: Period
+    period: Period = Period.DAY
+    segment: str = ""
 
     @property
     def method(self) -> str:
         """The method of Matomo's API."""
         return self.source.method
 
+    @property
+    def takes_ranges(self) -> bool:
+        """Whether many periods can be requested in one call, which answers them by their keys."""
+        return self.source.ranges and not self.period.is_rolling
+
 
 @dataclass(frozen=True, slots=True)
 class Answered:
-    """What came back for some periods: for the first day of each its answer or its error; and the bytes of all.
+    """What came back for some periods: for the date of each its answer or its error; and the bytes of all.
 
     ``split``: the periods had to be requested one by one, since the range failed.
     """
@@ -66,18 +72,22 @@ class ReportReader:
         self._page_rows = page_rows
 
     def read(self, query: ReportQuery, days: Days) -> Answered:
-        """Return the answer for each of some consecutive periods.
+        """Return the answer for each of some consecutive periods; ``days`` are all days of them.
 
         A range that fails is requested period by period, so that one bad day costs one day.
         """
-        ranges = query.source.ranges
+        ranges = query.takes_ranges
         if ranges:
             try:
                 return self._range(query, days)
             except MatomoFatal:
                 raise
+            except SegmentRefused as error:  # it is refused for every day
+                return Answered(dict.fromkeys(query.period.dates(days), error), 0)
+            except SegmentUnprocessed:  # as other Matomos answer it: the archive check tells it from no visits
+                return Answered({day: [] for day in query.period.dates(days)}, 0)
             except MatomoError as error:
-                if len(days) == 1:
+                if query.period.count(days) == 1:
                     return Answered({days.first: error}, 0)
                 log.info(
                     "range_split_into_days",
@@ -87,21 +97,21 @@ class ReportReader:
                     error=str(error),
                 )
         if self._page_rows:
-            return _joined((self._paged_day(query, day) for day in days), split=ranges)
-        return _joined((self._bulk(query, part) for part in days.parts(BULK_DAYS)), split=ranges)
+            return _joined((self._paged_day(query, day) for day in query.period.dates(days)), split=ranges)
+        return _joined((self._bulk(query, part) for part in query.period.parts(days, BULK_DAYS)), split=ranges)
 
     def _range(self, query: ReportQuery, days: Days) -> Answered:
         """Request periods as a range, one as ``D,D``, so that the answer never depends on how many there are."""
-        span = _span(query.period, days)
-        keys = {query.period.key(day): day for day in days}
-        found: dict[date, list[object]] = {day: [] for day in days}
+        span = f"{days.first},{days.last}"
+        keys = {query.period.key(day): day for day in query.period.dates(days)}
+        found: dict[date, list[object]] = {day: [] for day in keys.values()}
         size = 0
         for page in range(_MAX_PAGES):
             value, read = self._call(query.method, self._form(query, span, page))
             size += read
             if not isinstance(value, dict) or value.keys() != keys.keys():
                 raise InvalidResponse(
-                    f"{query.method} of site {query.site_id} does not answer the days {span} one by one"
+                    f"{query.method} of site {query.site_id} does not answer the {query.period}s {span} one by one"
                 )
             answers = {day: value[key] for key, day in keys.items()}
             if not self._page_rows or not all(isinstance(answer, list) for answer in answers.values()):
@@ -113,20 +123,22 @@ class ReportReader:
     def _paged_day(self, query: ReportQuery, day: date) -> Answered:
         """Request one period with paging; its error takes the place of the answer."""
         try:
-            if query.source.ranges:
-                return self._range(query, Days.of([day]))
+            if query.takes_ranges:
+                return self._range(query, query.period.covered([day]))
             return self._single(query, day)
         except MatomoFatal:
             raise
+        except SegmentUnprocessed:
+            return Answered({day: []}, 0)
         except MatomoError as error:
             return Answered({day: error}, 0)
 
     def _single(self, query: ReportQuery, day: date) -> Answered:
-        """Request a single period, for a report that refuses ranges."""
+        """Request a single period, for a report that refuses ranges and for windows."""
         found: dict[date, list[object]] = {day: []}
         size = 0
         for page in range(_MAX_PAGES):
-            value, read = self._call(query.method, self._form(query, str(day), page))
+            value, read = self._call(query.method, self._form(query, _date(query, day), page))
             size += read
             if not self._page_rows or not isinstance(value, list):
                 return Answered({day: value}, size)
@@ -136,38 +148,38 @@ class ReportReader:
 
     def _bulk(self, query: ReportQuery, days: Days) -> Answered:
         """Request periods each on its own, in one HTTP call; a period's error takes the place of its answer."""
+        dates = list(query.period.dates(days))
         form = {"filter_limit": "-1"}  # of the list of answers, which is cut to 100 without it
-        for index, day in enumerate(days):
-            span = _span(query.period, Days.of([day])) if query.source.ranges else str(day)
-            form[f"urls[{index}]"] = urlencode({"method": query.method, **self._form(query, span, 0)})
+        for index, day in enumerate(dates):
+            form[f"urls[{index}]"] = urlencode({"method": query.method, **self._form(query, _date(query, day), 0)})
         try:
             value, size = self._call("API.getBulkRequest", form)
-            if not isinstance(value, list) or len(value) != len(days):
-                raise InvalidResponse(f"API.getBulkRequest does not answer each of {len(days)} calls")
+            if not isinstance(value, list) or len(value) != len(dates):
+                raise InvalidResponse(f"API.getBulkRequest does not answer each of {len(dates)} calls")
         except MatomoFatal:
             raise
         except MatomoError as error:
-            if len(days) == 1:
+            if len(dates) == 1:
                 return Answered({days.first: error}, 0)
             log.info(
                 "bulk_split_into_days",
                 method=query.method,
                 site=query.site_id,
-                days=len(days),
+                days=len(dates),
                 error=str(error),
             )
-            return _joined((self._bulk(query, Days.of([day])) for day in days), split=True)
-        return Answered({day: self._entry(query, day, entry) for day, entry in zip(days, value, strict=True)}, size)
+            return _joined((self._bulk(query, query.period.covered([day])) for day in dates), split=True)
+        return Answered({day: self._entry(query, day, entry) for day, entry in zip(dates, value, strict=True)}, size)
 
     def _entry(self, query: ReportQuery, day: date, entry: object) -> object:
         error = error_of(self._redact, query.method, entry)
         if error is not None:
-            return error
-        if not query.source.ranges:
+            return [] if isinstance(error, SegmentUnprocessed) else error
+        if not query.takes_ranges:
             return entry
         key = query.period.key(day)
         if not isinstance(entry, dict) or set(entry) != {key}:
-            return InvalidResponse(f"{query.method} does not answer the day {key} that was requested")
+            return InvalidResponse(f"{query.method} does not answer the {query.period} {key} that was requested")
         return entry[key]
 
     def _form(self, query: ReportQuery, span: str, page: int) -> dict[str, str]:
@@ -175,11 +187,16 @@ class ReportReader:
         if self._page_rows:
             limit = {"filter_limit": str(self._page_rows), "filter_offset": str(page * self._page_rows)}
         scope = {"idSite": query.site_id, "period": query.period.value, "date": span}
-        return {**scope, **ALWAYS, **limit, **dict(query.source.params)}
+        segment = {"segment": query.segment} if query.segment else {}
+        return {**scope, **ALWAYS, **limit, **dict(query.source.params), **segment}
 
 
-def _span(period: Period, days: Days) -> str:
-    return f"{days.first},{period.last_day(days.last)}"
+def _date(query: ReportQuery, day: date) -> str:
+    """Return Matomo's parameter ``date`` for one period; a report that refuses ranges takes a day of the period."""
+    if not query.takes_ranges and not query.period.is_rolling:
+        return str(day)
+    first, last = query.period.span(day)
+    return f"{first},{last}"
 
 
 def _add_page(found: Mapping[date, list[object]], answers: Mapping[date, Any], page: int, limit: int) -> bool:

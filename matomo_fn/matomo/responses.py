@@ -6,7 +6,15 @@ from collections.abc import Callable
 from itertools import islice
 from typing import Any
 
-from matomo_fn.errors import InvalidResponse, MatomoFatal, MatomoUnavailable, ReportRefused, TokenRefused
+from matomo_fn.errors import (
+    InvalidResponse,
+    MatomoFatal,
+    MatomoUnavailable,
+    ReportRefused,
+    SegmentRefused,
+    SegmentUnprocessed,
+    TokenRefused,
+)
 from matomo_fn.matomo.answer_memory import is_too_deep, is_too_large, most_of
 from matomo_fn.matomo.transport import AnswerTooLarge, Reply
 
@@ -17,6 +25,20 @@ Redact = Callable[[str], str]
 _NOTICE_CANDIDATES = 50
 _ASKED = re.compile(r"index\.php\?module=API&.*")  # what a redirect to https repeats of the call
 _SHOWN = 200  # characters of a message that an error repeats
+# What Matomo says of a segment that it does not take (recordings error_bad_segment_*; the last one, its Segment.php).
+_SEGMENT_REFUSED = (
+    "is not a supported segment",
+    "The segment condition",
+    "not have enough permission to access the segment",
+)
+# What Matomo 3 to 5 say of a segment without archives, where they do not answer as for no visits
+# (SegmentEditor/lang/en.json: UnprocessedSegmentApiError1, CustomUnprocessedSegmentApiError1).
+_SEGMENT_UNPROCESSED = (
+    "configured to process segmented reports in API requests",
+    "configured to not process segment reports in API requests",
+    "has not yet been created in the Segment Editor",
+    "the Segment you requested",
+)
 
 
 def parse_response(redact: Redact, method: str, reply: Reply) -> Any:
@@ -38,7 +60,7 @@ def parse_response(redact: Redact, method: str, reply: Reply) -> Any:
         target = _ASKED.sub("", reply.location)
         raise MatomoFatal(f"Matomo redirects to {target}: set matomo_url to the address that it redirects to")
     if reply.status == 401:
-        _raise_unauthorised(shown if is_json else None)
+        _raise_unauthorised(method, shown if is_json else None)
     if reply.status == 429 or (reply.status == 503 and not is_json):
         what = "limits how often it is asked" if reply.status == 429 else "is in maintenance or overloaded"
         raise MatomoUnavailable(f"{method}: Matomo {what} (HTTP {reply.status})", retry_after=reply.retry_after)
@@ -58,10 +80,22 @@ def parse_response(redact: Redact, method: str, reply: Reply) -> Any:
 def error_of(redact: Redact, method: str, value: object) -> ReportRefused | None:
     """Return the error that stands in one entry of a bulk answer, if it is one."""
     message = _message(value)
-    return None if message is None else ReportRefused(f"{method}: Matomo says: {redact(message)[:_SHOWN]}")
+    return None if message is None else _refusal(method, redact(message)[:_SHOWN])
 
 
-def _raise_unauthorised(shown: str | None) -> None:
+def _refusal(method: str, shown: str) -> ReportRefused:
+    """Return the error that a message of Matomo's API is."""
+    kind = ReportRefused
+    if any(text in shown for text in _SEGMENT_REFUSED):
+        kind = SegmentRefused
+    elif any(text in shown for text in _SEGMENT_UNPROCESSED):
+        kind = SegmentUnprocessed
+    return kind(f"{method}: Matomo says: {shown}")
+
+
+def _raise_unauthorised(method: str, shown: str | None) -> None:
+    if shown and "access the segment" in shown:
+        raise _refusal(method, shown)
     if shown and "requires" in shown and "access" in shown:
         raise ReportRefused(f"Matomo says: {shown} Give the token's user view access, or take the site out")
     raise TokenRefused(
@@ -73,7 +107,7 @@ def _raise_error(method: str, reply: Reply, shown: str) -> None:
     exhausted = "Allowed memory size" in shown or "Maximum execution time" in shown
     if reply.status >= 500 and not exhausted:
         raise MatomoUnavailable(f"{method}: Matomo says: {shown} (HTTP {reply.status})", retry_after=reply.retry_after)
-    raise ReportRefused(f"{method}: Matomo says: {shown}")
+    raise _refusal(method, shown)
 
 
 def _raise_no_json(redact: Redact, method: str, reply: Reply) -> None:

@@ -156,7 +156,10 @@ def audit(
         statement = sql.differences(warehouse.dataset, state.connector.name, table, exists=exists)
         kept_from = state.connector.kept_from(table, now.date()) or date.min
         rows = warehouse.query(statement)
-        differences += [_difference(table, row) for row in rows if row["date"] >= kept_from]
+        segments = state.connector.segments_of(table)
+        differences += [
+            _difference(table, row) for row in rows if row["date"] >= kept_from and row["segment"] in segments
+        ]
     marked = [_pending(found, now) for found in differences if not found.is_due] if mark else []
     with tempfile.TemporaryDirectory(prefix="matomo_fn_") as folder:
         for number, start in enumerate(range(0, len(marked), _BATCH), 1):
@@ -196,7 +199,7 @@ def _finding(key: tuple[str, str, str, str], found: Sequence[Difference]) -> Fin
     expected = [each.expected_rows for each in found if each.expected_rows is not None]
     return Finding(
         *key,
-        Days.of(each.slice.date for each in found),
+        found[0].slice.stream.period.covered(each.slice.date for each in found),
         sum(expected) if expected else None,
         sum(each.found_rows for each in found),
         sum(each.found_keys for each in found),

@@ -5,15 +5,16 @@ One call of Matomo's metadata is enough for the reports that a configuration nam
 """
 
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 
 from matomo_fn.catalogue import Catalogue, Table
 from matomo_fn.catalogue.custom import NOT_DAILY, ReportMetadata, ReportSpec, custom_table, spec_of
 from matomo_fn.config.connector import Connector
-from matomo_fn.days import Days
+from matomo_fn.config.periods import with_periods
 from matomo_fn.errors import MatomoError, MatomoFatal, ReportRefused
 from matomo_fn.matomo.client import MatomoClient
+from matomo_fn.periods import LONGER
 from matomo_fn.sites import Site
 
 # Sites whose metadata is looked at for a report that the first one does not have.
@@ -39,7 +40,19 @@ def find_tables(
 
     ``sites`` with their last days.
     """
-    known = connector.catalogue
+    wanted_with_periods = wanted
+    if wanted is not None:  # a table of longer periods is made of that of days
+        wanted = {name.removesuffix(f"_{period}") for name in wanted for period in ("", *LONGER)} | set(wanted)
+    found = _find_own_tables(client, connector, sites, wanted)
+    tables = with_periods(found.tables, connector.periods)
+    return replace(found, tables=tables if wanted_with_periods is None else tables.select(wanted_with_periods))
+
+
+def _find_own_tables(
+    client: MatomoClient, connector: Connector, sites: Mapping[Site, date], wanted: Collection[str] | None
+) -> FoundTables:
+    """Return the tables without those that ``periods`` adds."""
+    known = connector.own_catalogue
     built_in = [table for table in known.values() if table.open is None]
     reports = connector.open_reports
     specs = [
@@ -122,7 +135,7 @@ def _is_one_row(client: MatomoClient, spec: ReportSpec, metadata: _Metadata, tak
     table = custom_table(spec, taken)
     site = metadata.sites[0]
     day = table.period.first_day(metadata.days[site])
-    answer = client.report(table.sources[0], site.id, Days.of([day]), table.period).days[day]
+    answer = client.report(table.sources[0], site.id, table.period.covered([day]), table.period).days[day]
     if isinstance(answer, MatomoError):
         raise answer
     if answer == []:

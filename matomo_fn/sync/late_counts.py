@@ -7,7 +7,7 @@ from datetime import date
 from matomo_fn.catalogue import Table
 from matomo_fn.days import Days
 from matomo_fn.errors import MatomoError
-from matomo_fn.extract.archive_check import ArchiveCheck
+from matomo_fn.extract.archive_check import ArchiveChecks
 from matomo_fn.extract.visits import difference
 from matomo_fn.sync.outcome import KnownSlice, LogEntry, Status
 from matomo_fn.sync.plan import Plan
@@ -18,19 +18,22 @@ class LateCounts:
     """Collects the days that a run finds processed, and judges ``visits_difference`` of their visits.
 
     The visits of a day are read once it is over, processed or not. Where it was pending and its visits are not read
-    again, the log says nothing of the difference yet. ``logs``: the connector's tables of visits. ``checks``: by site.
+    again, the log says nothing of the difference yet. ``logs``: the connector's tables of visits.
     """
 
-    def __init__(self, state: SyncState, logs: Sequence[Table], plan: Plan, checks: Mapping[str, ArchiveCheck]) -> None:
+    def __init__(self, state: SyncState, logs: Sequence[Table], plan: Plan, checks: ArchiveChecks) -> None:
         self._state = state
         self._logs = logs
         self._planned = {(due.stream, day) for table in logs for due in plan.of_table(table.name) for day in due.days}
+        self._sites = {window.site.id: window.site for window in plan.scope.windows}
         self._checks = checks
         self._processed: dict[str, set[date]] = {}
 
     def note(self, entry: LogEntry, known: KnownSlice) -> None:
-        """Take note of a slice that was pending and no longer is."""
-        if self._logs and known.status is Status.PENDING and entry.status.is_good:
+        """Take note of a slice that was pending and no longer is: a day of all visits."""
+        stream = entry.slice.stream
+        is_day = stream.period.is_day and not stream.segment
+        if self._logs and is_day and known.status is Status.PENDING and entry.status.is_good:
             self._processed.setdefault(entry.slice.website_id, set()).add(entry.slice.date)
 
     def take(self) -> Iterator[LogEntry]:
@@ -48,7 +51,7 @@ class LateCounts:
                             yield replace(entry, status=Status.UNCHANGED, visits_difference=judged)
 
     def _counts(self, site: str, days: Days) -> Mapping[date, int | None]:
-        check = self._checks[site]
+        check = self._checks.of(self._sites[site])
         try:
             return check.visits(days)
         except MatomoError:  # judged by what is known

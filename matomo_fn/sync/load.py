@@ -124,7 +124,8 @@ def _as_found(entry: LogEntry, standing: Standing) -> LogEntry:
         entry, row_count=standing.row_count, content_hash=None, is_final=False, written_run_id=standing.run_id
     )
     if standing.is_mixed:
-        sentence = f"other runs wrote {_named(entry.slice)} again and again at the same time: the next run rewrites it"
+        what = entry.slice.described
+        sentence = f"other runs wrote {what} again and again at the same time: the next run rewrites it"
         return replace(found, status=Status.FAILED, error=sentence)
     return found
 
@@ -152,10 +153,6 @@ def _moved_away(slice_: Slice, standing: Standing) -> LogEntry:
 def _without_titles(entry: LogEntry, error: WarehouseError) -> LogEntry:
     """Return the entry of a slice that is written but for its titles: without a hash, so that it is written again."""
     return replace(entry, status=Status.FAILED, content_hash=None, error=str(error))
-
-
-def _named(slice_: Slice) -> str:
-    return f"{slice_.table} of site {slice_.website_id} on {slice_.date}"
 
 
 def _concerned(pages: Table, entries: Sequence[LogEntry]) -> list[LogEntry]:

@@ -5,13 +5,16 @@ A plan is made once, by pure functions of the scope and the state. A dry run pri
 
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from enum import StrEnum
+from itertools import product
 from zlib import crc32
 
 from matomo_fn.catalogue import Source, Table
 from matomo_fn.days import Days
 from matomo_fn.extract.jobs import MONTH, Job
 from matomo_fn.matomo.reports import BULK_DAYS
+from matomo_fn.segments import EVERY_VISIT, Segment
 from matomo_fn.sites import Site
 from matomo_fn.slices import Slice, Stream
 from matomo_fn.sync.outcome import KnownSlice, Status
@@ -38,11 +41,16 @@ _REASONS = {Status.PENDING: Reason.PENDING, Status.FAILED: Reason.FAILED}
 
 @dataclass(frozen=True, slots=True)
 class Due:
-    """Days of one stream that are due for the same reason."""
+    """Days of one stream that are due for the same reason; those of whole periods."""
 
     stream: Stream
     reason: Reason
     days: Days
+
+    @property
+    def slices(self) -> int:
+        """How many slices that are."""
+        return self.stream.period.count(self.days)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,7 +71,7 @@ class Plan:
     @property
     def slices(self) -> int:
         """How many slices are due."""
-        return sum(len(due.days) for due in self.due)
+        return sum(due.slices for due in self.due)
 
     @property
     def calls(self) -> int:
@@ -93,12 +101,10 @@ def make_plan(
     """
     due = tuple(
         found
-        for window in scope.windows
-        for table in scope.tables.values()
-        if table.has_site(window.site.id)
-        for found in _due_of(table, window, snapshot, request_id, with_open_day=table.name in intraday_tables)
+        for window, stream in scope.streams()
+        for found in _due_of(stream, window, snapshot, request_id, _extra_days(scope, window, stream, intraday_tables))
     )
-    slices = {found.stream.slice(day) for found in due for day in found.days} if snapshot.known else set()
+    slices = {slice_ for found in due for slice_ in found.stream.slices(found.days)} if snapshot.known else set()
     known = {slice_: state for slice_, state in snapshot.known.items() if slice_ in slices}
     return Plan(scope, due, known, phases_of(scope, due, run_id), scope.lost_sites(snapshot.newest_days()))
 
@@ -114,7 +120,7 @@ def phases_of(scope: Scope, due: Iterable[Due], run_id: str = "") -> tuple[tuple
         part = wanted[found.reason.is_open]
         part[found.stream] = part.get(found.stream, Days()) | found.days
     sites, tables = [window.site for window in scope.windows], tuple(scope.tables.values())
-    parts = [jobs_for(part, sites, tables, scope.version) for part in wanted.values()]
+    parts = [jobs_for(part, sites, tables, scope.version, scope.segments) for part in wanted.values()]
     jobs = [job for part in parts for job in _rotated(part, run_id)]
     first = [job for job in jobs if job.brings_visit_counts(scope.version)]
     rest = [job for job in jobs if not job.brings_visit_counts(scope.version)]
@@ -122,19 +128,23 @@ def phases_of(scope: Scope, due: Iterable[Due], run_id: str = "") -> tuple[tuple
 
 
 def jobs_for(
-    due: Mapping[Stream, Days], sites: Sequence[Site], tables: Sequence[Table], version: tuple[int, int]
+    due: Mapping[Stream, Days],
+    sites: Sequence[Site],
+    tables: Sequence[Table],
+    version: tuple[int, int],
+    segments: Sequence[Segment] = (),
 ) -> list[Job]:
     """Return the jobs for the days that are due, tables that share calls joined where they share days.
 
-    In a group, days that all its tables want come as one job; days that only some want as jobs of their own.
+    In a group, days that all its tables want come as one job; days that only some want as jobs of their own. Those of
+    all visits come before those of segments.
     """
     jobs: list[Job] = []
     groups = group_tables(tables, version)
-    for site in sites:
-        for group in groups:
-            for members, days in _by_members(due, site, group):
-                for part in group_tables(members, version):
-                    jobs.extend(Job(site, part, share) for share in _shares(part, days))
+    for segment, site, group in product((EVERY_VISIT, *segments), sites, groups):
+        for members, days in _by_members(due, site, segment, group):
+            for part in group_tables(members, version):
+                jobs.extend(Job(site, part, share, segment) for share in _shares(part, days))
     return jobs
 
 
@@ -157,27 +167,48 @@ def estimated_calls(jobs: Iterable[Job], version: tuple[int, int]) -> int:
     calls = 0
     for job in jobs:
         distinct = {source.call: source for table in job.tables for source in table.sources_of(version)}
-        for first, last in job.days.ranges:
-            days = (last - first).days + 1
-            calls += sum(_calls(source, days, job) for source in distinct.values())
+        for days in job.days.ranges:
+            count = job.period.count(Days((days,)))
+            calls += sum(_calls(source, count, job) for source in distinct.values())
     return calls
 
 
-def _due_of(table: Table, window: Window, snapshot: Snapshot, request_id: str, *, with_open_day: bool) -> Iterator[Due]:
-    """Yield the days of one stream that are due, by reason."""
-    stream = table.stream(window.site.id)
-    days = window.days - snapshot.settled.get(stream, Days()).before(window.recheck_from)
-    if window.open_day and with_open_day:
-        days = days | Days.of([window.open_day])
-    older = [day for day in snapshot.open_days(stream) if window.site.created <= day < window.first]
-    days = days | Days.of(older)
-    if table.is_log and window.visits_from is not None:
-        days = days - days.before(window.visits_from)  # they would be deleted at once
-    known = {day: snapshot.known[stream.slice(day)] for day in snapshot.known_days(stream) & days}
-    by_reason = {Reason.MISSING: days - Days.of(known)}
+@dataclass(frozen=True, slots=True)
+class _ExtraDays:
+    """What of a stream is due beyond its window, or not due within it."""
+
+    open_day: date | None = None
+    kept_from: date | None = None
+
+
+def _extra_days(scope: Scope, window: Window, stream: Stream, intraday_tables: Collection[str]) -> _ExtraDays:
+    is_log = scope.tables[stream.table].is_log
+    return _ExtraDays(
+        window.open_day if stream.table in intraday_tables else None, window.visits_from if is_log else None
+    )
+
+
+def _due_of(stream: Stream, window: Window, snapshot: Snapshot, request_id: str, extra: _ExtraDays) -> Iterator[Due]:
+    """Yield the days of one stream that are due, by reason.
+
+    Periods that overlap the window are due whole: Matomo knows no part of one.
+    """
+    period = stream.period
+    settled = snapshot.settled.get(stream, Days()).before(period.first_day(window.recheck_from))
+    days = period.whole(window.days) - settled
+    if extra.open_day:
+        days = days | Days.of([extra.open_day])
+    older = [
+        day for day in snapshot.open_days(stream) if day < window.first and period.last_day(day) >= window.site.created
+    ]
+    days = days | period.covered(older)
+    if extra.kept_from is not None:
+        days = days - days.before(extra.kept_from)  # they would be deleted at once
+    known = {day: snapshot.known[stream.slice(day)] for day in period.dates(snapshot.known_days(stream) & days)}
+    by_reason = {Reason.MISSING: days - period.covered(known)}
     for status, reason in _REASONS.items():
-        by_reason[reason] = Days.of(day for day, state in known.items() if state.status is status)
-    by_reason[Reason.REFETCH] = Days.of(
+        by_reason[reason] = period.covered(day for day, state in known.items() if state.status is status)
+    by_reason[Reason.REFETCH] = period.covered(
         day for day, state in known.items() if state.status.is_good and state.request_id != request_id
     )
     for reason, found in by_reason.items():
@@ -186,10 +217,10 @@ def _due_of(table: Table, window: Window, snapshot: Snapshot, request_id: str, *
 
 
 def _by_members(
-    due: Mapping[Stream, Days], site: Site, group: Sequence[Table]
+    due: Mapping[Stream, Days], site: Site, segment: Segment, group: Sequence[Table]
 ) -> Iterator[tuple[tuple[Table, ...], Days]]:
-    """Yield which tables of a group want which days of a site."""
-    wanted = [(table, due.get(table.stream(site.id), Days())) for table in group]
+    """Yield which tables of a group want which days of a site and segment."""
+    wanted = [(table, due.get(table.stream(site.id, segment.name), Days())) for table in group]
     wanted = [(table, days) for table, days in wanted if days]
     while wanted:
         # The days of the first table, cut by each other one into those that both want and those that it does not.
@@ -220,7 +251,7 @@ def _shares(tables: Sequence[Table], days: Days) -> Iterator[Days]:
         yield days
 
 
-def _calls(source: Source, days: int, job: Job) -> int:
+def _calls(source: Source, periods: int, job: Job) -> int:
     if any(table.is_log for table in job.tables):
-        return 2 * days  # a page with the visits, and one that brings nothing new
-    return -(-days // (MONTH if source.ranges else BULK_DAYS))
+        return 2 * periods  # a page with the visits, and one that brings nothing new
+    return -(-periods // (MONTH if source.ranges and not job.period.is_rolling else BULK_DAYS))

@@ -51,21 +51,18 @@ class ReachTracker:
             if due.reason.is_open:
                 open_days[due.stream] = open_days.get(due.stream, Days()) | due.days
         self._newest = {
-            stream: _newest_known(window, open_days.get(stream, Days())) if table.name in plan.scope.tables else None
-            for window in scope.windows
-            for table in scope.tables.values()
-            if table.has_site(window.site.id)
-            for stream in (table.stream(window.site.id),)
+            stream: _newest_known(window, open_days.get(stream, Days())) if stream.table in plan.scope.tables else None
+            for window, stream in scope.streams()
         }
         self._pending: dict[str, date] = {}
 
     def note(self, entries: Iterable[LogEntry]) -> None:
         """Take what has been logged."""
         for entry in entries:
-            day, site = entry.slice.date, entry.slice.website_id
-            stream = entry.slice.stream
-            if stream not in self._newest or day > self._windows[site].last:
+            stream, site = entry.slice.stream, entry.slice.website_id
+            if stream not in self._newest or entry.slice.date > self._windows[site].last:
                 continue
+            day = min(entry.slice.last_day, self._windows[site].last)  # a period that goes on is there up to then
             if entry.status.is_good:
                 self._newest[stream] = max(day, self._newest[stream] or day)
             elif entry.status is Status.PENDING:

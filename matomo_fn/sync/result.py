@@ -28,7 +28,8 @@ class TableResult:
     """What a run did with one table.
 
     ``rows`` are the rows written; ``written``, ``unchanged``, ``pending``, ``failed`` and ``remaining`` count slices (a
-    slice is one day of one site); ``days`` how many different days were handled. ``seconds``: extracting and writing.
+    slice is one period of one site and segment); ``days`` how many different dates were handled. ``seconds``: of
+    extracting and writing.
     """
 
     rows: int = 0
@@ -74,7 +75,7 @@ class Tally:
         self._missing.expect(plan)
         self._lost_sites = plan.lost_sites
         for due in plan.due:
-            self.tables[due.stream.table].remaining += len(due.days)
+            self.tables[due.stream.table].remaining += due.slices
 
     def extracted(self, extracted: Extracted) -> None:
         """Count a slice as handled, whatever became of it."""
@@ -139,12 +140,14 @@ class About:
 class Failures:
     """What failed in a run.
 
-    ``missing``: sentences on sites and tables of the configuration that cannot be synced. ``fatal``: what ended all
-    calls to Matomo. ``slices``: sentences on slices that failed. ``warehouse``: the errors of the warehouse, each once.
+    ``missing``: sentences on sites, segments and tables of the configuration that cannot be synced. ``fatal``: what
+    ended all calls to Matomo. ``slices``: sentences on slices that failed. ``warehouse``: the errors of the warehouse,
+    each once.
     """
 
     missing: Sequence[str] = ()
     fatal: MatomoFatal | None = None
+    segments: Sequence[str] = ()
     slices: Sequence[str] = ()
     warehouse: Sequence[WarehouseError] = ()
 
@@ -305,8 +308,9 @@ class PlanResult:
 
     @property
     def problems(self) -> Sequence[str]:
-        """Sentences about sites and tables that cannot be synced, or no longer."""
-        return [*self.plan.scope.missing_sites, *self.plan.scope.refused_tables, *self.plan.lost_sites]
+        """Sentences about sites, segments and tables that cannot be synced, or no longer."""
+        scope = self.plan.scope
+        return [*scope.missing_sites, *scope.missing_segments, *scope.refused_tables, *self.plan.lost_sites]
 
     def as_dict(self) -> dict[str, Any]:
         """Return the plan as JSON has it."""
@@ -326,7 +330,7 @@ class PlanResult:
 def _table_plan(due: Sequence[Due]) -> TablePlan:
     counts: dict[Reason, int] = {}
     for found in due:
-        counts[found.reason] = counts.get(found.reason, 0) + len(found.days)
+        counts[found.reason] = counts.get(found.reason, 0) + found.slices
     return TablePlan(
         sum(counts.values()),
         counts,

@@ -3,10 +3,10 @@
 import errno
 import tempfile
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, datetime
 from functools import partial
 from pathlib import Path
 from time import monotonic
@@ -18,13 +18,14 @@ from matomo_fn.config.connector import Connector
 from matomo_fn.config.request import SyncRequest
 from matomo_fn.deadline import Deadline
 from matomo_fn.errors import DiskFull, MatomoFatal, SchemaMismatch, Stopped, WarehouseError, WarehouseUnavailable
-from matomo_fn.extract.archive_check import ArchiveCheck
+from matomo_fn.extract.archive_check import ArchiveChecks
 from matomo_fn.extract.extracted import ExtractContext, Extracted
 from matomo_fn.extract.extractor import extract
 from matomo_fn.extract.open_rows import OpenColumns
 from matomo_fn.extract.own_buffers import OwnBuffers
 from matomo_fn.extract.worker_pool import WorkerPool
 from matomo_fn.matomo.client import MatomoClient
+from matomo_fn.segments import Segment
 from matomo_fn.sync.late_counts import LateCounts
 from matomo_fn.sync.load import Loader
 from matomo_fn.sync.outcome import UNKNOWN, Run, Status, outcome_of
@@ -77,6 +78,10 @@ class Session:
     def state(self) -> SyncState:
         """The connector's log in the warehouse."""
         return SyncState(self.warehouse, self.connector)
+
+    def state_of(self, segments: Sequence[Segment]) -> SyncState:
+        """Return the connector's log, for entries of some segments too."""
+        return SyncState(self.warehouse, self.connector, segments)
 
 
 def sync(session: Session, request: SyncRequest, run: Run, progress: Progress = no_progress) -> RunResult:
@@ -133,17 +138,31 @@ def plan_sync(session: Session, request: SyncRequest) -> Plan:
     """
     scope = resolve_scope(session.client, session.connector, request, session.now())
     there: list[str] = []
-    if session.state.exists():
+    changed: Sequence[str] = ()
+    state = session.state_of(scope.segments)
+    if state.exists():
         there = [name for name in scope.tables if session.warehouse.find_table(name) is not None]
-    return _plan(session, request, scope, there)
+        changed = state.changed_segments(scope.windows) if scope.windows else ()
+    return _plan(session, request, scope, there, changed_segments=changed)
 
 
-def _plan(session: Session, request: SyncRequest, scope: Scope, there: list[str], run: Run | None = None) -> Plan:
-    """Return the plan of a scope; ``there`` are the tables that exist, the log among them where it is not empty."""
+def _plan(
+    session: Session,
+    request: SyncRequest,
+    scope: Scope,
+    there: list[str],
+    run: Run | None = None,
+    changed_segments: Sequence[str] = (),
+) -> Plan:
+    """Return the plan of a scope; ``there`` are the tables that exist, the log among them where it is not empty.
+
+    ``changed_segments``: those whose slices a run would mark as pending first.
+    """
     snapshot = Snapshot()
     if there and scope.windows:
         incremental = _is_incremental(request)
         snapshot = session.state.read(scope.tables.select(there), scope.windows, incremental=incremental)
+        snapshot = snapshot.with_changed(changed_segments)
     return make_plan(
         scope,
         snapshot,
@@ -176,6 +195,8 @@ class _Execution:
         self._columns: dict[str, OpenColumns] = {}
         self._absent: set[str] = set()
         self._rebuilt: list[str] = []
+        self._refused_segments: dict[str, None] = {}
+        self._state = session.state_of(scope.segments)
 
     def prepare(self) -> list[str]:
         """Make dataset, log and tables ready and return the names of the tables that can be written.
@@ -184,10 +205,14 @@ class _Execution:
         """
         self._session.warehouse.ensure_dataset()
         self._notes |= dict.fromkeys(self._session.warehouse.dataset_warnings())
-        state = self._session.state
+        state = self._state
         is_new = state.prepare()
         if not is_new:
             state.refuse_foreign(self._scope.tables, self._scope.windows)
+            state.refuse_other_definitions(self._scope.windows)
+            for segment in state.changed_segments(self._scope.windows):
+                log.info("segment_changed", segment=segment)
+                state.invalidate_segment(segment, self._run)
         ready = []
         for table in self._scope.tables.values():
             try:
@@ -217,7 +242,7 @@ class _Execution:
             with _stoppable(deadline):
                 writer = self._writer(plan, folder)
             logs = [table for table in self._session.connector.catalogue.values() if table.is_log]
-            self._late_counts = LateCounts(self._session.state, logs, plan, context.checks)
+            self._late_counts = LateCounts(self._state, logs, plan, context.checks)
             done = 0
             progress(done, plan.slices, "requesting")
             try:
@@ -228,7 +253,7 @@ class _Execution:
                                 self._take(writer, plan, extracted)
                                 done += 1
                                 slice_ = extracted.slice
-                                progress(done, plan.slices, f"{slice_.table} of site {slice_.website_id}")
+                                progress(done, plan.slices, slice_.stream.described.removesuffix(","))
                             self._flush_if_due(writer)
                     if not deadline.allows_requests():
                         break
@@ -256,7 +281,12 @@ class _Execution:
             seconds=session.clock() - self._started,
             calls=session.client.calls,
             failures=Failures(
-                missing=(*self._scope.missing_sites, *self._scope.refused_tables),
+                missing=(
+                    *self._scope.missing_sites,
+                    *self._scope.refused_tables,
+                    *self._scope.missing_segments,
+                    *self._refused_segments,
+                ),
                 fatal=self._fatal,
                 slices=self._slice_sentences(),
                 warehouse=self._warehouse_errors,
@@ -305,15 +335,10 @@ class _Execution:
 
     def _extract_context(self, folder: Path) -> ExtractContext:
         session = self._session
-        trailing = timedelta(days=session.connector.trailing_days + 1)
-        checks = {
-            site.id: ArchiveCheck(session.client, site, site.today(self._now) - trailing)
-            for site in self._sites.values()
-        }
         return ExtractContext(
             session.client,
             self._scope.version,
-            checks,
+            ArchiveChecks(session.client, session.connector.trailing_days, self._now),
             session.deadline.allows_requests,
             OwnBuffers(folder, session.buffer_bytes),
             self._now,
@@ -350,17 +375,19 @@ class _Execution:
             and all(name in planned or warehouse.find_table(name) for name in (pages.name, pages.titles_from))
         ]
         loader = Loader(warehouse, plan.known, titled, self._closed)
-        writer = Writer(loader, session.state, self._run, folder, buffer_bytes=session.buffer_bytes, now=session.now)
+        writer = Writer(loader, self._state, self._run, folder, buffer_bytes=session.buffer_bytes, now=session.now)
         writer.hold(self._rebuilt)
         return writer
 
     def _take(self, writer: Writer, plan: Plan, extracted: Extracted) -> None:
         slice_ = extracted.slice
         table, known = self._scope.tables[slice_.table], plan.known.get(slice_, UNKNOWN)
-        final = is_final(self._sites[slice_.website_id], slice_.date, self._session.connector, self._now)
+        final = is_final(self._sites[slice_.website_id], slice_, self._session.connector, self._now)
         purged = None if self._overwrites(table) else purged_visits(table, extracted, known, is_final=final)
         self._tally.extracted(purged.seen(extracted) if purged else extracted)
-        if extracted.error:
+        if extracted.refused_segment:
+            self._refused_segments[extracted.refused_segment] = None
+        elif extracted.error:
             self._failed_slices.append(extracted.error)
         if extracted.skipped:
             self._notes[extracted.skipped] = None

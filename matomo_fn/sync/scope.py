@@ -1,10 +1,10 @@
 """The scope of a request: its tables, its sites, and the window of days of each."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from datetime import date, datetime, timedelta
 
-from matomo_fn.catalogue import VISITS, Catalogue
+from matomo_fn.catalogue import VISITS, Catalogue, Table
 from matomo_fn.config.connector import Connector
 from matomo_fn.config.request import SyncRequest
 from matomo_fn.config.site_selection import EVERY_SITE, SiteSelection
@@ -12,8 +12,11 @@ from matomo_fn.config.validation import suggestion
 from matomo_fn.days import ONE_DAY, Days
 from matomo_fn.errors import InputError
 from matomo_fn.matomo.client import MatomoClient
+from matomo_fn.segments import Segment
 from matomo_fn.sites import Site
+from matomo_fn.slices import Slice, Stream
 from matomo_fn.sync.custom_tables import find_tables
+from matomo_fn.sync.segments import resolve_segments
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,7 +49,8 @@ class Scope:
     lists, where ``selection`` takes new ones; None where the configuration or the request lists sites, since a missing
     one is named in ``missing_sites`` or refused then.
     ``refused_tables`` are sentences about tables that Matomo has no report for, ``left_out`` about reports that are
-    left out on purpose.
+    left out on purpose. ``segments``: those of which the tables have rows, beside all visits. ``missing_segments``:
+    sentences about those of the configuration that cannot be had.
     """
 
     tables: Catalogue
@@ -58,6 +62,22 @@ class Scope:
     listed: frozenset[str] | None = None
     refused_tables: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    segments: tuple[Segment, ...] = ()
+    missing_segments: tuple[str, ...] = ()
+
+    def streams(self) -> Iterator[tuple[Window, Stream]]:
+        """Yield every stream, with the window of its site: site by site, table by table, all visits first."""
+        for window in self.windows:
+            for table in self.tables.values():
+                if table.has_site(window.site.id):
+                    yield window, table.stream(window.site.id)
+                    for segment in self._segments_of(table, window.site.id):
+                        yield window, table.stream(window.site.id, segment.name)
+
+    def _segments_of(self, table: Table, site_id: str) -> Iterator[Segment]:
+        for segment in self.segments if table.has_segment else ():
+            if segment.has(table.name, site_id) and table.takes_segment(segment.name):
+                yield segment
 
     def has_site(self, site_id: str) -> bool:
         """Return whether the configuration selects a site, or may have selected it before it was lost."""
@@ -123,6 +143,7 @@ def resolve_scope(client: MatomoClient, connector: Connector, request: SyncReque
         frozenset(site.id for site in found) if _takes_every_site(connector, request) else None,
         found_tables.problems,
         found_tables.notes,
+        *resolve_segments(client, connector),
     )
 
 
@@ -150,9 +171,9 @@ def window_of(site: Site, request: SyncRequest, connector: Connector, now: datet
     return Window(site, first, last, max(recheck_from, first), open_day, connector.kept_from(VISITS, today))
 
 
-def is_final(site: Site, day: date, connector: Connector, now: datetime) -> bool:
-    """Return whether a day extracted now need not be refetched by itself: the trailing days will have passed it."""
-    return day <= site.today(now) - timedelta(days=connector.trailing_days)
+def is_final(site: Site, slice_: Slice, connector: Connector, now: datetime) -> bool:
+    """Return whether a slice extracted now need not be refetched by itself: the trailing days will have passed it."""
+    return slice_.last_day <= site.today(now) - timedelta(days=connector.trailing_days)
 
 
 def _missing(configured: Iterable[str], visible: Mapping[str, Site], broken: Mapping[str, str]) -> tuple[str, ...]:

@@ -2,16 +2,18 @@
 
 import gzip
 import json
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import date, datetime
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from dataclasses import replace
+from datetime import date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 from matomo_fn.catalogue import SYNC_LOG, SYNC_STATE, SYNC_STATE_DESCRIPTION, Catalogue, Schema
 from matomo_fn.config.connector import Connector
 from matomo_fn.days import Days, Range
-from matomo_fn.errors import InputError
+from matomo_fn.errors import InputError, SchemaMismatch
 from matomo_fn.redaction import redact
+from matomo_fn.segments import Segment
 from matomo_fn.slices import Slice, Stream
 from matomo_fn.sync.outcome import KnownSlice, LogEntry, Run, Status
 from matomo_fn.sync.scope import Window
@@ -20,6 +22,7 @@ from matomo_fn.warehouse import sql
 from matomo_fn.warehouse.buffer import named_if_full
 from matomo_fn.warehouse.partitions import split_days
 from matomo_fn.warehouse.protocol import Warehouse
+from matomo_fn.warehouse.schemas import missing_columns
 from matomo_fn.warehouse.tables import Stamp, append_rows, ensure_table, ensure_view
 
 # Characters of an error that a row keeps.
@@ -43,7 +46,7 @@ class Snapshot:
         by_stream: dict[Stream, list[date]] = {}
         for slice_ in self.known:
             by_stream.setdefault(slice_.stream, []).append(slice_.date)
-        self._known_days = {stream: Days.of(days) for stream, days in by_stream.items()}
+        self._known_days = {stream: stream.period.covered(days) for stream, days in by_stream.items()}
 
     def newest_days(self) -> dict[str, date]:
         """Return the newest day of which something is known, by site, also of sites that are in no window."""
@@ -51,24 +54,44 @@ class Snapshot:
         for by_stream in (self.settled, self._known_days):
             for stream, days in by_stream.items():
                 if days:
-                    newest[stream.website_id] = max(days.last, newest.get(stream.website_id, days.last))
+                    last = stream.period.first_day(days.last)
+                    newest[stream.website_id] = max(last, newest.get(stream.website_id, last))
         return newest
 
+    def with_changed(self, segments: Collection[str]) -> "Snapshot":
+        """Return the same where the slices of some segments are pending, since their definitions have changed."""
+        if not segments:
+            return self
+        settled = {stream: days for stream, days in self.settled.items() if stream.segment not in segments}
+        known = {
+            slice_: replace(state, status=Status.PENDING) if slice_.segment in segments else state
+            for slice_, state in self.known.items()
+        }
+        unknown = KnownSlice(Status.PENDING, 0, None, None, "", is_intact=False)
+        for stream in self.settled.keys() - settled.keys():
+            known |= {slice_: unknown for slice_ in stream.slices(self.settled[stream]) if slice_ not in known}
+        return Snapshot(settled, known)
+
     def known_days(self, stream: Stream) -> Days:
-        """Return the days of a stream of which something is known."""
+        """Return the days of a stream of which something is known, those of whole periods."""
         return self._known_days.get(stream, Days())
 
     def open_days(self, stream: Stream) -> list[date]:
-        """Return the days of a stream on which a slice is pending or failed, in order."""
-        return [day for day in self.known_days(stream) if not self.known[stream.slice(day)].status.is_good]
+        """Return the dates of a stream's slices that are pending or failed, in order."""
+        dates = stream.period.dates(self.known_days(stream))
+        return [day for day in dates if not self.known[stream.slice(day)].status.is_good]
 
 
 class SyncState:
-    """The log of one connector in one warehouse."""
+    """The log of one connector in one warehouse.
 
-    def __init__(self, warehouse: Warehouse, connector: Connector) -> None:
+    ``segments``: those that the entries may be of.
+    """
+
+    def __init__(self, warehouse: Warehouse, connector: Connector, segments: Iterable[Segment] = ()) -> None:
         self._warehouse = warehouse
         self._connector = connector
+        self._segment_hashes = {segment.name: segment.hash for segment in segments}
 
     @property
     def connector(self) -> Connector:
@@ -76,8 +99,20 @@ class SyncState:
         return self._connector
 
     def exists(self) -> bool:
-        """Return whether there is a log, without making one."""
-        return self._warehouse.find_table(SYNC_LOG.name) is not None
+        """Return whether there is a log, without making one.
+
+        Raises SchemaMismatch where it is that of an older version: it lacks columns, which a sync adds.
+        """
+        found = self._warehouse.find_table(SYNC_LOG.name)
+        if found is None:
+            return False
+        missing = [column.name for column in missing_columns(SYNC_LOG.columns, found.columns)]
+        if missing:
+            raise SchemaMismatch(
+                f"table {self._warehouse.dataset}.{SYNC_LOG.name} was made by an older version and lacks "
+                f"{', '.join(missing)}: run a sync, which adds what is missing"
+            )
+        return True
 
     def prepare(self) -> bool:
         """Make log and view ready; return whether the log had to be created."""
@@ -96,6 +131,31 @@ class SyncState:
         for part in split_days(list(Days.between(logged["first_day"], logged["last_day"]))):
             statement = sql.invalidate_slices(dataset, table, part, run_id=run_id, at=at, reason=reason)
             self._warehouse.run(statement, f"invalidate_{table}_{run_id}")
+
+    def changed_segments(self, windows: Sequence[Window]) -> list[str]:
+        """Return the names of the segments whose slices, in some windows, were written by another definition."""
+        hashes = {name: hashed for name, hashed in self._segment_hashes.items() if hashed is not None}
+        if not hashes:
+            return []
+        first, last = min(window.first for window in windows), max(window.last for window in windows)
+        query = sql.changed_segments(self._warehouse.dataset, self._connector.name, hashes, (first, last))
+        return [row["segment"] for row in self._warehouse.query(query)]
+
+    def invalidate_segment(self, name: str, run: Run) -> None:
+        """Mark every slice of a segment as pending that was written by another definition; the rows stay.
+
+        Oldest first: of a run that dies here, the windows of the next one still show what is left.
+        """
+        dataset, connector = self._warehouse.dataset, self._connector.name
+        (logged,) = self._warehouse.query(sql.logged_days_of_segment(dataset, connector, name))
+        if logged["first_day"] is None:
+            return
+        change = sql.SegmentChange(connector, name, str(self._segment_hashes[name]))
+        # A moment before the run: its own entries tell what the tables had when it began, and have to be newer.
+        at = run.started_at - timedelta(microseconds=1)
+        for number, part in enumerate(split_days(list(Days.between(logged["first_day"], logged["last_day"])))):
+            statement = sql.invalidate_segment(dataset, change, part, run_id=run.id, at=at)
+            self._warehouse.run(statement, f"invalidate_segment_{name}_{number}_{run.id}")
 
     def refuse_foreign(self, tables: Iterable[str], windows: Sequence[Window]) -> None:
         """Raise InputError where another connector fills the same sites' tables from another Matomo."""
@@ -118,6 +178,26 @@ class SyncState:
                     f"{self._connector.name!r} a dataset of its own, since tables tell sites by number alone"
                 )
 
+    def refuse_other_definitions(self, windows: Sequence[Window]) -> None:
+        """Raise InputError where another connector has since filled a segment of the same site by another definition.
+
+        Both would replace each other's slices. Of two that disagree, the one that logged last may go on: so it does not
+        matter which of them is corrected.
+        """
+        hashes = {name: hashed for name, hashed in self._segment_hashes.items() if hashed is not None}
+        if not hashes:
+            return
+        first, last = min(window.first for window in windows), max(window.last for window in windows)
+        query = sql.other_definitions(self._warehouse.dataset, self._connector.name, hashes, (first, last))
+        ours = {window.site.id for window in windows}
+        for row in self._warehouse.query(query):
+            if row["website_id"] in ours:
+                raise InputError(
+                    f"connector {row['connector']!r} fills segment {row['segment']} of site {row['website_id']} in "
+                    f"dataset {self._warehouse.dataset} by another definition: give both connectors the same one, or "
+                    "call one of the segments otherwise"
+                )
+
     def read(self, tables: Catalogue, windows: Sequence[Window], *, incremental: bool) -> Snapshot:
         """Return what is known of the slices in the windows of some tables, which have to be there.
 
@@ -125,7 +205,9 @@ class SyncState:
         of the windows is due in any case.
         """
         dataset, connector = self._warehouse.dataset, self._connector.name
-        first = min(window.first for window in windows)
+        periods = {table.period for table in tables.values()}
+        begin = min(window.first for window in windows)
+        first = min(period.first_day(begin) for period in periods)
         last = max(window.open_day or window.last for window in windows)
         recheck_from = min(window.recheck_from for window in windows)
         settled: dict[Stream, Days] = {}
@@ -188,6 +270,8 @@ class SyncState:
             "started_at": run.started_at.isoformat(),
             "logged_at": logged_at.isoformat(),
             "error": entry.error and redact(entry.error)[:_LONGEST_ERROR],
+            "period": str(entry.slice.stream.period),
+            "segment_hash": self._segment_hashes.get(entry.slice.segment),
         }
         return json.dumps(row, ensure_ascii=False) + "\n"
 
@@ -197,7 +281,7 @@ def _settled(tables: Catalogue, rows: Iterable[Mapping[str, Any]]) -> dict[Strea
     for row in rows:
         if row["is_settled"] and row["table_name"] in tables:
             stream = tables[row["table_name"]].stream(row["website_id"], row["segment"])
-            ranges.setdefault(stream, []).append((row["first_day"], row["last_day"]))
+            ranges.setdefault(stream, []).append((row["first_day"], stream.period.last_day(row["last_day"])))
     return {stream: Days.joined(found) for stream, found in ranges.items()}
 
 

@@ -169,7 +169,8 @@ def find_page_titles(dataset: str, pages: Table, staging: str, slices: Collectio
         "where true qualify row_number() over ("
         "partition by c.date, c.website_id, c.url order by c.views desc, c.title) = 1) b "
         "on b.date = p.date and b.website_id = p.website_id and b.url = p.page_url "
-        f"where {_between('p', slices)} and {in_slices('p', slices)} and p.page_title is distinct from b.title"
+        f"where {_between('p', slices)} and {in_slices('p', slices, has_segment=False)} "
+        "and p.page_title is distinct from b.title"
     )
 
 
@@ -177,7 +178,7 @@ def set_page_titles(dataset: str, pages: Table, staging: str, slices: Collection
     """Return the statement that gives pages the titles that such a table has for them."""
     return (
         f"merge {table_name(dataset, pages.name)} t using {table_name(dataset, staging)} s "
-        f"on {_between('t', slices)} and {in_slices('t', slices)} "
+        f"on {_between('t', slices)} and {in_slices('t', slices, has_segment=False)} "
         "and t.date = s.date and t.website_id = s.website_id and t.page_url = s.url "
         "when matched and t.page_title is distinct from s.title then update set page_title = s.title"
     )
@@ -207,14 +208,14 @@ def append_rows(dataset: str, schema: Schema, staging: str, days: Range) -> str:
 
 
 def in_slices(alias: str, slices: Collection[Slice], *, has_segment: bool = True) -> str:
-    """Return the condition that a row belongs to one of the slices, all of one table (with a segment, or without).
+    """Return the condition that a row belongs to one of the slices, all of one table (with its segment, or of any).
 
     Sites with the same days share their term, and consecutive days are one ``between``, so that the statement
     stays short for hundreds of sites.
     """
     days: dict[tuple[str, str], set[date]] = {}
     for slice_ in slices:
-        days.setdefault((slice_.website_id, slice_.segment), set()).add(slice_.date)
+        days.setdefault((slice_.website_id, slice_.segment if has_segment else ""), set()).add(slice_.date)
     sites: dict[tuple[str, frozenset[date]], list[str]] = {}
     for (site, segment), dates in sorted(days.items()):
         sites.setdefault((segment, frozenset(dates)), []).append(site)
@@ -259,18 +260,19 @@ def older_open_days(dataset: str, connector: str, before: date) -> str:
 
 
 def known_runs(dataset: str, connector: str, first: date, last: date) -> str:
-    """Return the query for the runs of consecutive days of which something is known, by table, site and segment.
+    """Return the query for the runs of consecutive slices of which something is known, by stream.
 
-    Columns: table_name, website_id, segment, is_settled, first_day, last_day. A settled day need not be refetched; the
-    others are pending, failed or not final. A year of settled days is one row.
+    Columns: table_name, website_id, segment, period, is_settled, first_day, last_day (the dates of the first and the
+    last slice). A settled slice need not be refetched; the others are pending, failed or not final. A year of settled
+    days is one row, and so is one of weeks.
     """
     window = f"l.connector = {literal(connector)} and l.date between {literal(first)} and {literal(last)}"
-    stream = "table_name, website_id, segment, is_settled"
+    stream = "table_name, website_id, segment, period, is_settled"
     return (
         f"select {stream}, min(date) as first_day, max(date) as last_day from ("
-        f"select {stream}, date, date_diff(date, date '1970-01-01', day) - "
+        f"select {stream}, date, {_position('date', 'period')} - "
         f"row_number() over (partition by {stream} order by date) as island "
-        "from (select l.table_name, l.website_id, l.segment, l.date, "
+        "from (select l.table_name, l.website_id, l.segment, coalesce(l.period, 'day') as period, l.date, "
         "l.status in ('written', 'unchanged') and l.is_final as is_settled "
         f"from {_newest(dataset, window)})) "
         f"group by {stream}, island order by {stream}, first_day"
@@ -279,7 +281,10 @@ def known_runs(dataset: str, connector: str, first: date, last: date) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Span:
-    """The days that a run looks at closely: those from ``recheck_from`` to ``last``, and ``open_days`` before them."""
+    """The days that a run looks at closely: those from ``recheck_from`` to ``last``, and ``open_days`` before them.
+
+    Of longer periods those that have one of these days.
+    """
 
     recheck_from: date
     last: date
@@ -294,15 +299,21 @@ def known_slices(dataset: str, connector: str, tables: Sequence[Table], span: Sp
     a run that died between merge and log, and rows that somebody deleted or doubled, are found out. Of visits for the
     latter as well: Matomo may have deleted them, and then the table has the only copy.
     """
-    days = f"l.date between {literal(span.recheck_from)} and {literal(span.last)}"
+    firsts: dict[date, list[str]] = {}
+    for table in tables:
+        firsts.setdefault(table.period.first_day(span.recheck_from), []).append(table.name)
+    recent = [
+        f"k.date >= {literal(first)}" + (f" and k.table_name in ({_listed(names)})" if len(firsts) > 1 else "")
+        for first, names in firsts.items()
+    ]
+    rechecked = recent[0] if len(recent) == 1 else "(" + " or ".join(recent) + ")"
+    days = f"l.date between {literal(min(firsts))} and {literal(span.last)}"
     if span.open_days:
         days = f"({days} or {in_days('l', span.open_days)})"
     window = f"l.connector = {literal(connector)} and {days}"
     present = " union all ".join(_present(dataset, table, span) for table in tables)
-    logs = ", ".join(literal(table.name) for table in tables if table.is_log)
-    looked_at = f"k.date >= {literal(span.recheck_from)}"
-    if logs:
-        looked_at = f"({looked_at} or k.table_name in ({logs}))"
+    logs = _listed(table.name for table in tables if table.is_log)
+    looked_at = f"({rechecked} or k.table_name in ({logs}))" if logs else rechecked
     return (
         "select k.table_name, k.website_id, k.segment, k.date, k.status, k.row_count, k.content_hash, "
         "k.written_run_id, k.request_id, k.is_final, k.has_others, k.visits_difference, k.error, "
@@ -311,8 +322,8 @@ def known_slices(dataset: str, connector: str, tables: Sequence[Table], span: Sp
         "and p.last_run = k.written_run_id)) as is_intact "
         f"from (select {_names('l')} from {_newest(dataset, window)}) k left join ({present}) p "
         "on p.table_name = k.table_name and p.date = k.date and p.website_id = k.website_id and p.segment = k.segment "
-        f"where k.table_name in ({', '.join(literal(table.name) for table in tables)}) "
-        f"and (k.date >= {literal(span.recheck_from)} or k.status in ('failed', 'pending') or not k.is_final)"
+        f"where k.table_name in ({_listed(table.name for table in tables)}) "
+        f"and ({rechecked} or k.status in ('failed', 'pending') or not k.is_final)"
     )
 
 
@@ -379,7 +390,8 @@ def invalidate_slices(dataset: str, table: str, days: Range, *, run_id: str, at:
         "request_id": literal(run_id),
         "started_at": literal(at),
         "logged_at": literal(at),
-        "error": "concat(k.table_name, ' of site ', k.website_id, ' on ', cast(k.date as string), "
+        "error": "concat(k.table_name, ' of site ', k.website_id, "
+        "if(k.segment = '', '', concat(', segment ', k.segment, ',')), ' on ', cast(k.date as string), "
         f"{literal(f': {reason}')})",
     }
     window = f"l.date between {literal(days[0])} and {literal(days[1])} and l.table_name = {literal(table)}"
@@ -390,10 +402,99 @@ def invalidate_slices(dataset: str, table: str, days: Range, *, run_id: str, at:
     )
 
 
-def status_of(dataset: str, connector: str, kept_from: Mapping[str, date] | None = None) -> str:
-    """Return the query for the runs of consecutive days in the same state, by table, site and segment.
+@dataclass(frozen=True, slots=True)
+class SegmentChange:
+    """A segment of a connector that has a new definition, known by its hash."""
 
-    Columns: table_name, website_id, segment, state (good, pending or failed), first_day, last_day, row_count,
+    connector: str
+    segment: str
+    hash: str
+
+    def of(self, alias: str) -> str:
+        """Return the condition that a row is of the segment by another definition; an unknown one is none."""
+        return (
+            f"{alias}.connector = {literal(self.connector)} and {alias}.segment = {literal(self.segment)} "
+            f"and {alias}.segment_hash is not null and {alias}.segment_hash != {literal(self.hash)}"
+        )
+
+
+def changed_segments(dataset: str, connector: str, hashes: Mapping[str, str], days: Range) -> str:
+    """Return the query for the segments of which a slice was handled by another definition, from one day to another.
+
+    ``hashes``: of the definitions, by the segments' names. Column: segment.
+    """
+    window = (
+        f"l.connector = {literal(connector)} and l.date between {literal(days[0])} and {literal(days[1])} "
+        f"and l.segment in ({_listed(hashes)})"
+    )
+    changed = " or ".join(f"({SegmentChange(connector, name, hashed).of('k')})" for name, hashed in hashes.items())
+    return (
+        f"select distinct k.segment from (select {_names('l')} from {_newest(dataset, window)}) k where {changed} "
+        "order by k.segment"
+    )
+
+
+def other_definitions(dataset: str, connector: str, hashes: Mapping[str, str], days: Range) -> str:
+    """Return the query for the segments that another connector fills by another definition, and has filled last.
+
+    ``hashes``: of our definitions, by the segments' names. Columns: connector, segment, website_id.
+    """
+    window = f"l.date between {literal(days[0])} and {literal(days[1])} and l.segment in ({_listed(hashes)})"
+    differs = " or ".join(
+        f"(k.segment = {literal(name)} and k.segment_hash != {literal(hashed)})" for name, hashed in hashes.items()
+    )
+    ours = literal(connector)
+    return (
+        "select t.connector, t.segment, t.website_id from (select k.connector, k.segment, k.website_id, "
+        f"max(k.logged_at) as logged_at from (select {_names('l')} from {_newest(dataset, window)}) k "
+        f"where k.connector != {ours} and k.segment_hash is not null and ({differs}) "
+        "group by k.connector, k.segment, k.website_id) t left join (select l.segment, l.website_id, "
+        f"max(l.logged_at) as logged_at from {table_name(dataset, SYNC_LOG.name)} l "
+        f"where l.connector = {ours} and {window} group by l.segment, l.website_id) o "
+        "on o.segment = t.segment and o.website_id = t.website_id "
+        "where o.logged_at is null or o.logged_at < t.logged_at order by t.connector, t.segment, t.website_id"
+    )
+
+
+def logged_days_of_segment(dataset: str, connector: str, segment: str) -> str:
+    """Return the query for the first and the last day that the log knows of a segment; NULL where it knows none."""
+    return (
+        f"select min(l.date) as first_day, max(l.date) as last_day from {table_name(dataset, SYNC_LOG.name)} l "
+        f"where {_all_time('l')} and l.connector = {literal(connector)} and l.segment = {literal(segment)}"
+    )
+
+
+def invalidate_segment(dataset: str, change: SegmentChange, days: Range, *, run_id: str, at: datetime) -> str:
+    """Return the statement that marks the slices of a segment from one day to another as pending.
+
+    Those that were handled by another definition. What is known of their rows stays, since the rows do.
+    """
+    values = {
+        "status": literal("pending"),
+        "is_final": "false",
+        "run_id": literal(run_id),
+        "request_id": literal(run_id),
+        "started_at": literal(at),
+        "logged_at": literal(at),
+        "error": "concat(k.table_name, ' of site ', k.website_id, ', segment ', k.segment, ', on ', "
+        "cast(k.date as string), ': the definition of the segment has changed')",
+        "segment_hash": literal(change.hash),
+    }
+    window = (
+        f"l.connector = {literal(change.connector)} and l.segment = {literal(change.segment)} "
+        f"and l.date between {literal(days[0])} and {literal(days[1])}"
+    )
+    chosen = ", ".join(values.get(name, f"k.{name}") for name in SYNC_LOG.column_names)
+    return (
+        f"insert into {table_name(dataset, SYNC_LOG.name)} ({', '.join(SYNC_LOG.column_names)}) "
+        f"select {chosen} from (select {_names('l')} from {_newest(dataset, window)}) k where {change.of('k')}"
+    )
+
+
+def status_of(dataset: str, connector: str, kept_from: Mapping[str, date] | None = None) -> str:
+    """Return the query for the runs of consecutive slices in the same state, by stream.
+
+    Columns: table_name, website_id, segment, period, state (good, pending or failed), first_day, last_day, row_count,
     visits_difference, last_run, last_error. Unlike a sync it reads the whole log, since a person runs it and it tells
     of all time. A year of good days is one row. ``kept_from``: by table, the first day whose rows it keeps.
     """
@@ -402,15 +503,16 @@ def status_of(dataset: str, connector: str, kept_from: Mapping[str, date] | None
         for table, day in (kept_from or {}).items()
     )
     state = "if(l.status in ('pending', 'failed'), l.status, 'good')"
+    stream = "l.table_name, l.website_id, l.segment, coalesce(l.period, 'day')"
     return (
-        "select table_name, website_id, segment, state, min(date) as first_day, max(date) as last_day, "
+        "select table_name, website_id, segment, period, state, min(date) as first_day, max(date) as last_day, "
         "sum(row_count) as row_count, sum(abs(visits_difference)) as visits_difference, "
         "max(logged_at) as last_run, max(error) as last_error from ("
-        "select l.table_name, l.website_id, l.segment, l.date, l.row_count, l.visits_difference, l.logged_at, l.error, "
-        f"{state} as state, date_diff(l.date, date '1970-01-01', day) - row_number() over ("
-        f"partition by l.table_name, l.website_id, l.segment, {state} order by l.date) as island "
-        f"from {_newest(dataset, window)}) group by table_name, website_id, segment, state, island "
-        "order by table_name, website_id, segment, first_day"
+        f"select {stream} as period, l.date, l.row_count, l.visits_difference, l.logged_at, l.error, "
+        f"{state} as state, {_position('l.date', 'l.period')} - row_number() over ("
+        f"partition by {stream}, {state} order by l.date) as island "
+        f"from {_newest(dataset, window)}) group by table_name, website_id, segment, period, state, island "
+        "order by table_name, website_id, segment, period, first_day"
     )
 
 
@@ -460,7 +562,8 @@ def differences(dataset: str, connector: str, table: Table, *, exists: bool) -> 
 
 def _present(dataset: str, table: Table, span: Span) -> str:
     """Return the query for the slices that a table has rows of, with their number and the runs that wrote them."""
-    chosen = f"t.date between {literal(span.recheck_from)} and {literal(span.last)}"
+    first = table.period.first_day(span.recheck_from)
+    chosen = f"t.date between {literal(first)} and {literal(span.last)}"
     if table.is_log and span.open_days:
         chosen = f"({chosen} or {in_days('t', span.open_days)})"
     return _counted(dataset, table, chosen, f"{literal(table.name)} as table_name, ")
@@ -482,6 +585,22 @@ def _counted(dataset: str, table: Table, condition: str, more: str = "") -> str:
         f"from {table_name(dataset, table.name)} t where {condition} group by {key}) k "
         f"group by k.date, k.website_id{group}"
     )
+
+
+def _position(day: str, period: str) -> str:
+    """Return the expression for the number of a slice in its stream: one more than that of the slice before.
+
+    ``day`` and ``period``: the expressions for its date and its kind of period, which is NULL for days.
+    """
+    return (
+        f"case {period} when 'week' then div(date_diff({day}, date '1969-12-29', day), 7) "  # a Monday
+        f"when 'month' then extract(year from {day}) * 12 + extract(month from {day}) "
+        f"when 'year' then extract(year from {day}) else date_diff({day}, date '1970-01-01', day) end"
+    )
+
+
+def _listed(names: Iterable[str]) -> str:
+    return ", ".join(map(literal, names))
 
 
 def _all_time(alias: str) -> str:

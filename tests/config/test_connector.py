@@ -30,6 +30,8 @@ def test_a_url_and_sites_are_enough() -> None:
         "reports": tuple(PREBUILT),
         "custom_reports": (),
         "visits": None,
+        "periods": {},
+        "segments": {},
         "partition_by": "day",
         "require_partition_filter": None,
         "kms_key": "",

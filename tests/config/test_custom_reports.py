@@ -138,6 +138,7 @@ def test_the_examples_of_the_documentation_are_taken_as_they_are() -> None:
     """Of the issue and of QUANTI: texts for what is true or a list."""
     found = connector(
         reports=["visitor_country", "Events.getName"],
+        segments={"mobile": "deviceType==smartphone"},
         custom_reports=[
             {"report": EVENTS, "name": "events", "flat": "1", "fields": "label,nb_events,sum_event_value"},
             {

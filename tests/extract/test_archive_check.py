@@ -11,7 +11,7 @@ import pytest
 
 from matomo_fn.days import Days
 from matomo_fn.errors import InvalidResponse, Stopped, TokenRefused
-from matomo_fn.extract.archive_check import NOT_CHECKED, NOT_PROCESSED, ArchiveCheck
+from matomo_fn.extract.archive_check import NOT_CHECKED, NOT_PROCESSED, ArchiveCheck, Subject
 from matomo_fn.sites import Site
 from tests.support.recordings import Scripted, client_of, read
 
@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 SITE = Site("1", "Shop", UTC, date(2020, 1, 1))
 FIRST = date(2026, 11, 1)
+TODAY = date(2027, 11, 21)
 FIRST_NOON = datetime(2026, 11, 1, 12, tzinfo=UTC).timestamp()
 DISABLED = {"result": "error", "message": "Visits log is deactivated in website settings."}
 
@@ -45,7 +46,7 @@ class Matomo:
 
     def check(self, believe_until: date = FIRST) -> ArchiveCheck:
         """ArchiveCheck of one site."""
-        return ArchiveCheck(client_of(self.transport), SITE, believe_until)
+        return ArchiveCheck(client_of(self.transport), Subject(SITE), TODAY, believe_until)
 
     def _answer(self, method: str, form: Mapping[str, str]) -> object:
         first, last = map(date.fromisoformat, form["date"].split(","))
@@ -140,7 +141,8 @@ def test_a_visits_log_that_fails_in_the_middle_keeps_what_it_said_before() -> No
                 )
             )
         ),
-        SITE,
+        Subject(SITE),
+        TODAY,
         day(9),
     )
     assert check.pending_reasons([day(0), day(1), day(2)]) == {day(0): NOT_PROCESSED, day(1): None, day(2): None}
@@ -193,7 +195,7 @@ def test_the_recorded_unprocessed_day_is_doubted() -> None:
     reports = read("unprocessed_no_archive_daterange_VisitsSummary.get.json").reply
     transport = Scripted(lambda method, _: live if method.startswith("Live") else reports)
     paris = replace(SITE, timezone=UTC)
-    check = ArchiveCheck(client_of(transport), paris, day(0))
+    check = ArchiveCheck(client_of(transport), Subject(paris), TODAY, day(0))
     reasons = check.pending_reasons([date(2026, 11, 10), date(2026, 11, 11), date(2026, 11, 12)])
     assert NOT_PROCESSED in reasons.values()
 
@@ -224,7 +226,7 @@ def test_many_threads_make_one_request() -> None:
 def test_a_refused_token_ends_the_requests_and_leaves_no_lock() -> None:
     """The next one is told that the run has ended, and does not hang."""
     refused = read("error_bad_token_post_params_in_url.json").reply
-    check = ArchiveCheck(client_of(Scripted(lambda *_: refused)), SITE, day(0))
+    check = ArchiveCheck(client_of(Scripted(lambda *_: refused)), Subject(SITE), TODAY, day(0))
     for error in (TokenRefused, Stopped):
         with pytest.raises(error):
             check.pending_reasons([day(0)])
@@ -238,13 +240,13 @@ def test_a_fatal_error_of_the_visits_log_ends_the_check_and_no_day_is_believed()
     zeros: dict[str, object] = {str(day(0)): [], str(day(1)): []}
     live: list[object] = [refused, [{"lastActionTimestamp": int(FIRST_NOON)}]]
     answers = Scripted(lambda method, _: live.pop(0) if method.startswith("Live") else zeros)
-    check = ArchiveCheck(client_of(answers), SITE, day(5))
+    check = ArchiveCheck(client_of(answers), Subject(SITE), TODAY, day(5))
     for error in (TokenRefused, Stopped):
         with pytest.raises(error):
             check.pending_reasons([day(0), day(1)])
     answers.answer = lambda method, _: (
         [{"lastActionTimestamp": int(FIRST_NOON)}] if method.startswith("Live") else zeros
     )
-    later = ArchiveCheck(client_of(answers), SITE, day(5))
+    later = ArchiveCheck(client_of(answers), Subject(SITE), TODAY, day(5))
     later.note({day(0): []})
     assert later.pending_reasons([day(0)]) == {day(0): NOT_PROCESSED}

@@ -15,7 +15,7 @@ from matomo_fn.catalogue import PREBUILT, Source, Table
 from matomo_fn.config.token import Token
 from matomo_fn.days import Days
 from matomo_fn.deadline import Deadline
-from matomo_fn.extract.archive_check import NOT_PROCESSED, ArchiveCheck
+from matomo_fn.extract.archive_check import ArchiveChecks, Subject
 from matomo_fn.extract.extracted import ExtractContext, Extracted
 from matomo_fn.extract.extractor import extract
 from matomo_fn.extract.jobs import Job
@@ -53,12 +53,12 @@ def job(*tables: Table, dates: Sequence[date]) -> Job:
     return Job(SITE, tables, Days.of(dates))
 
 
-def context_of(client: MatomoClient, deadline: Deadline, site: Site = SITE) -> ExtractContext:
+def context_of(client: MatomoClient, deadline: Deadline) -> ExtractContext:
     """What jobs are extracted with; no job here reads visits."""
     return ExtractContext(
         client,
         VERSION,
-        {site.id: ArchiveCheck(client, site, FIRST)},
+        ArchiveChecks(client, 3, datetime(2026, 11, 21, tzinfo=UTC)),
         deadline.allows_requests,
         OwnBuffers(Path(), 10**12),
         datetime(2026, 11, 21, tzinfo=UTC),
@@ -202,7 +202,7 @@ def test_an_unprocessed_day_is_pending_and_a_day_without_events_is_not() -> None
 
     found = {(p.slice.table, p.slice.date): p for p in run(Scripted(answer), job(SUMMARY, EVENTS, dates=days(2)))}
     for table in ("visits_summary", "behaviour_event"):
-        assert found[table, days(2)[1]].pending == NOT_PROCESSED
+        assert found[table, days(2)[1]].pending == Subject(SITE).not_processed
         assert found[table, days(2)[1]].content is None
         shaped = found[table, FIRST].content
         assert shaped
@@ -373,7 +373,7 @@ def test_a_run_over_the_sample_gives_every_slice_of_every_table(
     deadline = Deadline()
     jobs = [Job(site, (table,), Days.of(ASKED)) for table in PREBUILT.values()]
     pool = WorkerPool(4, deadline)
-    found = [slice_ for slice_ in pool.run(jobs, partial(extract, context_of(client, deadline, site))) if slice_]
+    found = [slice_ for slice_ in pool.run(jobs, partial(extract, context_of(client, deadline))) if slice_]
     assert len(found) == len(PREBUILT) * len(ASKED)
     assert {(p.slice.table, p.slice.date): p.content for p in found} == {
         (name, day): shaped for name, by_day in plain.items() for day, shaped in by_day.items()

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 from matomo_fn.catalogue import PREBUILT, Table
 from matomo_fn.days import Days
-from matomo_fn.extract.archive_check import NOT_PROCESSED, ArchiveCheck
+from matomo_fn.extract.archive_check import ArchiveChecks, Subject
 from matomo_fn.extract.extracted import ExtractContext, Extracted
 from matomo_fn.extract.jobs import Job
 from matomo_fn.extract.own_buffers import OwnBuffers
@@ -43,7 +43,7 @@ def extracted(transport: Scripted, *tables: Table, count: int) -> dict[tuple[str
     context = ExtractContext(
         client,
         (5, 2),
-        {"1": ArchiveCheck(client, SITE, FIRST)},
+        ArchiveChecks(client, 3, datetime(2026, 11, 21, tzinfo=UTC)),
         lambda: True,
         OwnBuffers(Path("no slice here is large"), 10**12),
         datetime(2026, 11, 21, tzinfo=UTC),
@@ -83,8 +83,8 @@ def test_a_slice_with_rows_is_written_on_a_day_on_which_an_empty_one_is_pending(
     country, events = found["visitor_country", FIRST], found["behaviour_event", FIRST]
     assert country.content is not None
     assert (country.content.row_count, country.pending) == (1, None)
-    assert (events.content, events.pending) == (None, NOT_PROCESSED)
-    assert found["visits_summary", FIRST].pending == NOT_PROCESSED
+    assert (events.content, events.pending) == (None, Subject(SITE).not_processed)
+    assert found["visits_summary", FIRST].pending == Subject(SITE).not_processed
 
 
 def test_a_table_of_several_sources_is_empty_only_where_all_of_them_are() -> None:

@@ -10,7 +10,7 @@ import pytest
 
 from matomo_fn.catalogue import VISITS
 from matomo_fn.days import Days
-from matomo_fn.extract.archive_check import ArchiveCheck
+from matomo_fn.extract.archive_check import ArchiveChecks
 from matomo_fn.extract.extracted import ExtractContext
 from matomo_fn.extract.jobs import Job
 from matomo_fn.extract.own_buffers import OwnBuffers
@@ -85,7 +85,7 @@ def test_the_difference_is_judged_where_the_day_is_processed(
     context = ExtractContext(
         client,
         (5, 2),
-        {"1": ArchiveCheck(client, site, DAY)},
+        ArchiveChecks(client, 3, datetime(2026, 11, 21, tzinfo=UTC)),
         lambda: True,
         OwnBuffers(tmp_path, 10**12),
         datetime(2026, 11, 21, tzinfo=UTC),

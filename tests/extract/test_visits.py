@@ -12,7 +12,7 @@ import pytest
 from matomo_fn.catalogue import VISITS
 from matomo_fn.days import Days
 from matomo_fn.errors import InvalidResponse
-from matomo_fn.extract.archive_check import ArchiveCheck
+from matomo_fn.extract.archive_check import ArchiveChecks
 from matomo_fn.extract.extracted import ExtractContext, Extracted
 from matomo_fn.extract.jobs import Job
 from matomo_fn.extract.own_buffers import OwnBuffers
@@ -148,7 +148,7 @@ def one_visit_a_day(form: Mapping[str, str], **fields: object) -> object:
 def extracted(transport: Scripted, folder: Path, *days: date) -> list[Extracted]:
     """What one job makes of some days, in the order in which they come."""
     client = client_of(transport)
-    checks = {"1": ArchiveCheck(client, SITE, date.min)}
+    checks = ArchiveChecks(client, 3, LATER)
     context = ExtractContext(client, (5, 2), checks, lambda: True, OwnBuffers(folder, 10**12), LATER)
     return list(extract_visits(context, Job(SITE, (VISITS,), Days.of(days))))
 

@@ -18,7 +18,7 @@ from matomo_fn.catalogue import PREBUILT, Table
 from matomo_fn.days import Days
 from matomo_fn.deadline import Deadline
 from matomo_fn.errors import MatomoFatal, TokenRefused
-from matomo_fn.extract.archive_check import ArchiveCheck
+from matomo_fn.extract.archive_check import ArchiveChecks
 from matomo_fn.extract.extracted import ExtractContext, Extracted
 from matomo_fn.extract.extractor import extract
 from matomo_fn.extract.jobs import Job
@@ -76,7 +76,7 @@ class Pool:
         context = ExtractContext(
             client,
             (5, 2),
-            {"1": ArchiveCheck(client, SITE, FIRST)},
+            ArchiveChecks(client, 3, datetime(2026, 11, 21, tzinfo=UTC)),
             deadline.allows_requests,
             OwnBuffers(Path("no slice here is large"), 10**12),
             datetime(2026, 11, 21, tzinfo=UTC),
@@ -245,7 +245,7 @@ def test_a_stop_ends_the_threads_wherever_they_wait(size: int) -> None:
     context = ExtractContext(
         client,
         (5, 2),
-        {"1": ArchiveCheck(client, SITE, FIRST)},
+        ArchiveChecks(client, 3, datetime(2026, 11, 21, tzinfo=UTC)),
         deadline.allows_requests,
         OwnBuffers(Path("no slice here is large"), 10**12),
         datetime(2026, 11, 21, tzinfo=UTC),

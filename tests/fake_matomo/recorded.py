@@ -45,6 +45,9 @@ NOT_SERVED: Mapping[str, str] = {
     "live_offset_bug_*": "how many visits are lost depends on how many there are: test_live holds the rule",
     "m53_goals_days_*": "another instance, with other quiet days: test_generic compares the days that both have",
     "m53_live_lifetime_*": "an order was placed between the two, on another instance: test_commerce has the rule",
+    "m53_seg_add.json": "the project saves no segment",
+    "m53_seg_days_*": "another instance, with other quiet days: test_segments holds the rule",
+    "m53_weeks_Actions.json": "Matomo 5.3 has the field hits, the fake is 5.2",
     "no_format_*": "the fake renders JSON only",
 }
 
@@ -232,6 +235,19 @@ def _segments_without_archive(matomo: FakeMatomo) -> None:
     matomo.api.archives.enforced_for_segments = False
 
 
+def _unprocess_segments(matomo: FakeMatomo) -> None:
+    matomo.unprocess_segment("deviceType==smartphone")
+    matomo.unprocess_segment("browserCode==FF")
+
+
+def _save_segments(matomo: FakeMatomo) -> None:
+    for name, definition in (("France", "countryCode==fr"), ("Not archived", "browserCode==FF")):
+        matomo.save_segment(name, definition, auto_archive=name == "France")
+    matomo.save_segment("Combined", "countryCode==fr;deviceType==smartphone")
+    matomo.save_segment("Site 1 only", "visitConverted==1", only_site=1, auto_archive=False)
+    matomo.save_segment("Téléphones", "deviceType==smartphone")
+
+
 def _iceland(matomo: FakeMatomo) -> None:
     """Add a visit from Iceland, which the third change of a day brings."""
     for _ in range(3):
@@ -258,6 +274,8 @@ _BEFORE: Mapping[str, Setup] = {
     "limit_default_config_5.json": lambda matomo: setattr(matomo, "default_limit", 5),
     "live_disabled.json": lambda matomo: matomo.disable_visitor_log(),
     "live_paging_*": lambda matomo: matomo.arrive(1, 16),
+    "m53_seg_*_not_archived.json": _unprocess_segments,
+    "m53_seg_getAll.json": _save_segments,
     "live_today_*": lambda matomo: matomo.arrive(1, 13),
     "range_into_future.json": _unprocess(_TODAY),
     "redirect_*": _fault(force_ssl()),

@@ -9,7 +9,15 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from matomo_fn.errors import InvalidResponse, MatomoError, MatomoFatal, MatomoUnavailable, ReportRefused, TokenRefused
+from matomo_fn.errors import (
+    InvalidResponse,
+    MatomoError,
+    MatomoFatal,
+    MatomoUnavailable,
+    ReportRefused,
+    SegmentRefused,
+    TokenRefused,
+)
 from matomo_fn.matomo import responses
 from matomo_fn.matomo.responses import parse_response
 from matomo_fn.matomo.transport import Reply
@@ -162,8 +170,8 @@ EXPECTED: dict[str, tuple[type[MatomoError], str] | None] = {
     "error_bad_period.json": says(
         "The period 'hour' is not supported. Try any of the following instead: day, week, month, year, range"
     ),
-    "error_bad_segment_name.json": says("Segment 'nope' is not a supported segment."),
-    "error_bad_segment_syntax.json": says("The segment condition 'countryCode' is not valid."),
+    "error_bad_segment_name.json": (SegmentRefused, says("Segment 'nope' is not a supported segment.")[1]),
+    "error_bad_segment_syntax.json": (SegmentRefused, says("The segment condition 'countryCode' is not valid.")[1]),
     "error_bad_segment_view_denied.json": OK,
     "error_bad_token_format_xml_post.json": REFUSED,
     "error_bad_token_get.json": REFUSED,

@@ -131,7 +131,16 @@ def test_documents_name_no_setting_that_does_not_exist() -> None:
         assert named <= set(VARIABLES.values()), path.name
 
 
-_WITHOUT_DEFAULT = ("dataset", "reports", "visits", "page_rows", "require_partition_filter", "maximum_bytes_billed")
+_WITHOUT_DEFAULT = (
+    "dataset",
+    "reports",
+    "visits",
+    "periods",
+    "segments",
+    "page_rows",
+    "require_partition_filter",
+    "maximum_bytes_billed",
+)
 
 
 def test_documents_have_every_configuration_key_and_no_other() -> None:

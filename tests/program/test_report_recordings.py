@@ -307,7 +307,11 @@ def uses(method: str) -> Iterator[tuple[Table, Source]]:
 
 
 CATALOGUE_METHODS = {source.method for table in PREBUILT.values() for source in table.sources}
-RECORDED = {one.name: one for one in all_recordings() if one.method in CATALOGUE_METHODS}
+# Recordings of other periods than days, and of segments: test_period_recordings.py compares them.
+OF_PERIODS = ("m53_weeks_", "m53_months_", "m53_years_", "m53_week_", "m53_range_", "m53_seg_")
+RECORDED = {
+    one.name: one for one in all_recordings() if one.method in CATALOGUE_METHODS and not one.name.startswith(OF_PERIODS)
+}
 
 
 def shaped_days(recording: Recording, table: Table, source: Source) -> list[ParsedSlice]:

@@ -20,7 +20,7 @@ from matomo_fn.matomo.client import MatomoClient
 from matomo_fn.matomo.rate_limit import RateLimit
 from matomo_fn.matomo.transport import HttpTransport
 from matomo_fn.sync.outcome import Run
-from matomo_fn.sync.run import Session, sync
+from matomo_fn.sync.run import Session, plan_sync, sync
 from matomo_fn.warehouse.duckdb import DuckDBWarehouse
 from tests.support.warehouses import Watched, contents, duplicates, states
 
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
     from fake_matomo import FakeMatomo
     from matomo_fn.matomo.transport import Transport
+    from matomo_fn.sync.plan import Plan
     from matomo_fn.sync.result import RunResult
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
@@ -134,13 +135,23 @@ class Local:
         finally:
             warehouse.close()
 
+    def plan(self, **request: Any) -> Plan:
+        """Return what a run of a request would do."""
+        client, deadline = self._client(None)
+        warehouse = DuckDBWarehouse(self._path, self.connector.dataset_name)
+        session = Session(self.connector, client, warehouse, deadline, SPOOL_BYTES, self.now, self.clock)
+        try:
+            return plan_sync(session, read_request({"connector": self.connector.name, **request}))
+        finally:
+            warehouse.close()
+
     def contents(self, tables: Iterable[str] | None = None) -> dict[str, list[tuple[Any, ...]]]:
         """The rows of the tables."""
-        return contents(self.warehouse, tables or self.connector.tables)
+        return contents(self.warehouse, tables or self.connector.tables, self.connector.catalogue)
 
     def duplicates(self) -> list[Mapping[str, Any]]:
         """The keys that stand in a table more than once."""
-        return duplicates(self.warehouse, self.connector.tables)
+        return duplicates(self.warehouse, self.connector.tables, self.connector.catalogue)
 
     def states(self) -> dict[tuple[str, str, date], Mapping[str, Any]]:
         """The newest row of the log for each (table, site, day)."""

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from datetime import date
     from pathlib import Path
 
-    from matomo_fn.catalogue import Schema, Table
+    from matomo_fn.catalogue import Catalogue, Schema, Table
     from matomo_fn.warehouse.protocol import FoundTable, PartitionBy, Warehouse
 
 STAMPS = {"_synced_at", "_run_id"}
@@ -173,20 +173,22 @@ def rows_of(warehouse: Warehouse, table: Table) -> list[tuple[Any, ...]]:
     return sorted(rows, key=repr)
 
 
-def contents(warehouse: Warehouse, tables: Iterable[str]) -> dict[str, list[tuple[Any, ...]]]:
+def contents(
+    warehouse: Warehouse, tables: Iterable[str], catalogue: Catalogue = BUILT_IN
+) -> dict[str, list[tuple[Any, ...]]]:
     """The rows of several tables by name; none of one that is not there."""
     return {
-        name: rows_of(warehouse, BUILT_IN[name]) if warehouse.find_table(name) is not None else [] for name in tables
+        name: rows_of(warehouse, catalogue[name]) if warehouse.find_table(name) is not None else [] for name in tables
     }
 
 
-def duplicates(warehouse: Warehouse, tables: Iterable[str]) -> list[Mapping[str, Any]]:
+def duplicates(warehouse: Warehouse, tables: Iterable[str], catalogue: Catalogue = BUILT_IN) -> list[Mapping[str, Any]]:
     """The keys that stand in a table more than once."""
     found: list[Mapping[str, Any]] = []
     for name in tables:
         if warehouse.find_table(name) is None:
             continue
-        key = ", ".join(f"t.{column}" for column in BUILT_IN[name].key)
+        key = ", ".join(f"t.{column}" for column in catalogue[name].key)
         found += warehouse.query(
             f"select {key}, count(*) as times from {sql.table_name(warehouse.dataset, name)} t "
             f"group by {key} having count(*) > 1"

@@ -10,13 +10,13 @@ import pytest
 import fake_matomo
 from fake_matomo import FakeMatomo, Fault, World
 from matomo_fn.catalogue import VISITS, Catalogue
-from matomo_fn.extract.archive_check import ArchiveCheck
+from matomo_fn.extract.archive_check import ArchiveChecks
 from matomo_fn.sites import Site
 from matomo_fn.slices import Slice, Stream
 from matomo_fn.sync.late_counts import LateCounts
 from matomo_fn.sync.outcome import KnownSlice, LogEntry, Status
 from matomo_fn.sync.plan import Plan
-from matomo_fn.sync.scope import Scope
+from matomo_fn.sync.scope import Scope, Window
 from matomo_fn.sync.state import SyncState
 from tests.support.recordings import Scripted, client_of, read
 from tests.support.visits import METHOD, LocalVisits
@@ -152,12 +152,12 @@ def test_a_run_that_may_request_nothing_more_judges_the_days_that_are_counted(
     local = opened(matomo, tmp_path)
     local.sync()
     read_of_old = len(matomo.visits(1, OLD))
-    check = ArchiveCheck(
-        client_of(Scripted(lambda *_: read("error_bad_token_post_params_in_url.json").reply)), SITE, OLD
-    )
-    check.note({OLD: {"nb_visits": read_of_old + 2}})
-    state, plan = SyncState(local.warehouse, local.connector), Plan(Scope(Catalogue([]), (), (5, 2), ()), (), {}, ())
-    late_counts = LateCounts(state, [VISITS], plan, {"1": check})
+    refused = Scripted(lambda *_: read("error_bad_token_post_params_in_url.json").reply)
+    checks = ArchiveChecks(client_of(refused), 3, local.now())
+    checks.of(SITE).note({OLD: {"nb_visits": read_of_old + 2}})
+    scope = Scope(Catalogue([]), (Window(SITE, OLD, OLD, OLD),), (5, 2), ())
+    state, plan = SyncState(local.warehouse, local.connector), Plan(scope, (), {}, ())
+    late_counts = LateCounts(state, [VISITS], plan, checks)
     pending = KnownSlice(Status.PENDING, 0, None, None, "", is_intact=False)
     for day in (FIRST, OLD):
         slice_ = Slice(Stream("visits_summary", "1"), day)

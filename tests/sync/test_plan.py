@@ -13,6 +13,7 @@ from matomo_fn.catalogue import PREBUILT, VISITS, Catalogue, Source, Table
 from matomo_fn.days import Days
 from matomo_fn.extract.jobs import MONTH, Job
 from matomo_fn.matomo.reports import BULK_DAYS
+from matomo_fn.segments import EVERY_VISIT
 from matomo_fn.sites import Site
 from matomo_fn.slices import Stream
 from matomo_fn.sync.outcome import KnownSlice, Status
@@ -100,7 +101,7 @@ def test_the_days_of_a_job_are_in_order_and_without_repetition(due: dict[Stream,
     for job in jobs_for(due, [site(number="1"), site(number="2")], TABLES, OLD):
         assert list(job.days) == sorted(set(job.days))
         assert job.tables
-        assert job.segment == ""
+        assert job.segment == EVERY_VISIT
 
 
 def test_days_that_only_some_tables_want_are_jobs_of_their_own() -> None:

@@ -369,7 +369,7 @@ def test_status_shows_by_how_much_the_days_differ(tmp_path: Path) -> None:
         shop.matomo.faults.add(Fault(method="VisitsSummary.get", site=2, mutate=_two_more))
         assert shop.post({"connector": "shop"}).status_code == 200
         settings_of = Settings(secrets=str(shop.secrets), warehouse=f"duckdb:{shop.warehouse}")
-        found = {(row.table, row.website_id): row for row in read_status(settings_of, "shop").tables}
+        found = {(row.stream.table, row.stream.website_id): row for row in read_status(settings_of, "shop").tables}
         counted = [
             value
             for value in shop.contents()["matomo_shop", "_sync_state"]

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from matomo_fn.config.connector import Connector, read_connector
 from matomo_fn.config.request import read_request
 from matomo_fn.sites import Site, read_timezone
+from matomo_fn.slices import Stream
 from matomo_fn.sync.scope import is_final, window_of
 
 NOW = datetime(2026, 11, 20, 23, 20, tzinfo=UTC)  # in Paris it is the 21st
@@ -126,6 +127,6 @@ def test_a_window_lies_within_the_life_of_the_site(backfill: int, trailing: int,
 def test_a_day_is_final_when_no_later_run_would_ask_for_it_by_itself() -> None:
     """The trailing days of the next day's run begin behind it."""
     three = connector(trailing_days=3)
-    assert is_final(site(), date(2026, 11, 17), three, NOW)
-    assert not is_final(site(), date(2026, 11, 18), three, NOW)
-    assert is_final(site("Europe/Paris"), date(2026, 11, 18), three, NOW)
+    assert is_final(site(), Stream("visits_summary", "1").slice(date(2026, 11, 17)), three, NOW)
+    assert not is_final(site(), Stream("visits_summary", "1").slice(date(2026, 11, 18)), three, NOW)
+    assert is_final(site("Europe/Paris"), Stream("visits_summary", "1").slice(date(2026, 11, 18)), three, NOW)

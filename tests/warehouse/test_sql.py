@@ -25,8 +25,10 @@ from matomo_fn.catalogue import (
     Column,
     ColumnType,
     Schema,
+    table_of,
 )
 from matomo_fn.days import Days
+from matomo_fn.periods import LONGER
 from matomo_fn.slices import Slice, Stream
 from matomo_fn.warehouse import sql
 from matomo_fn.warehouse.duckdb import DuckDBWarehouse
@@ -45,7 +47,8 @@ DATASET = "my-project.matomo_shop"
 AT = datetime(2026, 11, 20, 3, 4, 5, 678, tzinfo=UTC)
 FIRST, LAST = date(2026, 1, 31), date(2026, 11, 19)
 NAMES = list(PREBUILT)
-TABLES = [*PREBUILT.values(), VISITS]
+PERIODS = [table_of(PREBUILT[name], period) for name in ("visits_summary", "visitor_country") for period in LONGER]
+TABLES = [*PREBUILT.values(), VISITS, *PERIODS]
 ODD_TEXTS = (
     "",
     "it's",
@@ -139,6 +142,17 @@ STATEMENTS: Mapping[str, Callable[[], list[str]]] = {
     "invalidate_slices": lambda: [
         sql.invalidate_slices(DATASET, name, (FIRST, LAST), run_id=text, at=AT, reason=text)
         for text, name in product(ODD_TEXTS, NAMES)
+    ],
+    "changed_segments": lambda: [
+        sql.changed_segments(DATASET, text, {"mobile": "0a1b", text: text}, (FIRST, LAST)) for text in ODD_TEXTS
+    ],
+    "other_definitions": lambda: [
+        sql.other_definitions(DATASET, text, {"mobile": "0a1b", text: text}, (FIRST, LAST)) for text in ODD_TEXTS
+    ],
+    "logged_days_of_segment": lambda: [sql.logged_days_of_segment(DATASET, text, text) for text in ODD_TEXTS],
+    "invalidate_segment": lambda: [
+        sql.invalidate_segment(DATASET, sql.SegmentChange(text, text, text), (FIRST, LAST), run_id=text, at=AT)
+        for text in ODD_TEXTS
     ],
     "delete_visits": lambda: [
         sql.delete_visits(DATASET, VISITS, {slice_: [1, 2**62] for slice_ in slices})

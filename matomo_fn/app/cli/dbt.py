@@ -25,8 +25,10 @@ SOURCE = "matomo"
 # Hours since a table was last written. With a daily run they stay near 24: one that failed passes the first bound,
 # two that failed the second.
 _WARN_HOURS, _ERROR_HOURS = 36, 60
-# What was written last belongs to recent days, so the newest partitions are enough to read.
-_LATELY = "date >= current_date - 14"
+# What was written last belongs to recent days, so the newest partitions are enough to read. A period that goes on is in
+# that of its first day.
+_LATELY = 14
+_LATELY_OF = {"week": _LATELY + 7, "month": _LATELY + 31, "year": _LATELY + 366}
 
 
 def dbt_sources(tables: Iterable[Table], database: str | None, schema: str | None) -> dict[str, Any]:
@@ -59,7 +61,7 @@ def _table(table: Table) -> dict[str, Any]:
     config: dict[str, Any] = {"loaded_at_field": "_synced_at"}
     # A day without campaigns leaves no row, so only a table with a row every day can be called late.
     if table.is_one_row:
-        config = _freshness("_synced_at")
+        config = _freshness("_synced_at", _LATELY_OF.get(table.period.value, _LATELY))
     if table.open is not None and not table.open.is_chosen:
         return _described(table.schema) | {"config": config}  # what else identifies a row, Matomo's answers tell
     key = {"unique": {"name": f"{table.name}_key", "arguments": {"column_name": _key_text(table.schema)}}}
@@ -80,13 +82,13 @@ def _column(column: Column) -> dict[str, Any]:
     return found | ({"data_tests": ["not_null"]} if column.required else {})
 
 
-def _freshness(field: str) -> dict[str, Any]:
+def _freshness(field: str, days: int = _LATELY) -> dict[str, Any]:
     return {
         "loaded_at_field": field,
         "freshness": {
             "warn_after": {"count": _WARN_HOURS, "period": "hour"},
             "error_after": {"count": _ERROR_HOURS, "period": "hour"},
-            "filter": _LATELY,
+            "filter": f"date >= current_date - {days}",
         },
     }
 

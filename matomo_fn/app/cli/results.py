@@ -50,11 +50,24 @@ def print_result(result: RunResult) -> None:
 
 def print_status(found: Status) -> None:
     """Print a line for each table and site, and a sentence for everything that is missing."""
-    head = ("table", "site", "first day", "last day", "missing", "rows", "days", "pending", "failed", "visits off by")
+    head = [
+        "table",
+        "site",
+        "segment",
+        "first day",
+        "last day",
+        "missing",
+        "rows",
+        "days",
+        "pending",
+        "failed",
+        "visits off by",
+    ]
     rows = [
         (
-            item.table if item.is_configured else f"({item.table})",
-            item.website_id,
+            item.stream.table if item.is_configured else f"({item.stream.table})",
+            item.stream.website_id,
+            item.stream.segment,
             item.first_day,
             item.last_day,
             item.missing,
@@ -66,7 +79,7 @@ def print_status(found: Status) -> None:
         )
         for item in found.tables
     ]
-    print_table(head, rows, quiet=("pending", "failed", "visits off by"))
+    print_table(head, rows, quiet=("segment", "pending", "failed", "visits off by"))
     if found.last_run:
         click.echo(f"\nlast run {found.last_run.started:%Y-%m-%d %H:%M} UTC: {found.last_run.status}")
     if not all(item.is_configured for item in found.tables):
