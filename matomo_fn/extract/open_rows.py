@@ -61,6 +61,9 @@ class OpenColumns:
         if not self._open.is_one_row:
             first = self._identifiers[0]
             self._columns.setdefault(first, self._typed(first))
+        for field in self._identifiers[1:]:
+            if new_column(self._open, field).name.lower() in self._found:
+                self._columns.setdefault(field, self._typed(field))
         for field in self._open.taken:
             if field in self._identifiers[1:] and not self._open.is_chosen:
                 continue  # known to the program, and maybe not in the report

@@ -25,6 +25,7 @@ from matomo_fn.extract.open_rows import OpenColumns
 from matomo_fn.extract.own_buffers import OwnBuffers
 from matomo_fn.extract.worker_pool import WorkerPool
 from matomo_fn.matomo.client import MatomoClient
+from matomo_fn.sync.custom_tables import tables_as_found
 from matomo_fn.sync.late_counts import LateCounts
 from matomo_fn.sync.load import Loader
 from matomo_fn.sync.outcome import UNKNOWN, Run, Status, outcome_of
@@ -143,7 +144,8 @@ def _plan(session: Session, request: SyncRequest, scope: Scope, there: list[str]
     snapshot = Snapshot()
     if there and scope.windows:
         incremental = _is_incremental(request)
-        snapshot = session.state.read(scope.tables.select(there), scope.windows, incremental=incremental)
+        tables = tables_as_found(session.warehouse, scope.tables.select(there))
+        snapshot = session.state.read(tables, scope.windows, incremental=incremental)
     return make_plan(
         scope,
         snapshot,

@@ -158,13 +158,15 @@ def test_what_other_slices_bring_does_not_rewrite_a_slice(shop: Shop) -> None:
 
 
 def test_the_key_gets_a_further_field_where_labels_are_the_same(shop: Shop) -> None:
+    """And the next run, which knows of it by the table alone, finds nothing to write."""
     shop.sync({"label": "/", "url": "https://a.example/", "nb_visits": 1})
-    result = shop.sync(
+    both = [
         {"label": "/", "url": "https://a.example/", "nb_visits": 1},
         {"label": "/", "url": "https://b.example/", "nb_visits": 2},
-    )
-    assert written(result) == (1, 0, 0)
+    ]
+    assert written(shop.sync(*both)) == (1, 0, 0)
     assert [row["nb_visits"] for row in shop.rows()] == [1, 2]
+    assert written(shop.sync(*both)) == (0, 1, 0)
 
 
 def test_rows_that_nothing_tells_apart_are_never_summed(shop: Shop) -> None:
