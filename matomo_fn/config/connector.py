@@ -243,7 +243,7 @@ class Connector(ConnectorConfig):
         if name == VISITS.name:
             return 'set "visits": true in its configuration'
         if name in PREBUILT:
-            return f'add it to "reports" in its configuration, which has {", ".join(self.reports)}'
+            return f'add it to "reports" in its configuration, which has {", ".join(self.tables)}'
         return suggestion(name, self.tables)
 
     @property
