@@ -269,6 +269,7 @@ class _Execution:
                 *self._notes,
                 *self._kept.sentences(),
                 *self._unreadable_sentences(),
+                *self._unknown_fields(),
             ],
             missing=self._tally.missing,
             reach=self._reach.reach() if self._reach else Reach(),
@@ -445,6 +446,13 @@ class _Execution:
         self._tally.undo(name, str(error))
         self._warehouse_errors.append(type(error)(f"table {name} was not rebuilt and is as it was: {error}"))
         drop_rebuild(self._session.warehouse, fresh)
+
+    def _unknown_fields(self) -> list[str]:
+        return [
+            f"table {name}: no row has the field {field!r} that the configuration names: its column is NULL"
+            for name, columns in self._columns.items()
+            for field in columns.unknown_fields
+        ]
 
     def _unreadable_sentences(self) -> list[str]:
         return [
