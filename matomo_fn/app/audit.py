@@ -15,6 +15,7 @@ from matomo_fn.config.validation import suggestion
 from matomo_fn.deadline import Deadline
 from matomo_fn.errors import InputError
 from matomo_fn.sync.audit import AuditResult, audit
+from matomo_fn.sync.custom_tables import tables_as_found
 from matomo_fn.sync.state import SyncState
 from matomo_fn.warehouse import sql
 from matomo_fn.warehouse.protocol import Warehouse
@@ -67,4 +68,4 @@ def _tables(warehouse: Warehouse, connector: Connector, request: SyncRequest) ->
     logged = [row["table_name"] for row in warehouse.query(sql.logged_tables(warehouse.dataset, connector.name))]
     more = [custom_table(ReportSpec("API.get", name=name)) for name in logged if name not in known]
     every = Catalogue([*known.values(), *(more if connector.open_reports.every else ())])
-    return every.select(request.tables or every)
+    return tables_as_found(warehouse, every.select(request.tables or every))

@@ -4,8 +4,8 @@ import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 
-from matomo_fn.catalogue.fields import GOALS, declared_type
-from matomo_fn.catalogue.model import Catalogue, Column, ColumnType, OpenFields, Source, Table
+from matomo_fn.catalogue.fields import FURTHER_IDENTIFIERS, GOALS, declared_type, is_flat_dimension
+from matomo_fn.catalogue.model import IS_OTHERS, Catalogue, Column, ColumnType, OpenFields, Source, Table
 from matomo_fn.catalogue.naming import column_name, table_name
 from matomo_fn.periods import Period
 
@@ -149,11 +149,12 @@ def custom_table(
     if metadata is not None:
         is_one_row = not metadata.dimension or spec.method in _ONE_ROW
     identifiers = spec.identifiers or (() if is_one_row else ("label", *_IDENTIFIERS.get(spec.method, ())))
+    described = _described(metadata) if metadata else ()
     fields = OpenFields(
         _taken(spec, identifiers),
-        spec.declared,
+        tuple(_documented(column, described) for column in spec.declared),
         spec.named,
-        _described(metadata) if metadata else (),
+        described,
         identifiers,
         bool(spec.identifiers),
         is_one_row,
@@ -164,7 +165,7 @@ def custom_table(
         spec.table_name(taken),
         spec.description or _description(spec, metadata),
         (Source(spec.method, _params(spec, is_one_row=is_one_row), ranges=_takes_ranges(spec.method, metadata)),),
-        tuple(column for column in spec.declared if column.source not in identifiers),
+        tuple(column for column in fields.declared if column.source not in identifiers),
         open=fields,
         dimensions=_dimensions(fields),
         key_dimensions=len(identifiers) if fields.is_chosen else min(1, len(identifiers)),
@@ -172,6 +173,14 @@ def custom_table(
         sites=sites,
         segments=spec.segments,
     )
+
+
+def _documented(column: Column, described: Iterable[Column]) -> Column:
+    """Return a column of the configuration, with Matomo's text where it has none of its own."""
+    found = next((each for each in described if each.source == column.source), None)
+    if found is None or column.description != f"Matomo's {column.source}.":
+        return column
+    return replace(column, description=found.description)
 
 
 def _dimensions(fields: OpenFields) -> tuple[Column, ...]:
@@ -198,6 +207,24 @@ def new_column(fields: OpenFields, name: str) -> Column:
             text = f"{description} Matomo's {name}." if description else column.description
             return replace(column, name=called, description=text)
     return column
+
+
+def with_columns(table: Table, names: Iterable[str]) -> Table:
+    """Return an open table by the names of the columns that it has: closed, with those that may identify a row.
+
+    These may be more than do, and two rows that are the same in them are the same row nevertheless.
+    """
+    if table.open is None:
+        return table
+    fields = table.open
+    known = {new_column(fields, name).name.lower() for name in (*fields.identifiers, *FURTHER_IDENTIFIERS)}
+    present = list(names)
+    if IS_OTHERS.name not in present:
+        return replace(table, open=None, dimensions=(), key_dimensions=0, metrics=())
+    dimensions = tuple(
+        Column(name, ColumnType.STRING, "") for name in present if name.lower() in known or is_flat_dimension(name)
+    )
+    return replace(table, open=None, dimensions=dimensions, key_dimensions=len(dimensions), metrics=())
 
 
 def is_typed(fields: OpenFields, name: str) -> bool:

@@ -11,7 +11,7 @@ _PRESENTATION = re.compile(
 _TEXT = re.compile(r"label|url|code|segment|region|country|city|\w+_name|group|main_url|[A-Z]\w*_[A-Z]\w*(?<!_percent)")
 # Checked in this order: averages and shares of counters are named like counters.
 _DECIMAL = re.compile(
-    r"avg_\w+|\w+_(rate|percent|percentage|evolution)|\w+_per_\w+|\w*rate_(new|returning)\w*|\w*revenue\w*|"
+    r"avg_\w+|\w+_(rate|percent|percentage|percent_of_total|evolution)|\w+_per_\w+|\w*rate_(new|returning)\w*|\w*revenue\w*|"
     r"(bounce|conversion)_rate\w*|nb_\w+_(attrib|rate|percentage)|(min|max|sum)_event_value|(min|max)_time_\w+|"
     r"sum_time_(network|server|transfer|dom_processing|dom_completion|on_load|generation)|lat|long|latitude|longitude|"
     r"price|avg_price|ratio"

@@ -56,11 +56,15 @@ class OpenColumns:
         self._columns: dict[str, Column] = {}
         self._identifiers = list(self._open.identifiers)
         self._lock = threading.Lock()
+        self._seen: set[str] = set()
         for column in self._open.declared:
             self._columns[column.source] = column
         if not self._open.is_one_row:
             first = self._identifiers[0]
             self._columns.setdefault(first, self._typed(first))
+        for field in self._identifiers[1:]:
+            if new_column(self._open, field).name.lower() in self._found:
+                self._columns.setdefault(field, self._typed(field))
         for field in self._open.taken:
             if field in self._identifiers[1:] and not self._open.is_chosen:
                 continue  # known to the program, and maybe not in the report
@@ -74,6 +78,16 @@ class OpenColumns:
             keys = [self._columns[field] for field in self._identifiers if field in self._columns]
             rest = [column for field, column in self._columns.items() if field not in self._identifiers]
             return replace(self._table, dimensions=tuple(keys), key_dimensions=len(keys), metrics=tuple(rest))
+
+    @property
+    def unknown_fields(self) -> tuple[str, ...]:
+        """The fields that the configuration names and no row had, of a table that was not there before this run."""
+        if self._found or not self._seen:
+            return ()
+        named = [*self._open.taken, *(column.source for column in self._open.declared)]
+        if not self._open.is_chosen:
+            named = [field for field in named if field not in self._open.identifiers]
+        return tuple(field for field in dict.fromkeys(named) if field not in self._seen)
 
     def parse(self, answers: Iterable[tuple[Source, object]]) -> ParsedSlice:
         """Return the rows of one day's answers, and learn what columns they have.
@@ -113,7 +127,9 @@ class OpenColumns:
         """Return the columns of some rows and the value of each row in them, by field."""
         columns: dict[str, Column] = {}
         values: dict[str, list[Any]] = {}
-        for field in dict.fromkeys(name for row in rows for name in row):
+        fields = dict.fromkeys(name for row in rows for name in row)
+        self._seen |= fields.keys()
+        for field in fields:
             if not self._is_taken(field):
                 continue
             raw = [row.get(field) for row in rows]
@@ -347,8 +363,14 @@ def _integer(value: object) -> Any:
 
 
 def _document(value: object) -> Any:
-    """Return a JSON value with the keys of its objects in order."""
-    return json.loads(json.dumps(value, sort_keys=True, allow_nan=False))
+    """Return a JSON value with the keys of its objects in order, without what changes with each archiving."""
+    return json.loads(json.dumps(_lasting(value), sort_keys=True, allow_nan=False))
+
+
+def _lasting(value: object) -> object:
+    if isinstance(value, Mapping):
+        return {name: _lasting(part) for name, part in value.items() if not is_presentation(name)}
+    return [_lasting(part) for part in value] if isinstance(value, list) else value
 
 
 _CONVERTERS: Mapping[ColumnType, Callable[[object], Any]] = {

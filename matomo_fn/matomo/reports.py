@@ -1,7 +1,8 @@
 """Reading a report for many days by as few calls as Matomo allows: ranges first, then bulk, then one by one."""
 
+import re
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
 from urllib.parse import urlencode
@@ -10,7 +11,14 @@ import structlog
 
 from matomo_fn.catalogue import Source
 from matomo_fn.days import Days
-from matomo_fn.errors import InvalidResponse, MatomoError, MatomoFatal, SegmentRefused, SegmentUnprocessed
+from matomo_fn.errors import (
+    InvalidResponse,
+    MatomoError,
+    MatomoFatal,
+    ReportRefused,
+    SegmentRefused,
+    SegmentUnprocessed,
+)
 from matomo_fn.matomo.responses import error_of
 from matomo_fn.periods import Period
 
@@ -21,6 +29,8 @@ log = structlog.get_logger()
 BULK_DAYS = 20
 # Pages of one day's report: a guard against a server that ignores filter_offset.
 _MAX_PAGES = 10_000
+# How reports refuse ranges of days (recordings days_VisitTime.getByDayOfWeek, days_Referrers.getAll); a plugin's may.
+_NO_RANGES = re.compile(r"multiple (sites or )?dates", re.IGNORECASE)
 # Labels in English, numbers as numbers, and (Matomo 6) no column of percentages beside each metric.
 ALWAYS: Mapping[str, str] = {"language": "en", "format_metrics": "0", "percent_of_total": "0"}
 
@@ -87,6 +97,8 @@ class ReportReader:
             except SegmentUnprocessed:  # as other Matomos answer it: the archive check tells it from no visits
                 return Answered({day: [] for day in query.period.dates(days)}, 0)
             except MatomoError as error:
+                if isinstance(error, ReportRefused) and _NO_RANGES.search(str(error)):
+                    return self.read(replace(query, source=replace(query.source, ranges=False)), days)
                 if query.period.count(days) == 1:
                     return Answered({days.first: error}, 0)
                 log.info(

@@ -9,13 +9,14 @@ from dataclasses import dataclass, replace
 from datetime import date
 
 from matomo_fn.catalogue import Catalogue, Table
-from matomo_fn.catalogue.custom import NOT_DAILY, ReportMetadata, ReportSpec, custom_table, spec_of
+from matomo_fn.catalogue.custom import NOT_DAILY, ReportMetadata, ReportSpec, custom_table, spec_of, with_columns
 from matomo_fn.config.connector import Connector
 from matomo_fn.config.periods import with_periods
 from matomo_fn.errors import MatomoError, MatomoFatal, ReportRefused
 from matomo_fn.matomo.client import MatomoClient
 from matomo_fn.periods import LONGER
 from matomo_fn.sites import Site
+from matomo_fn.warehouse.protocol import Warehouse
 
 # Sites whose metadata is looked at for a report that the first one does not have.
 _MOST_SITES = 10
@@ -80,6 +81,16 @@ def _find_own_tables(
         more, notes = _every_table(metadata, reports.taken)
         tables += [table for table in more if table.name not in names and (wanted is None or table.name in wanted)]
     return FoundTables(Catalogue([*chosen, *tables]), tuple(problems), tuple(notes))
+
+
+def tables_as_found(warehouse: Warehouse, tables: Catalogue) -> Catalogue:
+    """Return tables with the columns by which the rows of open ones are told apart in the warehouse."""
+    return Catalogue(_as_found(warehouse, table) for table in tables.values())
+
+
+def _as_found(warehouse: Warehouse, table: Table) -> Table:
+    found = warehouse.find_table(table.name) if table.open is not None else None
+    return table if found is None else with_columns(table, [column.name for column in found.columns])
 
 
 class _Metadata:

@@ -26,6 +26,7 @@ from matomo_fn.extract.own_buffers import OwnBuffers
 from matomo_fn.extract.worker_pool import WorkerPool
 from matomo_fn.matomo.client import MatomoClient
 from matomo_fn.segments import Segment
+from matomo_fn.sync.custom_tables import tables_as_found
 from matomo_fn.sync.late_counts import LateCounts
 from matomo_fn.sync.load import Loader
 from matomo_fn.sync.outcome import UNKNOWN, Run, Status, outcome_of
@@ -161,7 +162,8 @@ def _plan(
     snapshot = Snapshot()
     if there and scope.windows:
         incremental = _is_incremental(request)
-        snapshot = session.state.read(scope.tables.select(there), scope.windows, incremental=incremental)
+        tables = tables_as_found(session.warehouse, scope.tables.select(there))
+        snapshot = session.state.read(tables, scope.windows, incremental=incremental)
         snapshot = snapshot.with_changed(changed_segments)
     return make_plan(
         scope,
@@ -297,6 +299,7 @@ class _Execution:
                 *self._notes,
                 *self._kept.sentences(),
                 *self._unreadable_sentences(),
+                *self._unknown_fields(),
             ],
             missing=self._tally.missing,
             reach=self._reach.reach() if self._reach else Reach(),
@@ -470,6 +473,13 @@ class _Execution:
         self._tally.undo(name, str(error))
         self._warehouse_errors.append(type(error)(f"table {name} was not rebuilt and is as it was: {error}"))
         drop_rebuild(self._session.warehouse, fresh)
+
+    def _unknown_fields(self) -> list[str]:
+        return [
+            f"table {name}: no row has the field {field!r} that the configuration names: its column is NULL"
+            for name, columns in self._columns.items()
+            for field in columns.unknown_fields
+        ]
 
     def _unreadable_sentences(self) -> list[str]:
         return [

@@ -13,8 +13,11 @@ from matomo_fn.app.discover import Discovery
 from matomo_fn.config.connector import Connector, read_connector
 from matomo_fn.config.request import read_request
 from matomo_fn.deadline import Deadline
+from matomo_fn.sync.audit import audit
+from matomo_fn.sync.custom_tables import tables_as_found
 from matomo_fn.sync.outcome import Run
 from matomo_fn.sync.run import Session, sync
+from matomo_fn.sync.state import SyncState
 from matomo_fn.warehouse.bigquery import BigQueryWarehouse
 from matomo_fn.warehouse.duckdb import DuckDBWarehouse
 from tests.support import emulator as bigquery_emulator
@@ -242,3 +245,24 @@ def test_a_rebuild_through_the_emulator(discovered: dict[str, dict[str, Any]]) -
         assert [{**row, "_run_id": "r2"} for row in contents[0]] == contents[1]
         assert {row["_run_id"] for row in contents[1]} == {"r2"}
         assert described[0] == described[1]
+
+
+def test_the_audit_finds_nothing_to_say_and_a_row_that_stands_twice(
+    discovered: dict[str, dict[str, Any]], tmp_path: Path
+) -> None:
+    """Of tables that it knows by the configuration and the warehouse alone, also where labels are the same."""
+    connector = configured(discovered[name] | {"schema": {}} for name in TEN_SHAPES)
+    warehouse = DuckDBWarehouse(tmp_path / "audit.duckdb", "matomo_shop")
+    try:
+        run(warehouse, connector)
+        state = SyncState(warehouse, connector)
+        tables = tables_as_found(warehouse, connector.catalogue)
+        assert audit(warehouse, state, tables, Run("a1", "a1", NOW), NOW, mark=False).is_consistent
+        doubled = "actions_page_urls"
+        warehouse.run(f"insert into {doubled} select t.* from {doubled} t where t.label = 'produits'", "double")
+        found = audit(warehouse, state, tables, Run("a2", "a2", NOW), NOW, mark=False).findings
+        assert len(found) == 1
+        assert run(warehouse, connector, name="r2").tables[doubled].written == 1
+        assert run(warehouse, connector, name="r3").tables[doubled].unchanged == 1
+    finally:
+        warehouse.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -158,13 +159,15 @@ def test_what_other_slices_bring_does_not_rewrite_a_slice(shop: Shop) -> None:
 
 
 def test_the_key_gets_a_further_field_where_labels_are_the_same(shop: Shop) -> None:
+    """And the next run, which knows of it by the table alone, finds nothing to write."""
     shop.sync({"label": "/", "url": "https://a.example/", "nb_visits": 1})
-    result = shop.sync(
+    both = [
         {"label": "/", "url": "https://a.example/", "nb_visits": 1},
         {"label": "/", "url": "https://b.example/", "nb_visits": 2},
-    )
-    assert written(result) == (1, 0, 0)
+    ]
+    assert written(shop.sync(*both)) == (1, 0, 0)
     assert [row["nb_visits"] for row in shop.rows()] == [1, 2]
+    assert written(shop.sync(*both)) == (0, 1, 0)
 
 
 def test_rows_that_nothing_tells_apart_are_never_summed(shop: Shop) -> None:
@@ -213,6 +216,28 @@ def test_objects_and_lists_are_json_and_goals_are_an_array(shop: Shop) -> None:
         {"goal_id": "2", "conversions": 3, "revenue": 1.5, "other": '{"new_number":8}'},
         {"goal_id": "ecommerceOrder", "items": 4},
     ]
+
+
+def test_sub_tables_are_json_without_the_numbers_that_each_archiving_gives_anew(shop: Shop) -> None:
+    """With `expanded=1`; otherwise a slice would be written again for nothing."""
+
+    def row(number: int) -> dict[str, Any]:
+        part = {"label": "x", "nb_visits": 1, "idsubdatatable": number + 1, "logo": "x.png"}
+        return {"label": "a", "idsubdatatable": number, "subtable": [part]}
+
+    shop.sync(row(1))
+    assert written(shop.sync(row(7))) == (0, 1, 0)
+    assert [json.loads(one["subtable"]) for one in shop.rows()] == [[{"label": "x", "nb_visits": 1}]]
+
+
+def test_a_field_that_no_row_has_is_told_when_the_table_is_new(shop: Shop) -> None:
+    """It may be misspelt; later a field may only be rare."""
+    first = shop.sync({"label": "a", "nb_visits": 1}, fields="label,nb_visits,nb_evnts")
+    assert first.notes == [
+        "table plugin_things: no row has the field 'nb_evnts' that the configuration names: its column is NULL"
+    ]
+    assert shop.rows() == [{"label": "a", "nb_visits": 1, "nb_evnts": None}]
+    assert shop.sync({"label": "a", "nb_visits": 1}, fields="label,nb_visits,nb_evnts").notes == []
 
 
 def test_every_statement_of_a_change_is_googlesql() -> None:

@@ -6,7 +6,7 @@ import json
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, parse_qsl
 
 import pytest
 from hypothesis import given
@@ -144,7 +144,7 @@ def test_a_one_row_report_is_not_paged() -> None:
         3,
         None,
         "no",
-        {"result": "error", "message": "with multiple dates is not supported (yet)"},
+        {"result": "error", "message": "something broke"},
     ],
 )
 def test_an_answer_that_is_not_keyed_by_the_very_days_is_asked_by_days(answer: object) -> None:
@@ -598,3 +598,18 @@ def test_an_odd_visits_log_is_an_error_of_the_answer(answer: Any) -> None:
     """It is no proof that a day was empty."""
     with pytest.raises(InvalidResponse, match=r"Live\.getLastVisitsDetails answers"):
         client_of(Scripted(lambda *_: as_json(answer))).first_visit_day(SITE, FIRST, date(2026, 11, 9))
+
+
+@pytest.mark.parametrize("number", [1, 3])
+def test_a_report_that_refuses_ranges_is_requested_day_by_day_although_nobody_knew(number: int) -> None:
+    """As a plugin's may, in the words of those of Matomo that do; one day as well, which is a range of one."""
+    message = json.loads(read("days_Referrers.getAll.json").body)
+
+    def answer(method: str, form: Mapping[str, str]) -> object:
+        if method == "API.getBulkRequest":
+            inner = [dict(parse_qsl(value)) for key, value in form.items() if key.startswith("urls")]
+            return [[{"label": call["date"]}] for call in inner]
+        return message if "," in form["date"] else [{"label": form["date"]}]
+
+    answered = client_of(Scripted(answer)).report(COUNTRY, "7", days(number))
+    assert answered.days == {day: [{"label": str(day)}] for day in days(number)}
