@@ -20,12 +20,13 @@ from fake_matomo.language import Language
 from fake_matomo.live import Live
 from fake_matomo.metadata import Metadata, parameters_of
 from fake_matomo.reports import Archives, Reports
+from fake_matomo.saved_segments import SavedSegments
 from fake_matomo.sites import CUSTOM_DIMENSIONS, Site
 from fake_matomo.store import Traffic
 from fake_matomo.tokens import Tokens, User
 
 # Plugins without reports; their unknown methods are "not available".
-_PLUGINS = frozenset({"API", "Live", "SitesManager", "UsersManager"})
+_PLUGINS = frozenset({"API", "Live", "SegmentEditor", "SitesManager", "UsersManager"})
 LIVE = frozenset({"Live.getLastVisitsDetails", "Live.getMostRecentVisitsDateTime"})
 
 # Is told of each call inside a bulk request; may return a change to make to its answer.
@@ -41,6 +42,7 @@ class Api:
         self.metadata = Metadata()
         self.reports = Reports(traffic, self.archives, self.metadata)
         self.live = Live(traffic)
+        self.saved_segments = SavedSegments()
         self.version = "5.2.0"
         self.inactive_plugins: set[str] = set()
 
@@ -75,13 +77,15 @@ class Api:
         if method in _OF_ONE_SITE:
             (site, *_), _several = self._sites(params, user)
             return _OF_ONE_SITE[method](self, site, params)
-        if plugin in ("API", "SitesManager"):
+        if plugin in ("API", "SitesManager", "SegmentEditor"):
             return self._about(method, name, params, user)
         raise unknown_method(plugin, name)
 
     def _about(self, method: str, name: str, params: Mapping[str, str], user: User) -> object:
         """Answer the methods about the instance and its sites."""
         seen = [site for site in self.traffic.world.sites if user.sees(site.id)]
+        if method == "SegmentEditor.getAll":
+            return self._saved_segments(params, user)
         if name in ("getMatomoVersion", "getPiwikVersion"):
             if not seen:
                 raise no_view_access_at_all()
@@ -103,6 +107,14 @@ class Api:
             (site,), _ = self._sites(params, user)
             return site.described()
         raise unknown_method(method.partition(".")[0], name)
+
+    def _saved_segments(self, params: Mapping[str, str], user: User) -> object:
+        """Answer `SegmentEditor.getAll`, of one site or of all."""
+        if not any(user.sees(site.id) for site in self.traffic.world.sites):
+            raise no_view_access_at_all()
+        found = self.saved_segments.described(parse_int(params.get("idSite"), 0))
+        limit = parse_limit(params.get("filter_limit"), self.reports.default_limit)
+        return paged(found, limit, max(0, parse_int(params.get("filter_offset"), 0)))
 
     def _report_metadata(self, site: Site, params: Mapping[str, str]) -> object:
         documented = params.get("hideMetricsDoc") != "1"

@@ -157,6 +157,10 @@ class FakeMatomo:
         """Archive the day."""
         self.api.archives.missing.discard((self._site(site_id).id, day))
 
+    def save_segment(self, name: str, definition: str, *, only_site: int = 0, auto_archive: bool = True) -> None:
+        """Save a segment in the segment editor, in the place of one of that name; `only_site=0` is for all sites."""
+        self.api.saved_segments.save(name, definition, only_site=only_site, auto_archive=auto_archive)
+
     def change(self, site_id: int, day: date, *, to_empty: bool = False) -> None:
         """Change the day's traffic, or remove all of it."""
         self.traffic.change(self._site(site_id), day, to_empty=to_empty)

@@ -46,7 +46,7 @@ class Scope:
     lists, where ``selection`` takes new ones; None where the configuration or the request lists sites, since a missing
     one is named in ``missing_sites`` or refused then.
     ``refused_tables`` are sentences about tables that Matomo has no report for, ``left_out`` about reports that are
-    left out on purpose.
+    left out on purpose. ``visible``: every site that Matomo lists.
     """
 
     tables: Catalogue
@@ -58,6 +58,7 @@ class Scope:
     listed: frozenset[str] | None = None
     refused_tables: tuple[str, ...] = ()
     left_out: tuple[str, ...] = ()
+    visible: tuple[Site, ...] = ()
 
     def has_site(self, site_id: str) -> bool:
         """Return whether the configuration selects a site, or may have selected it before it was lost."""
@@ -109,7 +110,11 @@ def resolve_scope(client: MatomoClient, connector: Connector, request: SyncReque
         raise InputError(_no_days(request, [visible[site] for site in chosen], now))
     last_days = {window.site: window.last for window in windows if window is not None}
     found_tables = find_tables(client, connector, last_days, request.tables)
-    missing = [name for name in request.tables or () if name not in found_tables.tables]
+    missing = [
+        name
+        for name in request.tables or ()
+        if name not in found_tables.tables and name not in connector.reference_tables
+    ]
     if missing and not found_tables.problems:
         known = find_tables(client, connector, last_days, None).tables
         raise InputError([_no_table(connector, name, suggestion(name, known)) for name in missing])
@@ -123,6 +128,7 @@ def resolve_scope(client: MatomoClient, connector: Connector, request: SyncReque
         frozenset(site.id for site in found) if _takes_every_site(connector, request) else None,
         found_tables.problems,
         found_tables.notes,
+        tuple(found),
     )
 
 
