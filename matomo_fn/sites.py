@@ -1,7 +1,8 @@
 """A Matomo site, and what a day is there."""
 
 import re
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from datetime import UTC, date, datetime, timedelta, timezone, tzinfo
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
@@ -17,7 +18,8 @@ class Site:
     """A site of a Matomo; ``created`` is the first day, in its own time zone, that can have visits.
 
     ``problem``: why its days cannot be told, where they cannot; its time zone and creation then mean nothing.
-    ``group`` and ``type`` are Matomo's; a site without a group has ''.
+    ``group`` and ``type`` are Matomo's; a site without a group has ''. ``settings``: those that a table has, as Matomo
+    writes them.
     """
 
     id: str
@@ -27,6 +29,7 @@ class Site:
     problem: str = ""
     group: str = ""
     type: str = ""
+    settings: Mapping[str, object] = field(default_factory=dict, compare=False, repr=False)
 
     def today(self, now: datetime) -> date:
         """Return the day that it is at the site."""

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from matomo_fn.catalogue import (
     BUILT_IN,
+    REFERENCE_TABLES,
     SYNC_LOG,
     SYNC_RUNS,
     SYNC_STATE,
@@ -35,6 +36,8 @@ What holds for all tables:
 - Unique visitors (`users`, `nb_uniq_visitors`) and unique page views are counted within a day. Their sum over days
   counts people several times.
 - Lengths are in seconds, amounts of money in the site's currency.
+- A reference table (`sites`, `goals` and so on) has no days: it says what Matomo is set up as now. What Matomo no
+  longer lists stays, with `_is_deleted`.
 - A row with `_is_others` sums up what Matomo's archive cut off. Totals need it, rankings do not.
 """
 
@@ -42,10 +45,11 @@ What holds for all tables:
 def document() -> str:
     """Return the text of docs/tables.md."""
     tables = list(BUILT_IN.values())
+    references = [table.schema for table in REFERENCE_TABLES.values()]
     lines = [_HEAD, "| table | what | key |", "| --- | --- | --- |"]
     lines += [
         f"| [`{schema.name}`](#{schema.name}) | {_cell(schema.description)} | {_names(schema.key)} |"
-        for schema in (*(table.schema for table in tables), SYNC_LOG, SYNC_RUNS)
+        for schema in (*(table.schema for table in tables), *references, SYNC_LOG, SYNC_RUNS)
     ]
     views = {view.name: view.description for table in tables for view in table.views}
     views[SYNC_STATE] = SYNC_STATE_DESCRIPTION
@@ -57,6 +61,11 @@ def document() -> str:
         for view in table.views:
             lines += ["", f"## {view.name}", "", f"{view.description} A view of `{table.name}`.", ""]
             lines += _columns(column for column, _ in view.columns)
+    for reference in REFERENCE_TABLES.values():
+        schema = reference.schema
+        filled = f"- Filled from: `{reference.method}`, on each run"
+        lines += ["", f"## {schema.name}", "", schema.description, "", f"- Key: {_names(schema.key)}", filled, ""]
+        lines += _columns(schema.columns)
     lines += ["", *_section(SYNC_LOG, "by day"), "", *_columns(SYNC_LOG.columns)]
     lines += ["", *_section(SYNC_RUNS, "by month"), "", *_columns(SYNC_RUNS.columns)]
     lines += ["", f"## {SYNC_STATE}", "", f"{SYNC_STATE_DESCRIPTION} A view, with the columns of `{SYNC_LOG.name}`."]

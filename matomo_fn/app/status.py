@@ -83,6 +83,21 @@ class TableStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class ReferenceStatus:
+    """The state of a reference table; ``deleted``: how many of the rows Matomo no longer lists."""
+
+    table: str
+    rows: int
+    deleted: int
+    last_synced: datetime | None
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the status as JSON has it."""
+        synced = self.last_synced.isoformat(timespec="seconds") if self.last_synced else None
+        return {"table": self.table, "rows": self.rows, "deleted": self.deleted, "last_synced": synced}
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """The state of a connector; ``problems`` has a sentence for everything that is missing, ``notes`` for the rest."""
 
@@ -91,6 +106,7 @@ class Status:
     problems: Sequence[str]
     notes: Sequence[str] = ()
     last_run: PastRun | None = None
+    reference: Sequence[ReferenceStatus] = ()
 
     @property
     def is_good(self) -> bool:
@@ -104,6 +120,7 @@ class Status:
             "status": "complete" if self.is_good else "partial",
             "last_run": self.last_run.as_dict() if self.last_run else None,
             "tables": [table.as_dict() for table in self.tables],
+            "reference_tables": [table.as_dict() for table in self.reference],
             "problems": list(self.problems),
             "notes": list(self.notes),
         }
@@ -138,7 +155,8 @@ def read_status(settings: Settings, name: str) -> Status:
         if scope is not None:
             problems += scope.lost_sites(_newest_days(logged))
         problems += sorted({table.last_error for table in tables if table.last_error and not table.is_good})
-        return Status(name, tables, problems, notes, next(iter(newest_runs(warehouse, connector, 1)), None))
+        last_run = next(iter(newest_runs(warehouse, connector, 1)), None)
+        return Status(name, tables, problems, notes, last_run, _reference(warehouse, connector))
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,6 +199,16 @@ def _logged(warehouse: Warehouse, connector: Connector, kept_from: Mapping[str, 
             )
         )
     return found
+
+
+def _reference(warehouse: Warehouse, connector: Connector) -> list[ReferenceStatus]:
+    """Return the state of the reference tables that are there."""
+    there = [table for table in connector.references if warehouse.find_table(table.name) is not None]
+    rows = [row for table in there for row in warehouse.query(sql.count_reference(warehouse.dataset, table))]
+    return [
+        ReferenceStatus(row["table_name"], row["row_count"], row["deleted_count"], row["last_synced_at"])
+        for row in rows
+    ]
 
 
 def _by_site(logged: _Log) -> dict[str, list[_Logged]]:

@@ -23,6 +23,7 @@ from matomo_fn.matomo.interruptible import InterruptibleTransport
 from matomo_fn.matomo.rate_limit import RateLimit
 from matomo_fn.matomo.transport import HttpTransport
 from matomo_fn.sync.outcome import Run
+from matomo_fn.sync.reference import reference_scope
 from matomo_fn.sync.result import PlanResult, RunResult, Verdict
 from matomo_fn.sync.run import Progress, Session, no_progress, plan_sync, sync
 from matomo_fn.unforeseen import note_unforeseen
@@ -156,4 +157,6 @@ def _log_failure(request: SyncRequest, error: MatomoFnError) -> None:
 def make_plan(settings: Settings, request: SyncRequest) -> PlanResult:
     """Return what a request would extract and write; Matomo is asked for its version and sites and nothing else."""
     with open_session(settings, request, new_run(), Deadline(settings.time_budget), create=False) as session:
-        return PlanResult(request.connector, session.warehouse.dataset, request.mode, plan_sync(session, request))
+        plan = plan_sync(session, request)
+        reference = reference_scope(session.connector, request, plan.scope.visible, plan.scope.sites)
+        return PlanResult(request.connector, session.warehouse.dataset, request.mode, plan, reference)

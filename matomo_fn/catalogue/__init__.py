@@ -18,6 +18,7 @@ from matomo_fn.catalogue.model import (
 from matomo_fn.catalogue.periods import table_of
 from matomo_fn.catalogue.prebuilt import BUILT_IN, PREBUILT, VISIT_COUNTS
 from matomo_fn.catalogue.records import SYNC_LOG, SYNC_RUNS, SYNC_STATE, SYNC_STATE_DESCRIPTION
+from matomo_fn.catalogue.reference import IS_DELETED, REFERENCE_STAMPS, REFERENCE_TABLES, ReferenceTable
 from matomo_fn.catalogue.visits import (
     ACTION_FIELDS,
     CONVERSIONS,
@@ -34,10 +35,13 @@ __all__ = [
     "BUILT_IN",
     "CONVERSIONS",
     "EXCLUDABLE",
+    "IS_DELETED",
     "IS_OTHERS",
     "ORDER_ITEMS",
     "PAGE_TITLES",
     "PREBUILT",
+    "REFERENCE_STAMPS",
+    "REFERENCE_TABLES",
     "SLICE_COLUMNS",
     "STAMP_COLUMNS",
     "SYNC_LOG",
@@ -54,6 +58,7 @@ __all__ = [
     "ColumnType",
     "Extraction",
     "OpenFields",
+    "ReferenceTable",
     "Schema",
     "Source",
     "Table",

@@ -19,7 +19,18 @@ from pydantic import (
     model_validator,
 )
 
-from matomo_fn.catalogue import BUILT_IN, EXCLUDABLE, PREBUILT, TITLE_SOURCES, VISITS, Catalogue, Schema, Table
+from matomo_fn.catalogue import (
+    BUILT_IN,
+    EXCLUDABLE,
+    PREBUILT,
+    REFERENCE_TABLES,
+    TITLE_SOURCES,
+    VISITS,
+    Catalogue,
+    ReferenceTable,
+    Schema,
+    Table,
+)
 from matomo_fn.catalogue.custom import Reports, ReportSpec
 from matomo_fn.config.custom_reports import CustomReportConfig, method_problem, name_problems
 from matomo_fn.config.periods import Periods, period_problems, read_periods, with_periods
@@ -107,10 +118,25 @@ def _report_problem(name: str) -> str | None:
     return method_problem(name) if "." in name else f"there is no table {name!r}: {suggestion(name, PREBUILT)}"
 
 
+def _reference_tables(value: Any) -> Any:
+    if isinstance(value, bool):
+        return tuple(REFERENCE_TABLES) if value else ()
+    if value == []:
+        return ()
+    names = table_list(value)
+    unknown = [name for name in names if name not in REFERENCE_TABLES]
+    if unknown:
+        raise Problems(
+            f"there is no reference table {name!r}: {suggestion(name, REFERENCE_TABLES)}" for name in unknown
+        )
+    return names
+
+
 # The names that tables of reports cannot have, with what has them.
 _TAKEN = {
     **dict.fromkeys(BUILT_IN, "a table that is built in"),
     **{view.name: "a view" for table in BUILT_IN.values() for view in table.views},
+    **dict.fromkeys(REFERENCE_TABLES, "a reference table"),
 }
 
 
@@ -128,6 +154,7 @@ class ConnectorConfig(BaseModel):
     visits: Annotated[VisitsConfig | None, BeforeValidator(_visits)] = None
     periods: Annotated[Periods, PlainValidator(read_periods)] = Field(default_factory=dict)
     segments: Annotated[Mapping[str, SegmentConfig], PlainValidator(read_segments)] = Field(default_factory=dict)
+    reference_tables: Annotated[tuple[str, ...], PlainValidator(_reference_tables)] = tuple(REFERENCE_TABLES)
     partition_by: Literal["day", "month"] = "day"
     require_partition_filter: bool | None = None
     kms_key: str = ""
@@ -263,6 +290,11 @@ class Connector(ConnectorConfig):
         """
         return tuple(self.catalogue)
 
+    @property
+    def references(self) -> tuple[ReferenceTable, ...]:
+        """The reference tables that the connector keeps current."""
+        return tuple(table for table in REFERENCE_TABLES.values() if table.name in self.reference_tables)
+
     @cached_property
     def catalogue(self) -> Catalogue:
         """The tables that the connector fills, as far as they are known without Matomo's metadata.
@@ -281,7 +313,11 @@ class Connector(ConnectorConfig):
 
     def table_problem(self, name: str) -> str | None:
         """Return what to do about a table that is requested and not configured; None where it is."""
-        if name in self.tables or self.reports == "all":
+        if name in self.tables or name in self.reference_tables:
+            return None
+        if name in REFERENCE_TABLES:
+            return 'add it to "reference_tables" in its configuration'
+        if self.reports == "all":
             return None
         if name == VISITS.name:
             return 'set "visits": true in its configuration'

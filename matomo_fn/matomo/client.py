@@ -16,7 +16,7 @@ from tenacity import (
     wait_exponential_jitter,
 )
 
-from matomo_fn.catalogue import Source
+from matomo_fn.catalogue import REFERENCE_TABLES, Source
 from matomo_fn.catalogue.custom import ReportMetadata
 from matomo_fn.days import Days
 from matomo_fn.deadline import Deadline
@@ -28,6 +28,7 @@ from matomo_fn.matomo.metadata import METADATA, read_metadata
 from matomo_fn.matomo.rate_limit import RateLimit
 from matomo_fn.matomo.reports import ALWAYS, Answered, ReportQuery, ReportReader
 from matomo_fn.matomo.responses import parse_response
+from matomo_fn.matomo.settings_lists import Wanted, read_lists
 from matomo_fn.matomo.transport import Transport
 from matomo_fn.periods import Period
 from matomo_fn.sites import SITE_ID, Site, read_timezone
@@ -47,6 +48,9 @@ _NUMBERS = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})(?![0-9]).*", re.DOTALL)
 _NO_DATE = "0000-00-00"
 # Characters of a site's name that are kept: it is shown by `check` and nothing else. Matomo's column has 90.
 _LONGEST_NAME = 90
+
+# What of a site's settings is kept: the rest is not for a table.
+_SETTINGS = tuple(column.source for column in REFERENCE_TABLES["sites"].columns)
 
 # Bytes of an answer that is judged before the gate opens for the next call, as every refusal of a token is; a larger
 # one may have to wait for memory first.
@@ -74,6 +78,7 @@ class MatomoClient:
         sleep: Callable[[float], None] | None = None,
     ) -> None:
         self._transport = transport
+        self._redact = transport.redact
         self._rate_limit = rate_limit
         self._deadline = deadline
         self._reports = ReportReader(self.call, transport.redact, page_rows)
@@ -114,6 +119,10 @@ class MatomoClient:
         """Return what Matomo says of each report of a site."""
         value, _ = self.call(METADATA, {"idSite": site_id, "language": "en", "filter_limit": "-1"})
         return read_metadata(value)
+
+    def settings_lists(self, wanted: Sequence[Wanted]) -> dict[Wanted, object]:
+        """Return the lists of settings of some methods and sites, each its answer or the MatomoError in its place."""
+        return read_lists(self.call, self._redact, wanted)
 
     def report(
         self, source: Source, site_id: str, days: Days, period: Period = Period.DAY, segment: str = ""
@@ -273,7 +282,8 @@ def _read_site(method: str, item: object) -> Site:
         raise InvalidResponse(f"{method} answers a site without idsite, timezone or ts_created")
     key, written = _site_id(item["idsite"]), str(item["ts_created"])
     name, group, kind = (str(item.get(field) or "")[:_LONGEST_NAME] for field in ("name", "group", "type"))
-    site = Site(key, name, UTC, date.min, group=group, type=kind)
+    settings = {field: item[field] for field in _SETTINGS if field in item}
+    site = Site(key, name, UTC, date.min, group=group, type=kind, settings=settings)
     if not SITE_ID.fullmatch(key):
         problem = "Matomo answers that as its id, where a whole number such as 1 belongs"
         return replace(site, id=shown(item["idsite"]), problem=problem)

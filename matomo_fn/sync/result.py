@@ -12,6 +12,7 @@ from matomo_fn.sync.missing import Missing
 from matomo_fn.sync.outcome import LogEntry, Status
 from matomo_fn.sync.plan import Due, Plan, Reason
 from matomo_fn.sync.reach import Reach
+from matomo_fn.sync.reference import ReferenceResult, ReferenceScope
 
 
 class Verdict(StrEnum):
@@ -159,7 +160,7 @@ class RunResult:
     ``seconds`` it took, and ``calls`` to Matomo. ``notes``: sentences on what was left out and is no failure.
     ``missing``: sentences on what the tables lack although nothing failed: pending and remaining slices, and sites that
     Matomo no longer lists. ``reach``: how far the tables reach. ``stopped_by``: the signal that told the run to end, if
-    one did.
+    one did. ``reference``: what was done with the reference tables.
     """
 
     about: About
@@ -171,6 +172,7 @@ class RunResult:
     missing: Sequence[str] = ()
     reach: Reach = field(default_factory=Reach)
     stopped_by: str | None = None
+    reference: Mapping[str, ReferenceResult] = field(default_factory=dict)
 
     @property
     def matomo_errors(self) -> list[str]:
@@ -254,6 +256,7 @@ class RunResult:
             **self.about.as_dict(),
             **self.reach.as_dict(),
             "tables": {name: table.as_dict() for name, table in self.tables.items()},
+            "reference_tables": {name: table.as_dict() for name, table in self.reference.items()},
             "errors": [*self.matomo_errors, *self.warehouse_errors],
             "missing": list(self.missing),
             "notes": [*self.notes, *self._notes_on_stop()],
@@ -295,6 +298,12 @@ class PlanResult:
     dataset: str
     mode: str
     plan: Plan
+    reference: ReferenceScope
+
+    @property
+    def calls(self) -> int:
+        """About how many HTTP calls the run takes, those for reference tables among them."""
+        return self.plan.calls + self.reference.calls
 
     @property
     def sites(self) -> list[str]:
@@ -321,8 +330,9 @@ class PlanResult:
             "mode": self.mode,
             "sites": self.sites,
             "tables": {name: table.as_dict() for name, table in self.tables.items()},
+            "reference_tables": [table.name for table in self.reference.tables],
             "slices": self.plan.slices,
-            "matomo_calls": self.plan.calls,
+            "matomo_calls": self.calls,
             "problems": list(self.problems),
         }
 

@@ -33,6 +33,7 @@ from matomo_fn.sync.outcome import UNKNOWN, Run, Status, outcome_of
 from matomo_fn.sync.plan import Plan, make_plan
 from matomo_fn.sync.purged import KeptDays, purged_visits
 from matomo_fn.sync.reach import Reach, ReachTracker
+from matomo_fn.sync.reference import ReferenceOutcome, reference_scope, sync_reference
 from matomo_fn.sync.result import About, Failures, RunResult, Tally
 from matomo_fn.sync.runs import record_run
 from matomo_fn.sync.scope import Scope, is_final, resolve_scope
@@ -44,7 +45,7 @@ from matomo_fn.warehouse.partitions import refuse_too_many_days
 from matomo_fn.warehouse.protocol import Warehouse
 from matomo_fn.warehouse.rebuild import drop_rebuild, finish_rebuild, prepare_rebuild, rebuilt
 from matomo_fn.warehouse.schemas import column_types
-from matomo_fn.warehouse.tables import ensure_table, ensure_view
+from matomo_fn.warehouse.tables import Stamp, ensure_table, ensure_view
 
 log = structlog.get_logger()
 
@@ -100,6 +101,7 @@ def sync(session: Session, request: SyncRequest, run: Run, progress: Progress = 
             tables = execution.prepare()
             there = [name for name in tables if execution.has_table(name)]
             plan = _plan(session, request, scope.only(tables), there, run)
+        execution.sync_reference()
         execution.execute(plan, progress)
     result = execution.result()
     if scope.windows:
@@ -199,6 +201,7 @@ class _Execution:
         self._rebuilt: list[str] = []
         self._refused_segments: dict[str, None] = {}
         self._state = session.state_of(scope.segments)
+        self._reference = ReferenceOutcome()
 
     def prepare(self) -> list[str]:
         """Make dataset, log and tables ready and return the names of the tables that can be written.
@@ -210,7 +213,7 @@ class _Execution:
         state = self._state
         is_new = state.prepare()
         if not is_new:
-            state.refuse_foreign(self._scope.tables, self._scope.windows)
+            state.refuse_foreign(self._scope.tables or self._session.connector.catalogue, self._scope.windows)
             state.refuse_other_definitions(self._scope.windows)
             for segment in state.changed_segments(self._scope.windows):
                 log.info("segment_changed", segment=segment)
@@ -227,6 +230,22 @@ class _Execution:
                 self._tally.tables[table.name].error = str(error)
                 self._warehouse_errors.append(error)
         return ready
+
+    def sync_reference(self) -> None:
+        """Bring the reference tables up to date; what fails there costs nothing else, unless it ends the run."""
+        session = self._session
+        stamp = Stamp(self._run.id, 0, session.now())
+        scope = reference_scope(session.connector, self._request, self._scope.visible, self._scope.sites)
+        if not scope.tables:
+            return
+        try:
+            with _stoppable(session.deadline):
+                self._reference = sync_reference(session.client, session.warehouse, session.connector, scope, stamp)
+        except MatomoFatal as error:
+            self._fatal = error
+        except Exception as error:  # noqa: BLE001 - it costs these tables, and the run goes on
+            reason = note_unforeseen(error, tables=", ".join(table.name for table in scope.tables))
+            self._reference = ReferenceOutcome(matomo_errors=[reason])
 
     def has_table(self, name: str) -> bool:
         """Return whether a table is there already."""
@@ -265,7 +284,7 @@ class _Execution:
                     self._finish_rebuild(writer, name)
             finally:
                 writer.discard()
-                self._fatal = pool.fatal
+                self._fatal = pool.fatal or self._fatal
 
     def result(self) -> RunResult:
         """Return what was done."""
@@ -290,8 +309,8 @@ class _Execution:
                     *self._refused_segments,
                 ),
                 fatal=self._fatal,
-                slices=self._slice_sentences(),
-                warehouse=self._warehouse_errors,
+                slices=[*self._slice_sentences(), *self._reference.matomo_errors],
+                warehouse=[*self._warehouse_errors, *self._reference.warehouse_errors],
             ),
             notes=[
                 *session.connector.missing_titles,
@@ -300,7 +319,9 @@ class _Execution:
                 *self._kept.sentences(),
                 *self._unreadable_sentences(),
                 *self._unknown_fields(),
+                *self._reference.notes,
             ],
+            reference=self._reference.tables,
             missing=self._tally.missing,
             reach=self._reach.reach() if self._reach else Reach(),
             stopped_by=session.deadline.interrupted_by,

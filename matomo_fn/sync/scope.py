@@ -50,7 +50,8 @@ class Scope:
     one is named in ``missing_sites`` or refused then.
     ``refused_tables`` are sentences about tables that Matomo has no report for, ``left_out`` about reports that are
     left out on purpose. ``segments``: those of which the tables have rows, beside all visits. ``missing_segments``:
-    sentences about those of the configuration that cannot be had.
+    sentences about those of the configuration that cannot be had. ``visible``: every site
+    that Matomo lists.
     """
 
     tables: Catalogue
@@ -64,6 +65,7 @@ class Scope:
     left_out: tuple[str, ...] = ()
     segments: tuple[Segment, ...] = ()
     missing_segments: tuple[str, ...] = ()
+    visible: tuple[Site, ...] = ()
 
     def streams(self) -> Iterator[tuple[Window, Stream]]:
         """Yield every stream, with the window of its site: site by site, table by table, all visits first."""
@@ -129,7 +131,11 @@ def resolve_scope(client: MatomoClient, connector: Connector, request: SyncReque
         raise InputError(_no_days(request, [visible[site] for site in chosen], now))
     last_days = {window.site: window.last for window in windows if window is not None}
     found_tables = find_tables(client, connector, last_days, request.tables)
-    missing = [name for name in request.tables or () if name not in found_tables.tables]
+    missing = [
+        name
+        for name in request.tables or ()
+        if name not in found_tables.tables and name not in connector.reference_tables
+    ]
     if missing and not found_tables.problems:
         known = find_tables(client, connector, last_days, None).tables
         raise InputError([_no_table(connector, name, suggestion(name, known)) for name in missing])
@@ -144,6 +150,7 @@ def resolve_scope(client: MatomoClient, connector: Connector, request: SyncReque
         found_tables.problems,
         found_tables.notes,
         *resolve_segments(client, connector),
+        tuple(found),
     )
 
 

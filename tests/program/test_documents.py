@@ -20,7 +20,7 @@ import pytest
 import matomo_fn
 from fake_matomo import FakeMatomo, Site, World
 from matomo_fn.app.cli.commands import cli
-from matomo_fn.catalogue import BUILT_IN, PREBUILT, SYNC_LOG, SYNC_RUNS, SYNC_STATE, VISITS
+from matomo_fn.catalogue import BUILT_IN, PREBUILT, REFERENCE_TABLES, SYNC_LOG, SYNC_RUNS, SYNC_STATE, VISITS
 from matomo_fn.config.connector import ConnectorConfig, VisitsConfig, read_connector
 from matomo_fn.config.request import SyncRequest, read_request
 from matomo_fn.config.settings import PREFIX, VARIABLES, Settings
@@ -137,6 +137,7 @@ _WITHOUT_DEFAULT = (
     "visits",
     "periods",
     "segments",
+    "reference_tables",
     "page_rows",
     "require_partition_filter",
     "maximum_bytes_billed",
@@ -190,6 +191,7 @@ def test_readme_has_every_table_and_no_other() -> None:
     assert [codes(row[0])[0] for row in rows("README.md", "## Tables")] == [
         *BUILT_IN,
         *(view.name for view in VISITS.views),
+        *REFERENCE_TABLES,
         SYNC_LOG.name,
         SYNC_RUNS.name,
         SYNC_STATE,

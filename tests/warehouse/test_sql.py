@@ -18,6 +18,7 @@ from matomo_fn.catalogue import (
     BUILT_IN,
     PAGE_TITLES,
     PREBUILT,
+    REFERENCE_TABLES,
     SYNC_LOG,
     SYNC_RUNS,
     VISIT_ACTIONS,
@@ -49,6 +50,7 @@ FIRST, LAST = date(2026, 1, 31), date(2026, 11, 19)
 NAMES = list(PREBUILT)
 PERIODS = [table_of(PREBUILT[name], period) for name in ("visits_summary", "visitor_country") for period in LONGER]
 TABLES = [*PREBUILT.values(), VISITS, *PERIODS]
+REFERENCES = tuple(REFERENCE_TABLES.values())
 ODD_TEXTS = (
     "",
     "it's",
@@ -177,6 +179,23 @@ STATEMENTS: Mapping[str, Callable[[], list[str]]] = {
     ],
     "status_of": lambda: [sql.status_of(DATASET, text, {text: date(2026, 1, 31)}) for text in ODD_TEXTS],
     "history_of": lambda: [sql.history_of(DATASET, text, 20) for text in ODD_TEXTS],
+    "reference_state": lambda: [sql.reference_state(DATASET, tables) for tables in (REFERENCES, REFERENCES[:1])],
+    "merge_reference": lambda: [
+        sql.merge_reference(DATASET, table, staging(table.name), connector=text, run_id=text, at=AT)
+        for table in REFERENCES
+        for text in ODD_TEXTS
+    ],
+    "keep_one_of_each": lambda: [
+        sql.keep_one_of_each(DATASET, table, f"{staging(table.name)}_once", keys)
+        for table in REFERENCES
+        for keys in (["1"], ODD_TEXTS)
+    ],
+    "find_one_of_each": lambda: [
+        sql.find_one_of_each(DATASET, table, f"{staging(table.name)}_once", keys)
+        for table in REFERENCES
+        for keys in (["1"], ODD_TEXTS)
+    ],
+    "count_reference": lambda: [sql.count_reference(DATASET, table) for table in REFERENCES],
 }
 FRAGMENTS = {"literal", "table_name", "in_slices", "in_days"}
 
@@ -197,6 +216,11 @@ NOT_ABOUT_THE_LOG = {
     "set_page_titles",
     "view_query",
     "history_of",
+    "reference_state",
+    "merge_reference",
+    "find_one_of_each",
+    "keep_one_of_each",
+    "count_reference",
 }
 
 Catalog = dict[str, list["AnalyzerColumn"]]
@@ -219,6 +243,9 @@ def catalog() -> Catalog:
     tables = {table.name: listed(table.columns) for table in TABLES}
     tables |= {staging(table.name): listed(table.staged) for table in TABLES}
     tables |= {name: listed(SYNC_LOG.columns) for name in ("_sync_state", staging(SYNC_LOG.name))}
+    tables |= {table.name: listed(table.schema.columns) for table in REFERENCES}
+    tables |= {staging(table.name): listed(table.staged) for table in REFERENCES}
+    tables |= {f"{staging(table.name)}_once": listed(table.schema.columns) for table in REFERENCES}
     tables[staging("titles")] = listed(PAGE_TITLES)
     tables[SYNC_RUNS.name] = listed(SYNC_RUNS.columns)
     return {f"{DATASET}.{name}": columns for name, columns in tables.items()} | catalog_of_log(listed(SYNC_LOG.columns))
@@ -246,6 +273,10 @@ def duckdb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBWarehouse
     for table in TABLES:
         warehouse.create_table(table.schema, "day")
         warehouse.create_table(Schema(staging(table.name), "", table.staged), "day")
+    for reference in REFERENCES:
+        warehouse.create_table(reference.schema, "day")
+        warehouse.create_table(Schema(staging(reference.name), "", reference.staged), "day")
+        warehouse.create_table(replace(reference.schema, name=f"{staging(reference.name)}_once"), "day")
     warehouse.create_table(SYNC_LOG, "day")
     warehouse.create_table(SYNC_RUNS, "month")
     warehouse.create_table(replace(SYNC_LOG, name=staging(SYNC_LOG.name)), "day")

@@ -40,7 +40,7 @@ from matomo_fn.app.cli.several import exit_code_of, sync_several
 from matomo_fn.app.history import read_history
 from matomo_fn.app.status import read_status
 from matomo_fn.app.wiring import make_plan, new_run, run_sync
-from matomo_fn.catalogue import BUILT_IN
+from matomo_fn.catalogue import BUILT_IN, REFERENCE_TABLES
 from matomo_fn.config.connectors import find_connector
 from matomo_fn.config.request import SeveralRequests, read_request
 from matomo_fn.config.secret_store import open_secret_store
@@ -251,14 +251,14 @@ def dbt_sources_command(
     dataset; without one every table, which needs no settings.
     """
     with exit_codes(as_json=as_json):
-        tables = BUILT_IN
+        tables, reference = BUILT_IN, tuple(REFERENCE_TABLES.values())
         if connector is not None:
             read_request({"connector": connector})
             found = find_connector(open_secret_store(take_secrets(options)), connector)
-            tables, schema = found.catalogue, schema or found.dataset_name
+            tables, reference, schema = found.catalogue, found.references, schema or found.dataset_name
         elif any(value is not None for value in options.values()):
             raise InputError("settings are for reading a connector's configuration: name the connector as well")
-        document = dbt_sources(tables.values(), database, schema)
+        document = dbt_sources(tables.values(), reference, database, schema)
         if as_json:
             print_json(document)
         else:

@@ -15,6 +15,7 @@ from matomo_fn.catalogue import (
     SYNC_STATE,
     SYNC_STATE_DESCRIPTION,
     Column,
+    ReferenceTable,
     Schema,
     Table,
     View,
@@ -31,7 +32,9 @@ _LATELY = 14
 _LATELY_OF = {"week": _LATELY + 7, "month": _LATELY + 31, "year": _LATELY + 366}
 
 
-def dbt_sources(tables: Iterable[Table], database: str | None, schema: str | None) -> dict[str, Any]:
+def dbt_sources(
+    tables: Iterable[Table], reference: Iterable[ReferenceTable], database: str | None, schema: str | None
+) -> dict[str, Any]:
     """Return the content of a ``sources.yml``: the tables and those of the program itself, with tests and freshness.
 
     ``database`` (BigQuery's project) and ``schema`` (its dataset) are left to dbt where they are None.
@@ -45,6 +48,7 @@ def dbt_sources(tables: Iterable[Table], database: str | None, schema: str | Non
     source["tables"] = [
         *(_table(table) for table in tables),
         *(_view(view) for table in tables for view in table.views),
+        *(_reference(table.schema) for table in reference),
         _described(SYNC_LOG),
         _described(SYNC_RUNS) | {"config": _freshness("finished_at")},
         _described(Schema(SYNC_STATE, SYNC_STATE_DESCRIPTION, SYNC_LOG.columns)),
@@ -64,8 +68,16 @@ def _table(table: Table) -> dict[str, Any]:
         config = _freshness("_synced_at", _LATELY_OF.get(table.period.value, _LATELY))
     if table.open is not None and not table.open.is_chosen:
         return _described(table.schema) | {"config": config}  # what else identifies a row, Matomo's answers tell
-    key = {"unique": {"name": f"{table.name}_key", "arguments": {"column_name": _key_text(table.schema)}}}
-    return _described(table.schema) | {"config": config, "data_tests": [key]}
+    return _described(table.schema) | {"config": config, "data_tests": [_key_test(table.schema)]}
+
+
+def _reference(schema: Schema) -> dict[str, Any]:
+    """Return a reference table; it is written when Matomo's settings change, so it is never late."""
+    return _described(schema) | {"data_tests": [_key_test(schema)]}
+
+
+def _key_test(schema: Schema) -> dict[str, Any]:
+    return {"unique": {"name": f"{schema.name}_key", "arguments": {"column_name": _key_text(schema)}}}
 
 
 def _view(view: View) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import click
 
-from matomo_fn.catalogue import BUILT_IN
+from matomo_fn.catalogue import BUILT_IN, REFERENCE_TABLES
 from matomo_fn.config.connectors import every_connector
 from matomo_fn.config.request import SeveralRequests, SyncRequest, read_request, read_requests
 from matomo_fn.config.secret_store import open_secret_store
@@ -61,7 +61,7 @@ def request_options(command: Command) -> Command:
             "tables",
             multiple=True,
             metavar="NAME",
-            help=f"Only this table; repeatable: {', '.join(BUILT_IN)}.",
+            help=f"Only this table; repeatable: {', '.join([*BUILT_IN, *REFERENCE_TABLES])}.",
         ),
         click.option("--site", "sites", multiple=True, metavar="ID", help="Only this site; repeatable."),
         click.option(

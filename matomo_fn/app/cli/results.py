@@ -25,10 +25,13 @@ def print_plan(found: PlanResult) -> None:
     click.echo()
     sites = "1 site" if len(found.sites) == 1 else f"{len(found.sites)} sites"
     print_sentence(
-        f"{found.plan.slices} slices of {sites}, about {found.plan.calls} calls to Matomo, "
+        f"{found.plan.slices} slices of {sites}, about {found.calls} calls to Matomo, "
         f"into {found.dataset}. Open slices are in no table yet; the others are refetched, and written if changed.",
         indent=0,
     )
+    if found.reference.tables:
+        names = ", ".join(table.name for table in found.reference.tables)
+        print_sentence(f"Reference tables, kept current: {names}.", indent=0)
     print_errors(found.problems)
 
 
@@ -38,6 +41,11 @@ def print_result(result: RunResult) -> None:
     head = ("table", "written", "unchanged", "pending", "failed", "remaining", "rows", "days", "seconds")
     rows = [(name, *(item.as_dict()[key] for key in head[1:])) for name, item in result.tables.items()]
     print_table(head, rows, quiet=("pending", "failed", "remaining"))
+    if result.reference:
+        click.echo()
+        columns = ("rows", "written", "deleted")
+        lines = [(name, *(item.as_dict()[key] for key in columns)) for name, item in result.reference.items()]
+        print_table(("reference table", *columns), lines)
     click.echo()
     print_sentence(
         f"{result.verdict}: {result.calls} calls to Matomo, {result.seconds:.1f} seconds, run {result.about.run_id}"
@@ -80,6 +88,13 @@ def print_status(found: Status) -> None:
         for item in found.tables
     ]
     print_table(head, rows, quiet=("segment", "pending", "failed", "visits off by"))
+    if found.reference:
+        click.echo()
+        lines = [
+            (item.table, item.rows, item.deleted, item.last_synced and f"{item.last_synced:%Y-%m-%d %H:%M}")
+            for item in found.reference
+        ]
+        print_table(("reference table", "rows", "deleted", "last written (UTC)"), lines)
     if found.last_run:
         click.echo(f"\nlast run {found.last_run.started:%Y-%m-%d %H:%M} UTC: {found.last_run.status}")
     if not all(item.is_configured for item in found.tables):

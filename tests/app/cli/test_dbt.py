@@ -10,7 +10,7 @@ import pytest
 import yaml
 
 from matomo_fn.app.cli.dbt import to_yaml
-from matomo_fn.catalogue import BUILT_IN, PREBUILT, SYNC_LOG, SYNC_RUNS, SYNC_STATE, VISITS
+from matomo_fn.catalogue import BUILT_IN, PREBUILT, REFERENCE_TABLES, SYNC_LOG, SYNC_RUNS, SYNC_STATE, VISITS
 from matomo_fn.warehouse.duckdb import to_duckdb
 from tests.app.cli.calling import call
 from tests.support.shop import DATASET
@@ -57,7 +57,7 @@ def test_database_and_schema_are_named_where_they_are_given() -> None:
 
 def test_a_connector_has_its_tables_and_its_dataset(shop: Shop) -> None:
     """Without visits there is neither their table nor the views of it; what is given as an option wins."""
-    own = [SYNC_LOG.name, SYNC_RUNS.name, SYNC_STATE]
+    own = [*REFERENCE_TABLES, SYNC_LOG.name, SYNC_RUNS.name, SYNC_STATE]
     for visits, more in ((False, []), (True, ["visits", *VIEWS])):
         shop.configure(reports=["visitor_country"], visits=visits)
         (source,) = yaml.safe_load(call(shop.env, "dbt-sources", "shop").out)["sources"]
@@ -84,7 +84,7 @@ def test_json_is_the_same_document() -> None:
 def test_every_table_is_there_with_every_column() -> None:
     """Names, descriptions and types are the catalogue's."""
     found = tables()
-    assert list(found) == [*BUILT_IN, *VIEWS, SYNC_LOG.name, SYNC_RUNS.name, SYNC_STATE]
+    assert list(found) == [*BUILT_IN, *VIEWS, *REFERENCE_TABLES, SYNC_LOG.name, SYNC_RUNS.name, SYNC_STATE]
     schemas = {name: table.schema for name, table in BUILT_IN.items()} | {
         SYNC_LOG.name: SYNC_LOG,
         SYNC_RUNS.name: SYNC_RUNS,
