@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import shutil
 import subprocess
 from typing import TYPE_CHECKING, Any
@@ -61,6 +62,19 @@ def test_connectors_are_spread_over_the_hour_and_none_moves(worked_out: Callable
     assert max(minutes.count(minute) for minute in minutes) <= 5
     assert all(0 <= minute <= 59 for minute in minutes)
     assert worked_out(expression, sixty | {"aaa": {}}).items() >= crons.items()
+
+
+def test_a_job_runs_as_its_own_schedule_says(worked_out: Callable[..., Any]) -> None:
+    """Of two schedules of one connector each has its time zone; and whatever a schedule says, its job does."""
+    evening = {"cron": "15 18 * * *", "time_zone": "America/New_York", "paused": True}
+    connectors = {"shop": {"schedules": {"daily": {}, "evening": evening}}}
+    schedules = worked_out("local.schedules", connectors, time_zone="Europe/Berlin")
+    assert {key: (each["time_zone"], each["paused"]) for key, each in schedules.items()} == {
+        "shop/daily": ("Europe/Berlin", False),
+        "shop/evening": ("America/New_York", True),
+    }
+    used = re.findall(r"each\.value\.(\w+)", (TERRAFORM / "scheduler.tf").read_text())
+    assert set(used) == set(schedules["shop/daily"])
 
 
 @pytest.mark.parametrize(

@@ -131,6 +131,41 @@ def test_a_refused_token_is_sent_three_times_at_most(threads: int) -> None:
 
 
 @pytest.mark.timeout(60)
+def test_a_fourth_call_waits_until_one_of_three_cannot_have_been_refused() -> None:
+    """No time has passed and none came back: each of the three may carry a token that was revoked."""
+    passed, fourth_looked, refused = threading.Semaphore(0), threading.Event(), threading.Event()
+    told: list[type[MatomoFatal]] = []
+
+    def clock() -> float:
+        if threading.current_thread().name == "fourth":
+            fourth_looked.set()
+        return 0.0
+
+    gate = Gate(Deadline(), clock=clock)
+
+    def call() -> None:
+        try:
+            with gate.passing():
+                passed.release()
+                refused.wait()
+                raise TokenRefused
+        except MatomoFatal as error:
+            told.append(type(error))
+
+    workers = [threading.Thread(target=call, name=name) for name in ("first", "second", "third", "fourth")]
+    for worker in workers[:3]:
+        worker.start()
+        passed.acquire()
+    workers[3].start()
+    fourth_looked.wait()
+    refused.set()
+    for worker in workers:
+        worker.join()
+    assert not passed.acquire(blocking=False)
+    assert sorted(kind.__name__ for kind in told) == ["Stopped", *["TokenRefused"] * 3]
+
+
+@pytest.mark.timeout(60)
 def test_calls_that_take_longer_than_a_refusal_do_not_hold_the_others(silent: Silent) -> None:
     """A slow report may have as many threads as the connector allows."""
     seconds = 0.0

@@ -326,6 +326,20 @@ def test_verify_compares_the_log_with_the_tables(shop: Shop) -> None:
     assert call(shop.env, "status", "shop", "--verify").code == 0
 
 
+def test_what_differs_of_a_site_that_is_no_longer_configured_ends_with_code_1(tmp_path: Path) -> None:
+    """Nothing is missing that the configuration asks for; but rows are not as they were written, and somebody asked."""
+    with running(tmp_path) as shop:
+        shop.configure(reports=["visits_summary"], sites="all", backfill_days=2)
+        call(shop.env, "sync", "shop")
+        with duckdb.connect(str(shop.warehouse)) as connection:
+            connection.execute("delete from matomo_shop.visits_summary where website_id = '1'")
+        shop.configure(reports=["visits_summary"], sites={"exclude": ["1"]}, backfill_days=2)
+        assert call(shop.env, "status", "shop").code == 0
+        called = call(shop.env, "status", "shop", "--verify")
+        assert (called.code, missing(called)) == (1, [])
+        assert "visits_summary of site 1, " in called.out
+
+
 def test_visits_that_differ_are_summed_up_whichever_way_they_differ(shop: Shop) -> None:
     """One too many on one day and one too few on another are two, and not none."""
     shop.configure(reports=["visits_summary"], visits=True, backfill_days=2)
