@@ -147,3 +147,22 @@ def test_the_token_that_the_metadata_repeats_is_in_no_file_and_no_log(
         shop.sync()
     out = capsys.readouterr()
     assert_absent(TOKEN, out=out.out, err=out.err, file=tmp_path)
+
+
+def test_a_matomo_that_lists_what_is_no_report_is_not_believed(matomo: FakeMatomo, tmp_path: Path) -> None:
+    """Nothing but methods that get something is requested, and with no parameter that the program sets."""
+
+    def evil(answer: Any) -> Any:
+        first = answer[0]
+        return [
+            *answer,
+            {**first, "module": "SitesManager", "action": "deleteSite"},
+            {**first, "module": "Events", "action": "getName", "parameters": {"idSite": "all"}},
+        ]
+
+    matomo.faults.add(Fault(method=METADATA, mutate=evil))
+    with opened(matomo, tmp_path, reports="all") as shop:
+        result = shop.sync()
+        assert "SitesManager.deleteSite is left out: no report has such a name or such parameters" in result.notes
+        assert result.as_dict()["errors"] == []
+    assert calls(matomo, "SitesManager.deleteSite") == 0
