@@ -10,7 +10,7 @@ from matomo_fn.app.wiring import make_client, read_credentials
 from matomo_fn.catalogue import Column, Table
 from matomo_fn.catalogue.custom import ReportMetadata, ReportSpec, custom_table, spec_of
 from matomo_fn.config.connector import Connector
-from matomo_fn.config.custom_reports import CustomReportConfig
+from matomo_fn.config.custom_reports import CustomReportConfig, is_report
 from matomo_fn.config.settings import Settings
 from matomo_fn.config.validation import read_model, suggestion
 from matomo_fn.days import ONE_DAY, Days
@@ -137,7 +137,7 @@ class Discovery:
         sites: dict[ReportSpec, list[str]] = {}
         metadata: dict[ReportSpec, ReportMetadata] = {}
         for site, reports in self._reports.items():
-            for report in reports:
+            for report in (report for report in reports if is_report(report.method, report.params)):
                 spec = spec_of(report)
                 metadata.setdefault(spec, report)
                 sites.setdefault(spec, []).append(site)

@@ -8,6 +8,7 @@ from matomo_fn.catalogue.fields import FURTHER_IDENTIFIERS, GOALS, declared_type
 from matomo_fn.catalogue.model import IS_OTHERS, Catalogue, Column, ColumnType, OpenFields, Source, Table
 from matomo_fn.catalogue.naming import column_name, table_name
 from matomo_fn.periods import Period
+from matomo_fn.values import printable
 
 # Methods that refuse ranges of days (recordings days_Referrers.getAll, days_VisitTime.getByDayOfWeek), and those whose
 # shares are of the visits of all days of the answer.
@@ -48,6 +49,8 @@ NOT_DAILY: Mapping[str, str] = {
 }
 # Characters of a column's description in BigQuery.
 _LONGEST_DESCRIPTION = 1_024
+# Characters of a field's name that a description repeats.
+_LONGEST_FIELD = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -199,7 +202,8 @@ def new_column(fields: OpenFields, name: str) -> Column:
     for column in fields.declared:
         if column.source == name:
             return column
-    by_name = Column(column_name(name), declared_type(name) or ColumnType.STRING, f"Matomo's {name}.", source=name)
+    origin = f"Matomo's {printable(name[:_LONGEST_FIELD])}."
+    by_name = Column(column_name(name), declared_type(name) or ColumnType.STRING, origin, source=name)
     described = next((column for column in fields.described if column.source == name), by_name)
     column = GOALS if name == GOALS.source else described
     for known, called, description in fields.named:
@@ -267,7 +271,7 @@ def _described(metadata: ReportMetadata) -> tuple[Column, ...]:
         # Matomo calls a ratio a number as well.
         whole = metric.kind == "number" and not metric.is_processed
         text = f"{metric.title}: {metric.documentation}" if metric.documentation else f"{metric.title}."
-        source = f" Matomo's {metric.name}."
+        source = f" Matomo's {printable(metric.name[:_LONGEST_FIELD])}."
         column = Column(
             column_name(metric.name),
             declared_type(metric.name) or (ColumnType.INT64 if whole else ColumnType.FLOAT64),

@@ -258,6 +258,12 @@ def method_problem(value: str) -> str | None:
     return None
 
 
+def is_report(method: str, params: Iterable[tuple[str, str]]) -> bool:
+    """Return whether what Matomo lists as a report is one that may be requested as such."""
+    own = {name.lower() for name, _ in params} & _OWN_PARAMETERS.keys()
+    return not own and method_problem(method) is None
+
+
 def name_problems(specs: Iterable[ReportSpec], taken: Mapping[str, str]) -> list[str]:
     """Return a sentence for each table that two reports, or a report and the program, would both write.
 

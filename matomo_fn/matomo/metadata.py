@@ -9,6 +9,7 @@ from collections.abc import Iterator, Mapping
 
 from matomo_fn.catalogue.custom import Metric, ReportMetadata
 from matomo_fn.errors import InvalidResponse
+from matomo_fn.values import utf8
 
 METADATA = "API.getReportMetadata"
 _TAG = re.compile(r"<[^>]*>")
@@ -67,4 +68,4 @@ def _text(value: object) -> str:
     """Return a text of Matomo's, which may be HTML, in one line."""
     if not isinstance(value, str):
         return ""
-    return " ".join(html.unescape(_TAG.sub(" ", value)).split())
+    return " ".join(utf8(html.unescape(_TAG.sub(" ", value))).decode().split())

@@ -11,6 +11,7 @@ from datetime import date
 from matomo_fn.catalogue import Catalogue, Table
 from matomo_fn.catalogue.custom import NOT_DAILY, ReportMetadata, ReportSpec, custom_table, spec_of, with_columns
 from matomo_fn.config.connector import Connector
+from matomo_fn.config.custom_reports import is_report
 from matomo_fn.config.periods import with_periods
 from matomo_fn.errors import MatomoError, MatomoFatal, ReportRefused
 from matomo_fn.matomo.client import MatomoClient
@@ -163,6 +164,9 @@ def _every_table(metadata: _Metadata, taken: Collection[str]) -> tuple[list[Tabl
         for report in metadata.of(site):
             if report.method in NOT_DAILY:
                 left_out[report.method] = NOT_DAILY[report.method]
+                continue
+            if not is_report(report.method, report.params):
+                left_out[report.method] = "no report has such a name or such parameters"
                 continue
             spec = spec_of(report)
             found.setdefault(spec, report)

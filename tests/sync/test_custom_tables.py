@@ -147,3 +147,59 @@ def test_the_token_that_the_metadata_repeats_is_in_no_file_and_no_log(
         shop.sync()
     out = capsys.readouterr()
     assert_absent(TOKEN, out=out.out, err=out.err, file=tmp_path)
+
+
+def test_a_matomo_that_lists_what_is_no_report_is_not_believed(matomo: FakeMatomo, tmp_path: Path) -> None:
+    """Nothing but methods that get something is requested, and with no parameter that the program sets."""
+
+    def evil(answer: Any) -> Any:
+        first = answer[0]
+        return [
+            *answer,
+            {**first, "module": "SitesManager", "action": "deleteSite"},
+            {**first, "module": "Events", "action": "getName", "parameters": {"idSite": "all"}},
+        ]
+
+    matomo.faults.add(Fault(method=METADATA, mutate=evil))
+    with opened(matomo, tmp_path, reports="all") as shop:
+        result = shop.sync()
+        assert "SitesManager.deleteSite is left out: no report has such a name or such parameters" in result.notes
+        assert result.as_dict()["errors"] == []
+    assert calls(matomo, "SitesManager.deleteSite") == 0
+
+
+def test_custom_reports_have_segments_periods_and_rolling_windows_of_their_own(
+    matomo: FakeMatomo, tmp_path: Path
+) -> None:
+    """A second run finds all of it unchanged, and a full refresh rebuilds it."""
+    reports = [
+        {"report": "UserCountry.getCountry", "period": "week", "name": "weekly"},
+        {"report": "VisitsSummary.get", "period": "range", "days": 7, "name": "rolling", "segments": []},
+        {"report": "Events.getName", "segments": ["mobile"]},
+    ]
+    config = {
+        "sites": ["1"],
+        "reports": ["visits_summary"],
+        "custom_reports": reports,
+        "segments": {"mobile": "deviceType==smartphone", "desktop": "deviceType==desktop"},
+        "periods": ["month"],
+        "backfill_days": 14,
+    }
+    with opened(matomo, tmp_path, **config) as shop:
+        first = shop.sync()
+        assert (first.as_dict()["status"], first.as_dict()["errors"]) == ("complete", [])
+        # Weeks are those of three segments (all visits among them), the rolling window has none, events have two.
+        written = {name: table.written for name, table in first.tables.items()}
+        assert written | {"visits_summary": 0, "visits_summary_month": 0} == {
+            "visits_summary": 0,
+            "visits_summary_month": 0,
+            "weekly": 9,
+            "rolling": 14,
+            "events_name": 28,
+            "events_name_month": 2,
+        }
+        again = shop.sync()
+        assert {name: table.written for name, table in again.tables.items()} == dict.fromkeys(written, 0)
+        rebuilt = shop.sync(mode="full_refresh", tables=("weekly", "rolling"))
+        assert (rebuilt.as_dict()["errors"], rebuilt.tables["weekly"].written) == ([], 9)
+        assert shop.sync().tables["weekly"].written == 0
