@@ -37,7 +37,9 @@ def spans(form: Mapping[str, str]) -> list[date]:
     return list(Days.between(date.fromisoformat(first), date.fromisoformat(last)))
 
 
-def extracted(transport: Scripted, *tables: Table, count: int) -> dict[tuple[str, date], Extracted]:
+def extracted(
+    transport: Scripted, *tables: Table, count: int, folder: Path = Path("no slice here is large")
+) -> dict[tuple[str, date], Extracted]:
     """What one job makes of its days, by table and day."""
     client = client_of(transport)
     context = ExtractContext(
@@ -45,7 +47,7 @@ def extracted(transport: Scripted, *tables: Table, count: int) -> dict[tuple[str
         (5, 2),
         ArchiveChecks(client, 3, datetime(2026, 11, 21, tzinfo=UTC)),
         lambda: True,
-        OwnBuffers(Path("no slice here is large"), 10**12),
+        OwnBuffers(folder, 10**12),
         datetime(2026, 11, 21, tzinfo=UTC),
     )
     found = extract_reports(context, Job(SITE, tables, Days.of(days(count))))
@@ -129,7 +131,7 @@ def test_the_largest_of_several_answers_decides_how_many_days_are_requested_next
         assert [len(spans(form)) for name, form in transport.asked if name == method] == [4, 8, 8], method
 
 
-def test_a_large_report_that_matomo_has_cut_is_told_from_one_that_is_whole() -> None:
+def test_a_large_report_that_matomo_has_cut_is_told_from_one_that_is_whole(tmp_path: Path) -> None:
     """Its rows wait on disk, and "Others" among them is known all the same."""
     whole = [{"label": "x" * 600_000, "nb_visits": 2, "segment": "s"}]
     cut = [*whole, {"label": "Others", "nb_visits": 9}]
@@ -137,7 +139,9 @@ def test_a_large_report_that_matomo_has_cut_is_told_from_one_that_is_whole() -> 
     def answer(_: str, form: Mapping[str, str]) -> object:
         return {str(day): cut if day == FIRST else whole for day in spans(form)}
 
-    contents = {day: each.content for (_, day), each in extracted(Scripted(answer), COUNTRY, count=2).items()}
+    contents = {
+        day: each.content for (_, day), each in extracted(Scripted(answer), COUNTRY, count=2, folder=tmp_path).items()
+    }
     assert all(isinstance(content, BufferedSlice) for content in contents.values())
     assert {day: content and content.has_others for day, content in contents.items()} == {
         FIRST: True,

@@ -86,6 +86,7 @@ def test_after_a_sync_every_table_and_site_has_a_line(shop: Shop) -> None:
         "table": "visits_summary",
         "website_id": "1",
         "segment": "",
+        "period": "day",
         "is_configured": True,
         "first_day": str(ago(3)),
         "last_day": str(YESTERDAY),
