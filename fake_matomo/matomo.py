@@ -9,6 +9,7 @@ from typing import Self
 from fake_matomo.api import Api
 from fake_matomo.faults import Faults
 from fake_matomo.front import Call, Front
+from fake_matomo.purge import Purge
 from fake_matomo.sites import Site, World
 from fake_matomo.store import Traffic
 from fake_matomo.tokens import Tokens
@@ -154,8 +155,9 @@ class FakeMatomo:
         self.api.archives.missing.add((self._site(site_id).id, day))
 
     def process(self, site_id: int, day: date) -> None:
-        """Archive the day."""
+        """Archive the day, also where its reports were deleted."""
         self.api.archives.missing.discard((self._site(site_id).id, day))
+        self.api.archives.purge.archived_again.add((self._site(site_id).id, day))
 
     def unprocess_period(self, site_id: int, period: str, first: date) -> None:
         """Remove the archive of a week, month or year; its days keep theirs."""
@@ -211,6 +213,13 @@ class FakeMatomo:
         The reports of those days stay as they are.
         """
         self.api.live.purged_until = int(before.timestamp())
+
+    def purge_reports(self, before: date, *, keep_basic_metrics: bool = True) -> None:
+        """Delete the reports of days before a day, as Matomo deletes old ones by its setting; by months in a real one.
+
+        The raw visits stay as they are, and a day is archived again only by `process`.
+        """
+        self.api.archives.purge = Purge(before, keep_basic_metrics)
 
     def deactivate_plugin(self, plugin: str) -> None:
         """Deactivate a plugin."""

@@ -1,6 +1,6 @@
 """The report methods, answered from the visits of the requested days."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date
 
@@ -13,6 +13,7 @@ from fake_matomo.language import Language
 from fake_matomo.metadata import Metadata
 from fake_matomo.multisites import MULTI_SITES, before, listed_row, site_row
 from fake_matomo.pagerows import page_rows
+from fake_matomo.purge import Purge
 from fake_matomo.referrers import ALL_REFERRERS, CAMPAIGNS, CHANNELS, ENGINES, NETWORKS, WEBSITES
 from fake_matomo.segments import Test, parse_segment
 from fake_matomo.sites import Site
@@ -57,6 +58,7 @@ class Archives:
         self.missing_segments: set[str] = set()
         # browser_archiving_disabled_enforce: without it, a segment is archived on request.
         self.enforced_for_segments = True
+        self.purge = Purge()
 
     def processed(self, site: Site, day: date, segment: str | None) -> bool:
         """Whether the day has an archive, of all visits or of a segment."""
@@ -116,10 +118,17 @@ class Reports:
         if periods.keyed and request.method in self.refuses_ranges:
             raise _refusal(request.method)
         if request.method in MODELLED:
-            build = request.one_row if request.method in ONE_ROW else request.table
-            answers = {span.key: build(self._visits(site, span, request, periods), periods) for span in periods.spans}
+            build: Callable[[list[Visit], Periods], object] = (
+                request.one_row if request.method in ONE_ROW else request.table
+            )
+            found = {span.key: self._visits(site, span, request, periods) for span in periods.spans}
+            answers = {key: build(visits, periods) for key, visits in found.items()}
         else:
             answers = self._unmodelled(request, site, periods, params)
+        for span in periods.spans:
+            if self.archives.purge.covers(site.id, periods.period, span.start):
+                part = periods.keyed or request.several_sites
+                answers[span.key] = self.archives.purge.left_of(answers[span.key], part=part)
         return answers if periods.keyed else next(iter(answers.values()))
 
     def _periods(self, site: Site, params: Mapping[str, str]) -> Periods:

@@ -4,8 +4,9 @@ import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
+from enum import Enum, auto
 
-from matomo_fn.catalogue import VISIT_COUNTS
+from matomo_fn.catalogue import VISIT_COUNTS, Source
 from matomo_fn.days import ONE_DAY, Days
 from matomo_fn.errors import MatomoError, MatomoFatal
 from matomo_fn.extract.report_rows import visits_of
@@ -24,6 +25,17 @@ NOT_CHECKED = "Matomo has not processed days before it; whether this one has vis
 _RECENT = "the day is recent and empty, and the visits log cannot tell whether Matomo has processed it"
 # What such a sentence says besides of a segment, which has archives of its own.
 _NO_ARCHIVE = "; segment {} may have no archive: `check` says how to have it archived"
+# A report with a row for every visit, of which some have an unknown country. It is kept in an archive's blobs, which
+# Matomo's setting for old reports deletes even where it keeps the visit counts.
+_EVERY_VISIT = Source("UserCountry.getCountry")
+
+
+class Reported(Enum):
+    """What Matomo still has of a period."""
+
+    REPORTS = auto()
+    COUNTS = auto()  # visits are counted, and a report that has them all has none
+    NOTHING = auto()  # no visits are counted
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,6 +90,7 @@ class ArchiveCheck:
         self._pending: dict[date, str | None] = {}
         self._visits: dict[date, int] = {}
         self._errors: dict[date, MatomoError] = {}
+        self._reported: dict[date, Reported | MatomoError] = {}
         self._lock = threading.Lock()
 
     def note(self, answers: Mapping[date, object]) -> None:
@@ -108,6 +121,14 @@ class ArchiveCheck:
             self._fetch(wanted)
             return {day: self._visits.get(day) for day in wanted}
 
+    def reported(self, dates: Iterable[date]) -> dict[date, Reported | MatomoError]:
+        """Return what Matomo still has of each period, or the error for which that is not known."""
+        wanted = sorted(dates)
+        with self._lock:
+            self._fetch(wanted)
+            self._fetch_reported(day for day in wanted if self._visits.get(day) and day not in self._reported)
+            return {day: self._errors.get(day) or self._reported.get(day, Reported.NOTHING) for day in wanted}
+
     def known_visits(self, dates: Iterable[date]) -> dict[date, int]:
         """Return what VisitsSummary.get counts for the periods of which that is known, without a call."""
         with self._lock:
@@ -126,6 +147,16 @@ class ArchiveCheck:
                 VISIT_COUNTS, subject.site.id, Days((days,)), subject.period, subject.definition
             )
             self._note(answered.days)
+
+    def _fetch_reported(self, dates: Iterable[date]) -> None:
+        subject = self._subject
+        for days in subject.period.covered(dates).ranges:
+            answered = self._client.report(
+                _EVERY_VISIT, subject.site.id, Days((days,)), subject.period, subject.definition
+            )
+            for day, answer in answered.days.items():
+                rows = Reported.REPORTS if answer else Reported.COUNTS
+                self._reported[day] = answer if isinstance(answer, MatomoError) else rows
 
     def _note(self, answers: Mapping[date, object]) -> None:
         for day, answer in answers.items():

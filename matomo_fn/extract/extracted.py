@@ -20,7 +20,8 @@ class Extracted:
     ``seconds`` is the slice's share of the time that its calls took. ``skipped``: the slice cannot be had and that
     is no failure, since the visits log is switched off. ``visits_difference``: visits read more than the summary
     counts. ``unreadable``: how many values of visits are stored as if they were absent, by Matomo's field.
-    ``refused_segment``: a sentence on the segment that Matomo refuses, which is why the slice failed.
+    ``refused_segment``: a sentence on the segment that Matomo refuses, which is why the slice failed. ``is_purged``:
+    Matomo has deleted the reports, and the content is not to replace the rows of the table.
     """
 
     slice: Slice
@@ -32,6 +33,7 @@ class Extracted:
     visits_difference: int | None = None
     unreadable: Mapping[str, int] = field(default_factory=dict)
     refused_segment: str | None = None
+    is_purged: bool = False
 
     @classmethod
     def failed(cls, slice_: Slice, reason: str) -> "Extracted":
@@ -44,12 +46,25 @@ class Extracted:
 
 
 @dataclass(frozen=True, slots=True)
+class KeptRows:
+    """Rows that the table has of a slice; without ``content_hash`` nobody vouches for them."""
+
+    content_hash: str | None
+
+
+def no_rows(_slice: Slice) -> KeptRows | None:
+    """Say that the table has no rows of a slice."""
+    return None
+
+
+@dataclass(frozen=True, slots=True)
 class ExtractContext:
     """What jobs are extracted with.
 
     ``version``: Matomo's (major, minor). ``may_continue`` tells before each request
     whether a job goes on. ``exclude``: columns of visits to leave out. ``buffers`` take the rows of large slices.
-    ``now``: the run's time of day. ``columns``: of the open tables, by name.
+    ``now``: the run's time of day. ``columns``: of the open tables, by name. ``kept_rows``: what the table has of a
+    slice whose reports Matomo may have deleted.
     """
 
     client: MatomoClient
@@ -60,3 +75,4 @@ class ExtractContext:
     now: datetime
     exclude: tuple[str, ...] = ()
     columns: Mapping[str, OpenColumns] = field(default_factory=dict)
+    kept_rows: Callable[[Slice], KeptRows | None] = no_rows

@@ -10,6 +10,7 @@ from matomo_fn.days import Days
 from matomo_fn.errors import DiskFull, MatomoError, SegmentRefused
 from matomo_fn.extract.extracted import ExtractContext, Extracted
 from matomo_fn.extract.jobs import FIRST_CHUNK, Job
+from matomo_fn.extract.purged_reports import mark_purged
 from matomo_fn.extract.report_rows import ParsedSlice, is_empty, parse_slice
 from matomo_fn.matomo.reports import Answered
 from matomo_fn.periods import Period
@@ -105,6 +106,8 @@ def _slices(context: ExtractContext, job: Job, days: Days, answers: Mapping[obje
             slices.append(extracted)
             if extracted.content and all(is_empty(table, answer) for _, answer in found):
                 empty.add(extracted.slice)
+    slices = mark_purged(context, job, slices, empty)
+    empty -= {extracted.slice for extracted in slices if extracted.is_purged}
     reasons = check.pending_reasons({slice_.date for slice_ in empty})
     for extracted in slices:
         reason = reasons.get(extracted.slice.date) if extracted.slice in empty else None

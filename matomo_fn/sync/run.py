@@ -19,19 +19,20 @@ from matomo_fn.config.request import SyncRequest
 from matomo_fn.deadline import Deadline
 from matomo_fn.errors import DiskFull, MatomoFatal, SchemaMismatch, Stopped, WarehouseError, WarehouseUnavailable
 from matomo_fn.extract.archive_check import ArchiveChecks
-from matomo_fn.extract.extracted import ExtractContext, Extracted
+from matomo_fn.extract.extracted import ExtractContext, Extracted, KeptRows
 from matomo_fn.extract.extractor import extract
 from matomo_fn.extract.open_rows import OpenColumns
 from matomo_fn.extract.own_buffers import OwnBuffers
 from matomo_fn.extract.worker_pool import WorkerPool
 from matomo_fn.matomo.client import MatomoClient
 from matomo_fn.segments import Segment
+from matomo_fn.slices import Slice
 from matomo_fn.sync.custom_tables import tables_as_found
 from matomo_fn.sync.late_counts import LateCounts
 from matomo_fn.sync.load import Loader
-from matomo_fn.sync.outcome import UNKNOWN, Run, Status, outcome_of
+from matomo_fn.sync.outcome import UNKNOWN, KnownSlice, Run, Status, outcome_of
 from matomo_fn.sync.plan import Plan, make_plan
-from matomo_fn.sync.purged import KeptDays, purged_visits
+from matomo_fn.sync.purged import KeptDays, Purged, kept_rows, purged_reports, purged_visits
 from matomo_fn.sync.reach import Reach, ReachTracker
 from matomo_fn.sync.reference import ReferenceOutcome, reference_scope, sync_reference
 from matomo_fn.sync.result import About, Failures, RunResult, Tally
@@ -259,7 +260,7 @@ class _Execution:
         deadline = self._session.deadline
         pool = WorkerPool(self._session.connector.concurrency, deadline)
         with _temporary_folder() as folder:
-            context = self._extract_context(folder)
+            context = self._extract_context(folder, plan)
             with _stoppable(deadline):
                 writer = self._writer(plan, folder)
             logs = [table for table in self._session.connector.catalogue.values() if table.is_log]
@@ -357,7 +358,7 @@ class _Execution:
             query = sql.view_query(warehouse.dataset, table.name, view)
             ensure_view(warehouse, view.schema, query)
 
-    def _extract_context(self, folder: Path) -> ExtractContext:
+    def _extract_context(self, folder: Path, plan: Plan) -> ExtractContext:
         session = self._session
         return ExtractContext(
             session.client,
@@ -368,6 +369,7 @@ class _Execution:
             self._now,
             session.connector.excluded_columns,
             self._columns,
+            partial(self._kept_rows, plan),
         )
 
     def _is_rebuilt(self, table: Table) -> bool:
@@ -407,7 +409,7 @@ class _Execution:
         slice_ = extracted.slice
         table, known = self._scope.tables[slice_.table], plan.known.get(slice_, UNKNOWN)
         final = is_final(self._sites[slice_.website_id], slice_, self._session.connector, self._now)
-        purged = None if self._overwrites(table) else purged_visits(table, extracted, known, is_final=final)
+        purged = self._purged(table, extracted, known, is_final=final)
         self._tally.extracted(purged.seen(extracted) if purged else extracted)
         if extracted.refused_segment:
             self._refused_segments[extracted.refused_segment] = None
@@ -435,6 +437,21 @@ class _Execution:
             failed = Extracted.failed(slice_, reason)
             self._failed_slices.append(str(failed.error))
             writer.add(table, outcome_of(failed, known, self._run, is_final=final, rewrite=rewrite), None)
+
+    def _purged(self, table: Table, extracted: Extracted, known: KnownSlice, *, is_final: bool) -> Purged | None:
+        """Return what is to be said of a slice of which the table has more than Matomo; None of any other."""
+        if self._overwrites(table):
+            return None
+        if extracted.is_purged:
+            return purged_reports(extracted, known)
+        today = self._sites[extracted.slice.website_id].today(self._now)
+        return purged_visits(table, extracted, known, is_final=is_final, today=today)
+
+    def _kept_rows(self, plan: Plan, slice_: Slice) -> KeptRows | None:
+        """Return what a table has of a slice whose reports Matomo may have deleted, and is not to lose."""
+        if self._overwrites(self._scope.tables[slice_.table]):
+            return None
+        return kept_rows(plan.known, slice_, self._sites[slice_.website_id].today(self._now))
 
     def _overwrites(self, table: Table) -> bool:
         """Whether a request says that it wants what Matomo has of a table, also where that is less."""

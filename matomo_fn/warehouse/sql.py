@@ -377,10 +377,10 @@ class Span:
 def known_slices(dataset: str, connector: str, tables: Sequence[Table], span: Span) -> str:
     """Return the query for what is known of the slices that may be refetched.
 
-    These are all since ``recheck_from``, and the open ones before. For the former ``is_intact`` tells whether the table
-    still has as many rows as the log speaks of, of its run, each key once, and ``found_keys`` how many keys it has. So
-    a run that died between merge and log, and rows that somebody deleted or doubled, are found out. Of visits for the
-    latter as well: Matomo may have deleted them, and then the table has the only copy.
+    These are all since ``recheck_from``, and the open ones before. ``is_intact`` tells whether the table still has as
+    many rows as the log speaks of, of its run, each key once, and ``found_keys`` how many keys it has. So a run that
+    died between merge and log, and rows that somebody deleted or doubled, are found out. Of old open ones as well:
+    Matomo may have deleted their visits or reports, and then the table has the only copy.
     """
     firsts: dict[date, list[str]] = {}
     for table in tables:
@@ -395,12 +395,10 @@ def known_slices(dataset: str, connector: str, tables: Sequence[Table], span: Sp
         days = f"({days} or {in_days('l', span.open_days)})"
     window = f"l.connector = {literal(connector)} and {days}"
     present = " union all ".join(_present(dataset, table, span) for table in tables)
-    logs = _listed(table.name for table in tables if table.is_log)
-    looked_at = f"({rechecked} or k.table_name in ({logs}))" if logs else rechecked
     return (
         "select k.table_name, k.website_id, k.segment, k.date, k.status, k.row_count, k.content_hash, "
         "k.written_run_id, k.request_id, k.is_final, k.has_others, k.visits_difference, k.error, "
-        f"coalesce(p.key_count, 0) as found_keys, {looked_at} and coalesce(p.row_count, 0) = k.row_count and "
+        "coalesce(p.key_count, 0) as found_keys, coalesce(p.row_count, 0) = k.row_count and "
         "(k.row_count = 0 or (p.key_count = k.row_count and p.first_run = k.written_run_id "
         "and p.last_run = k.written_run_id)) as is_intact "
         f"from (select {_names('l')} from {_newest(dataset, window)}) k left join ({present}) p "
@@ -485,6 +483,10 @@ def invalidate_slices(dataset: str, table: str, days: Range, *, run_id: str, at:
     )
 
 
+# How the error of a slice ends that was handled by another definition of its segment.
+SEGMENT_CHANGED = "the definition of the segment has changed"
+
+
 @dataclass(frozen=True, slots=True)
 class SegmentChange:
     """A segment of a connector that has a new definition, known by its hash."""
@@ -560,7 +562,7 @@ def invalidate_segment(dataset: str, change: SegmentChange, days: Range, *, run_
         "started_at": literal(at),
         "logged_at": literal(at),
         "error": "concat(k.table_name, ' of site ', k.website_id, ', segment ', k.segment, ', on ', "
-        "cast(k.date as string), ': the definition of the segment has changed')",
+        f"cast(k.date as string), {literal(f': {SEGMENT_CHANGED}')})",
         "segment_hash": literal(change.hash),
     }
     window = (
@@ -647,7 +649,7 @@ def _present(dataset: str, table: Table, span: Span) -> str:
     """Return the query for the slices that a table has rows of, with their number and the runs that wrote them."""
     first = table.period.first_day(span.recheck_from)
     chosen = f"t.date between {literal(first)} and {literal(span.last)}"
-    if table.is_log and span.open_days:
+    if span.open_days:
         chosen = f"({chosen} or {in_days('t', span.open_days)})"
     return _counted(dataset, table, chosen, f"{literal(table.name)} as table_name, ")
 

@@ -192,6 +192,23 @@ def test_today_grows() -> None:
         assert 0 < whole(early) < whole(late)
 
 
+def test_deleted_reports_answer_nothing_until_their_day_is_archived_again() -> None:
+    """As after the ReportsPurger: the basic metrics stay where they are to be kept, and the raw visits in any case."""
+    before = DAY + timedelta(days=1)
+    with FakeMatomo(small_world()) as matomo:
+        whole = row(matomo, "VisitsSummary.get")
+        matomo.purge_reports(before)
+        assert rows(matomo, "UserCountry.getCountry") == []
+        assert set(row(matomo, "Actions.get").values()) == {0}
+        assert row(matomo, "VisitsSummary.get") == whole
+        matomo.purge_reports(before, keep_basic_metrics=False)
+        assert row(matomo, "VisitsSummary.get")["nb_visits"] == 0
+        assert len(matomo.visits(1, DAY)) == whole["nb_visits"]
+        matomo.process(1, DAY)
+        assert row(matomo, "VisitsSummary.get") == whole
+        assert rows(matomo, "UserCountry.getCountry")
+
+
 def test_a_busy_day_has_others() -> None:
     """Of more than 500 rows the archive keeps 499, and a row "Others" without a segment."""
     with FakeMatomo(default_world(NOW)) as matomo:
