@@ -1,0 +1,20 @@
+"""Write the first rows of each answer into docs/cookbook.md, from the sample Matomo's data of the weeks that it names.
+
+Run it by ``make docs``. The sample's visits follow from its seed, so it writes the same each time.
+"""
+
+import tempfile
+from pathlib import Path
+
+from tests.support import cookbook
+
+
+def main() -> None:
+    """Sync, ask, and write the document."""
+    with tempfile.TemporaryDirectory() as folder, cookbook.synced(Path(folder)) as sample:
+        text = cookbook.DOCUMENT.read_text(encoding="utf-8")
+        cookbook.DOCUMENT.write_text(cookbook.with_answers(text, sample), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    main()
