@@ -485,7 +485,7 @@ class _Execution:
         self._tally.wrote(loaded.seconds)
 
     def _finish_rebuild(self, writer: Writer, name: str) -> None:
-        """Let a table that was written anew take the place of the old one, or leave that as it is."""
+        """Let a rebuilt table take the place of the old one, or leave that as it is."""
         session, connector = self._session, self._session.connector
         slices = [entry.slice for entry in writer.held(name) if entry.status is Status.WRITTEN]
         if not slices:

@@ -53,7 +53,11 @@ class RecordedMatomo:
             case "API.getBulkRequest":
                 inner = [dict(parse_qsl(form[key])) for key in sorted(form, key=len) if key.startswith("urls[")]
                 return [self(call.pop("method"), call) for call in inner]
-            case "Live.getLastVisitsDetails":
+            case "Goals.getGoals":
+                return json.loads(read("meta_Goals.getGoals.json").body)
+            case "CustomDimensions.getConfiguredCustomDimensions":
+                return json.loads(read("meta_CustomDimensions.getConfigured_view.json").body)
+            case "Live.getLastVisitsDetails" | "SegmentEditor.getAll":
                 return []
         return self._report(method, form)
 

@@ -12,7 +12,7 @@ from tests.app.cli.calling import call
 if TYPE_CHECKING:
     from tests.support.shop import Shop
 
-TABLES = ["visits_summary", "events_name", "goals", "pages"]
+TABLES = ["visits_summary", "events_name", "custom_goals", "pages"]
 CONFIG = {
     "reports": ["visits_summary", "Events.getName", "Goals.get"],
     "custom_reports": [{"report": "Actions.getPageUrls", "name": "pages", "flat": True, "fields": "label,nb_hits"}],
@@ -72,7 +72,7 @@ def test_dbt_sources_have_what_the_configuration_says(shop: Shop) -> None:
     configure(shop, custom_reports=[{"report": "Actions.getPageTitles", "name": "titles", "schema": schema}])
     (source,) = call(shop.env, "dbt-sources", "shop", "--secrets", str(shop.secrets), "--json").json["sources"]
     tables = {table["name"]: table for table in source["tables"]}
-    assert list(tables)[:4] == ["visits_summary", "events_name", "goals", "titles"]
+    assert list(tables)[:4] == ["visits_summary", "events_name", "custom_goals", "titles"]
     assert [column["name"] for column in tables["titles"]["columns"]] == [
         "date",
         "website_id",
