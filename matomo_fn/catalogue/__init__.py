@@ -16,7 +16,7 @@ from matomo_fn.catalogue.model import (
     View,
 )
 from matomo_fn.catalogue.periods import table_of
-from matomo_fn.catalogue.prebuilt import BUILT_IN, PREBUILT, VISIT_COUNTS
+from matomo_fn.catalogue.prebuilt import BUILT_IN, EXTENDED, PREBUILT, REPORT_SETS, VISIT_COUNTS
 from matomo_fn.catalogue.records import SYNC_LOG, SYNC_RUNS, SYNC_STATE, SYNC_STATE_DESCRIPTION
 from matomo_fn.catalogue.reference import IS_DELETED, REFERENCE_STAMPS, REFERENCE_TABLES, ReferenceTable
 from matomo_fn.catalogue.visits import (
@@ -35,6 +35,7 @@ __all__ = [
     "BUILT_IN",
     "CONVERSIONS",
     "EXCLUDABLE",
+    "EXTENDED",
     "IS_DELETED",
     "IS_OTHERS",
     "ORDER_ITEMS",
@@ -42,6 +43,7 @@ __all__ = [
     "PREBUILT",
     "REFERENCE_STAMPS",
     "REFERENCE_TABLES",
+    "REPORT_SETS",
     "SLICE_COLUMNS",
     "STAMP_COLUMNS",
     "SYNC_LOG",

@@ -5,6 +5,7 @@ from dataclasses import dataclass, replace
 from enum import StrEnum
 
 from matomo_fn.periods import Period
+from matomo_fn.sites import Site
 from matomo_fn.slices import ALL_VISITS, Stream
 
 
@@ -36,8 +37,8 @@ class Column:
     """One column of a table.
 
     ``source`` is Matomo's field, ``fallback`` the field taken where a row has no ``source``. ``absent`` is the
-    value of a row that has neither: 0 for what is counted, None for averages, bounds and texts. ``repeated``: the
-    column is an array; ``fields``: those of a STRUCT.
+    value of a row that has neither: 0 for what is counted, None for averages, bounds and texts, '' for texts of a key.
+    ``repeated``: the column is an array; ``fields``: those of a STRUCT.
     """
 
     name: str
@@ -46,7 +47,7 @@ class Column:
     source: str = ""
     fallback: str = ""
     required: bool = False
-    absent: int | None = None
+    absent: int | str | None = None
     repeated: bool = False
     fields: tuple["Column", ...] = ()
 
@@ -89,6 +90,8 @@ class Source:
     ``ranges``: the method answers ``period=day&date=START,END``; without it each day is requested alone.
     ``only``: rows whose field has that value are taken, the others ignored. ``constants``: columns with a fixed
     value for all rows of this source. ``since``: the first (major, minor) version of Matomo that has the method.
+    ``by_goal``: not the rows are taken but what stands in their ``goals``, summed up over the rows: "goals" for a row
+    each, or one of them as the only row, such as "ecommerceOrder".
     """
 
     method: str
@@ -97,6 +100,7 @@ class Source:
     only: tuple[str, int] | None = None
     constants: tuple[tuple[str, str], ...] = ()
     since: tuple[int, int] = (0, 0)
+    by_goal: str = ""
 
     @property
     def call(self) -> tuple[str, tuple[tuple[str, str], ...]]:
@@ -169,7 +173,9 @@ class Table:
     ``period``: what one slice covers. ``views``: views of the table. ``titles_from``: the table of visits whose
     actions give the pages of this one their ``page_title``. ``open``: columns are found in Matomo's answers; then
     ``dimensions`` and ``metrics`` are those known so far. ``sites``: the sites that have the report; None for all.
-    ``segments``: the names of those that the table has rows of; None for the connector's.
+    ``segments``: the names of those that the table has rows of; None for the connector's. ``is_of_shops``: only sites
+    with ecommerce have the report. ``is_optional``: where the plugin that has the report is switched off, the table is
+    left out, which is no failure.
     """
 
     name: str
@@ -185,6 +191,8 @@ class Table:
     open: OpenFields | None = None
     sites: frozenset[str] | None = None
     segments: tuple[str, ...] | None = None
+    is_of_shops: bool = False
+    is_optional: bool = False
 
     @property
     def is_log(self) -> bool:
@@ -218,6 +226,14 @@ class Table:
     def has_others(self) -> bool:
         """Whether a row can be Matomo's "Others"."""
         return not (self.is_one_row or self.is_log)
+
+    def among(self, sites: Iterable[Site]) -> "Table":
+        """Return the table with the sites among some that have the report, as far as their settings say so."""
+        if not self.is_of_shops:
+            return self
+        return replace(
+            self, sites=frozenset(site.id for site in sites if site.settings.get("ecommerce") not in (0, "0"))
+        )
 
     def sources_of(self, version: tuple[int, int]) -> tuple[Source, ...]:
         """Return the sources that a (major, minor) version of Matomo has."""

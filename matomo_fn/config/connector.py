@@ -22,8 +22,10 @@ from pydantic import (
 from matomo_fn.catalogue import (
     BUILT_IN,
     EXCLUDABLE,
+    EXTENDED,
     PREBUILT,
     REFERENCE_TABLES,
+    REPORT_SETS,
     TITLE_SOURCES,
     VISITS,
     Catalogue,
@@ -95,15 +97,17 @@ def _visits(value: Any) -> Any:
 
 
 def _reports(value: Any) -> Any:
-    if value == "prebuilt":
-        return tuple(PREBUILT)
     if value == "all":
         return value
     if isinstance(value, str):
-        raise ValueError(f'{value!r} is neither "prebuilt" nor "all" nor a list, such as ["visitor_country"]')
+        if value in REPORT_SETS:
+            return tuple(REPORT_SETS[value])
+        sets = ", ".join(f'"{name}"' for name in (*REPORT_SETS, "all"))
+        raise ValueError(f'{value!r} is none of {sets}, nor a list, such as ["prebuilt", "visitor_city"]')
     if value == []:
         raise ValueError('names no table: list at least one, or set it to "prebuilt"')
-    names = table_list(value)
+    listed = table_list(value)
+    names = tuple(dict.fromkeys(name for each in listed for name in REPORT_SETS.get(each, (each,))))
     problems = {name: _report_problem(name) for name in names}
     if any(problems.values()):
         raise Problems(problem for problem in problems.values() if problem)
@@ -111,11 +115,11 @@ def _reports(value: Any) -> Any:
 
 
 def _report_problem(name: str) -> str | None:
-    if name in PREBUILT:
+    if name in EXTENDED:
         return None
     if name == VISITS.name:
         return 'visits are no report: set "visits" to true'
-    return method_problem(name) if "." in name else f"there is no table {name!r}: {suggestion(name, PREBUILT)}"
+    return method_problem(name) if "." in name else f"there is no table {name!r}: {suggestion(name, EXTENDED)}"
 
 
 def _reference_tables(value: Any) -> Any:
@@ -242,7 +246,7 @@ class ConnectorConfig(BaseModel):
     @property
     def report_specs(self) -> tuple[ReportSpec, ...]:
         """The reports that are no built-in tables, by what the configuration says of them."""
-        methods = () if self.reports == "all" else (name for name in self.reports if name not in PREBUILT)
+        methods = () if self.reports == "all" else (name for name in self.reports if name not in EXTENDED)
         return (*(ReportSpec(method) for method in methods), *(config.spec for config in self.custom_reports))
 
     @model_validator(mode="after")
@@ -321,7 +325,7 @@ class Connector(ConnectorConfig):
             return None
         if name == VISITS.name:
             return 'set "visits": true in its configuration'
-        if name in PREBUILT:
+        if name in EXTENDED:
             return f'add it to "reports" in its configuration, which has {", ".join(self.own_catalogue)}'
         report, _, period = name.rpartition("_")
         if report in self.own_catalogue and period in ("week", "month", "year"):

@@ -82,6 +82,8 @@ def visits_of(answer: object) -> int:
 
 def _rows_of(table: Table, source: Source, answer: object) -> list[Row]:
     readers = _readers(table, source)
+    if source.by_goal and answer != []:
+        answer = _by_goal(source, answer)
     if table.is_one_row:
         if answer == []:  # how a range answers a day without visits: a single date answers zeros
             return [tuple(_CONVERTERS[column.type](0) for column in table.parsed)]
@@ -99,6 +101,28 @@ def _rows_of(table: Table, source: Source, answer: object) -> list[Row]:
         if source.only is None or _matches(source, source.only, raw, index):
             rows.append((*_read(readers, raw, source, index), is_others(raw)))
     return rows
+
+
+def _by_goal(source: Source, answer: object) -> object:
+    """Return what stands in the ``goals`` of a report's rows, summed up: a row a goal, or the one that is named."""
+    if not isinstance(answer, list):
+        raise InvalidResponse(f"{source.method} answers {_json_type(answer)} where a list of rows belongs")
+    sums: dict[str, dict[str, float]] = {}
+    for index, raw in enumerate(answer):
+        goals = raw.get("goals") or {} if isinstance(raw, Mapping) else None
+        if not isinstance(goals, Mapping) or not all(isinstance(numbers, Mapping) for numbers in goals.values()):
+            raise InvalidResponse(f"{source.method}: row {index + 1} has no goals that can be read")
+        for key, numbers in goals.items():
+            found = sums.setdefault(str(key).removeprefix("idgoal="), {})
+            for name, value in numbers.items():
+                try:
+                    # Matomo rounds amounts to 2 decimals; what adding doubles leaves behind them means nothing.
+                    found[name] = round(found.get(name, 0.0) + as_float(value), 6)
+                except ValueError as error:
+                    raise InvalidResponse(f"{source.method}: row {index + 1}: {key}: {name} {error}") from None
+    if source.by_goal == "goals":
+        return [{"idgoal": goal, **numbers} for goal, numbers in sums.items() if goal.isdecimal()]
+    return sums.get(source.by_goal, {"nb_conversions": 0})
 
 
 def _matches(source: Source, only: tuple[str, int], raw: Mapping[str, object], index: int) -> bool:

@@ -13,6 +13,7 @@ from matomo_fn.extract.jobs import FIRST_CHUNK, Job
 from matomo_fn.extract.purged_reports import mark_purged
 from matomo_fn.extract.report_rows import ParsedSlice, is_empty, parse_slice
 from matomo_fn.matomo.reports import Answered
+from matomo_fn.matomo.responses import PluginOff
 from matomo_fn.periods import Period
 from matomo_fn.unforeseen import note_unforeseen
 from matomo_fn.warehouse.buffer import BufferedSlice
@@ -123,6 +124,8 @@ def _parse(
             what = str(answer).rstrip(".")
             sentence = f'segment {job.segment.name}: {what}: correct it in "segments" of the configuration'
             return replace(Extracted.failed(slice_, str(answer)), refused_segment=sentence)
+        if isinstance(answer, PluginOff) and table.is_optional:
+            return Extracted(slice_, None, skipped=f"table {table.name} is left out: {answer}")
         if isinstance(answer, MatomoError):
             return Extracted.failed(slice_, str(answer))
     columns = context.columns.get(table.name)

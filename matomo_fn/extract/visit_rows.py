@@ -43,7 +43,7 @@ _AGES = {
     "secondsSinceLastVisit", "secondsSinceLastEcommerceOrder",
 }  # fmt: skip
 
-_Put = tuple[str, str, Callable[[object], Any], int | None]
+_Put = tuple[str, str, Callable[[object], Any], int | str | None]
 
 
 class _UnreadableError(ValueError):

@@ -27,7 +27,7 @@ from matomo_fn.matomo.health import GIVE_UP_AFTER, Health, Subject, subject_of
 from matomo_fn.matomo.metadata import METADATA, read_metadata
 from matomo_fn.matomo.rate_limit import RateLimit
 from matomo_fn.matomo.reports import ALWAYS, Answered, ReportQuery, ReportReader
-from matomo_fn.matomo.responses import parse_response
+from matomo_fn.matomo.responses import PluginOff, parse_response
 from matomo_fn.matomo.settings_lists import Wanted, read_lists
 from matomo_fn.matomo.transport import Transport
 from matomo_fn.periods import Period
@@ -88,6 +88,7 @@ class MatomoClient:
         self._gate = Gate(deadline)
         self._health = Health()
         self._refused_segments: dict[tuple[str, str], SegmentRefused] = {}
+        self._plugins_off: dict[str, PluginOff] = {}
         self.memory = AnswerMemory()
         self.calls = 0
 
@@ -139,10 +140,15 @@ class MatomoClient:
             self._health.check(Subject(source.method, site_id, segment))
         except MatomoUnavailable as error:
             return Answered(dict.fromkeys(period.dates(days), error), 0)
+        plugin = source.method.partition(".")[0]
+        if plugin in self._plugins_off:
+            return Answered(dict.fromkeys(period.dates(days), self._plugins_off[plugin]), 0)
         answered = self._reports.read(ReportQuery(source, site_id, period, segment), days)
-        for answer in answered.days.values() if segment else ():
+        for answer in answered.days.values():
             if isinstance(answer, SegmentRefused):
                 self._refused_segments[site_id, segment] = answer
+            elif isinstance(answer, PluginOff):
+                self._plugins_off[plugin] = answer
         return answered
 
     def first_visit_day(self, site: Site, first: date, last: date, segment: str = "") -> date | None:

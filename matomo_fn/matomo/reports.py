@@ -19,7 +19,7 @@ from matomo_fn.errors import (
     SegmentRefused,
     SegmentUnprocessed,
 )
-from matomo_fn.matomo.responses import error_of
+from matomo_fn.matomo.responses import PluginOff, error_of
 from matomo_fn.periods import Period
 
 log = structlog.get_logger()
@@ -92,7 +92,7 @@ class ReportReader:
                 return self._range(query, days)
             except MatomoFatal:
                 raise
-            except SegmentRefused as error:  # it is refused for every day
+            except (PluginOff, SegmentRefused) as error:  # it is refused for every day
                 return Answered(dict.fromkeys(query.period.dates(days), error), 0)
             except SegmentUnprocessed:  # as other Matomos answer it: the archive check tells it from no visits
                 return Answered({day: [] for day in query.period.dates(days)}, 0)

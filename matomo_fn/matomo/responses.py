@@ -24,6 +24,7 @@ Redact = Callable[[str], str]
 # Where JSON may begin behind a PHP notice; a page of HTML has many brackets and is given up early.
 _NOTICE_CANDIDATES = 50
 _ASKED = re.compile(r"index\.php\?module=API&.*")  # what a redirect to https repeats of the call
+_PLUGIN_OFF = re.compile(r"The plugin \S+ is not enabled\.")
 _SHOWN = 200  # characters of a message that an error repeats
 # What Matomo says of a segment that it does not take (recordings error_bad_segment_*; the last one, its Segment.php).
 _SEGMENT_REFUSED = (
@@ -39,6 +40,10 @@ _SEGMENT_UNPROCESSED = (
     "has not yet been created in the Segment Editor",
     "the Segment you requested",
 )
+
+
+class PluginOff(ReportRefused):
+    """The plugin that has the report is switched off in Matomo, for all sites."""
 
 
 def parse_response(redact: Redact, method: str, reply: Reply) -> Any:
@@ -85,11 +90,13 @@ def error_of(redact: Redact, method: str, value: object) -> ReportRefused | None
 
 def _refusal(method: str, shown: str) -> ReportRefused:
     """Return the error that a message of Matomo's API is."""
-    kind = ReportRefused
+    kind: type[ReportRefused] = ReportRefused
     if any(text in shown for text in _SEGMENT_REFUSED):
         kind = SegmentRefused
     elif any(text in shown for text in _SEGMENT_UNPROCESSED):
         kind = SegmentUnprocessed
+    elif _PLUGIN_OFF.match(shown):
+        kind = PluginOff
     return kind(f"{method}: Matomo says: {shown}")
 
 

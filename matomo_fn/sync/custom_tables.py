@@ -55,7 +55,7 @@ def _find_own_tables(
 ) -> FoundTables:
     """Return the tables without those that ``periods`` adds."""
     known = connector.own_catalogue
-    built_in = [table for table in known.values() if table.open is None]
+    built_in = [table.among(sites) for table in known.values() if table.open is None]
     reports = connector.open_reports
     specs = [
         (name, spec)

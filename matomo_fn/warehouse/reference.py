@@ -7,7 +7,8 @@ others. What a run leaves that dies in between, the next one finds when it reads
 
 import gzip
 import tempfile
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import structlog
 
 from matomo_fn.catalogue import ReferenceTable
+from matomo_fn.errors import DiskFull
 from matomo_fn.redaction import redact_rows
 from matomo_fn.values import encode, utf8
 from matomo_fn.warehouse import sql
@@ -54,16 +56,15 @@ def write_reference(
     warehouse: Warehouse, table: ReferenceTable, rows: Iterable[Mapping[str, Any]], connector: str, stamp: Stamp
 ) -> None:
     """Merge staged rows into a reference table, and leave one row of each key."""
-    with tempfile.TemporaryDirectory(prefix="matomo_fn_") as folder:
-        path = Path(folder) / f"{table.name}.json.gz"
-        lines = "".join(f"{encode(row)}\n" for row in rows)
-        path.write_bytes(gzip.compress(utf8(redact_rows(lines)), mtime=0))
-        with staging_table(warehouse, table.name, table.staged, stamp.batch_id) as staging:
-            warehouse.load(staging, [path], f"load{staging.name}")
-            statement = sql.merge_reference(
-                warehouse.dataset, table, staging.name, connector=connector, run_id=stamp.run_id, at=stamp.at
-            )
-            warehouse.run(statement, f"merge{staging.name}")
+    with (
+        _file_of(rows) as path,
+        staging_table(warehouse, table.name, table.staged, stamp.batch_id) as staging,
+    ):
+        warehouse.load(staging, [path], f"load{staging.name}")
+        statement = sql.merge_reference(
+            warehouse.dataset, table, staging.name, connector=connector, run_id=stamp.run_id, at=stamp.at
+        )
+        warehouse.run(statement, f"merge{staging.name}")
     remove_copies(warehouse, table, read_reference(warehouse, [table])[table.name], stamp)
 
 
@@ -79,3 +80,20 @@ def remove_copies(warehouse: Warehouse, table: ReferenceTable, known: Mapping[Ke
             warehouse.run(found, f"find{staging.name}")
             replacement = sql.keep_one_of_each(warehouse.dataset, table, staging.name, part)
             warehouse.run(replacement, f"once{staging.name}")
+
+
+@contextmanager
+def _file_of(rows: Iterable[Mapping[str, Any]]) -> Iterator[Path]:
+    """Write rows to a temporary file as they are loaded, and delete it afterwards."""
+    lines = "".join(f"{encode(row)}\n" for row in rows)
+    try:
+        folder = tempfile.TemporaryDirectory(prefix="matomo_fn_", ignore_cleanup_errors=True)
+        path = Path(folder.name) / "rows.json.gz"
+        path.write_bytes(gzip.compress(utf8(redact_rows(lines)), mtime=0))
+    except OSError as error:
+        raise DiskFull(
+            f"rows cannot be written to a temporary folder ({error.strerror or error}): free some of its disk, or name "
+            "another one in TMPDIR"
+        ) from None
+    with folder:
+        yield path

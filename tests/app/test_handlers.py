@@ -116,6 +116,8 @@ def test_the_summary_says_what_was_done_with_each_table(place: Shop) -> None:
         "days_late": None,
         "oldest_pending_day": None,
         "days_pending": None,
+        # Nor are the reference tables.
+        "reference_tables": {},
         "errors": [],
         "missing": [],
         "notes": [],
@@ -163,6 +165,7 @@ def test_a_dry_run_tells_the_plan_and_leaves_no_trace(place: Shop) -> None:
         "mode": "incremental",
         "sites": ["1"],
         "tables": {"visits_summary": each, "visitor_country": each},
+        "reference_tables": [],
         "slices": 4,
         "matomo_calls": 2,
         "problems": [],

@@ -4,7 +4,7 @@ import json
 
 import pytest
 
-from matomo_fn.catalogue import PREBUILT
+from matomo_fn.catalogue import PREBUILT, REFERENCE_TABLES
 from matomo_fn.config.connector import CONNECTOR_NAME, Connector, read_connector
 from matomo_fn.config.site_selection import EVERY_SITE
 from matomo_fn.errors import InputError
@@ -28,6 +28,7 @@ def test_a_url_and_sites_are_enough() -> None:
         "dataset": "",
         "location": "EU",
         "reports": tuple(PREBUILT),
+        "reference_tables": tuple(REFERENCE_TABLES),
         "custom_reports": (),
         "visits": None,
         "periods": {},

@@ -88,6 +88,7 @@ class Local:
             "matomo_url": matomo.url,
             "sites": "all",
             "reports": list(SOME_TABLES),
+            "reference_tables": False,  # what tests count are the calls and statements of reports
             "backfill_days": 6,
             "concurrency": 8,
             "requests_per_minute": 60_000,

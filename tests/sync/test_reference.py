@@ -58,7 +58,9 @@ def matomo() -> Iterator[FakeMatomo]:
 @pytest.fixture
 def shop(matomo: FakeMatomo, tmp_path: Path) -> Iterator[Local]:
     """A connector of one report, which takes all sites."""
-    with local(matomo, tmp_path / "w.duckdb", reports=["visits_summary"], backfill_days=2) as opened:
+    with local(
+        matomo, tmp_path / "w.duckdb", reports=["visits_summary"], reference_tables=True, backfill_days=2
+    ) as opened:
         yield opened
 
 
@@ -123,9 +125,13 @@ def test_what_changed_is_written_and_what_is_gone_is_marked_and_comes_back(shop:
 
 def test_a_site_that_matomo_no_longer_lists_is_marked_with_its_goals(matomo: FakeMatomo, tmp_path: Path) -> None:
     """One that the configuration no longer selects is not: Matomo has it still."""
-    with local(matomo, tmp_path / "w.duckdb", reports=["visits_summary"], backfill_days=2) as opened:
+    with local(
+        matomo, tmp_path / "w.duckdb", reports=["visits_summary"], reference_tables=True, backfill_days=2
+    ) as opened:
         done(opened)
-    with local(matomo, tmp_path / "w.duckdb", reports=["visits_summary"], backfill_days=2, sites=["1"]) as opened:
+    with local(
+        matomo, tmp_path / "w.duckdb", reports=["visits_summary"], reference_tables=True, backfill_days=2, sites=["1"]
+    ) as opened:
         assert done(opened)["goals"] == (2, 0, 0)
         assert not any(row["_is_deleted"] for name in NAMES for row in rows(opened, name))
         change(matomo, matomo.traffic.world.sites[0])
@@ -182,7 +188,7 @@ def test_a_table_of_another_shape_fails_alone(shop: Local) -> None:
 
 def test_another_connectors_rows_are_not_marked(matomo: FakeMatomo, tmp_path: Path) -> None:
     """Two connectors of one Matomo share a dataset; each token sees one site, and neither deletes the other's."""
-    both = {"reports": ["visits_summary"], "backfill_days": 2, "dataset": "shared"}
+    both = {"reports": ["visits_summary"], "reference_tables": True, "backfill_days": 2, "dataset": "shared"}
     with local(matomo, tmp_path / "w.duckdb", name="one", sites=["1"], **both) as one:
         done(one)
     matomo.add_token("0123456789abcdef0123456789abcdef", sites=[2])

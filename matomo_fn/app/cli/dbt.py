@@ -63,8 +63,9 @@ def to_yaml(value: Mapping[str, Any]) -> str:
 
 def _table(table: Table) -> dict[str, Any]:
     config: dict[str, Any] = {"loaded_at_field": "_synced_at"}
-    # A day without campaigns leaves no row, so only a table with a row every day can be called late.
-    if table.is_one_row:
+    # A day without campaigns leaves no row, so only a table with a row every day can be called late. One of a
+    # plugin that may be switched off, or of shops alone, may have none at all.
+    if table.is_one_row and not table.is_optional:
         config = _freshness("_synced_at", _LATELY_OF.get(table.period.value, _LATELY))
     if table.open is not None and not table.open.is_chosen:
         return _described(table.schema) | {"config": config}  # what else identifies a row, Matomo's answers tell
