@@ -9,6 +9,7 @@ import click
 
 from benchmarks.calls import calls
 from benchmarks.figures import Figure, table_of
+from benchmarks.many_sites import many_sites
 from benchmarks.memory import memory
 from benchmarks.partitions import partitions
 from benchmarks.planning import planning
@@ -23,6 +24,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "visits": visits,
     "planning": planning,
     "partitions": partitions,
+    "sites": many_sites,
 }
 
 
