@@ -51,8 +51,9 @@ format: setup ## fix what ruff can fix
 bench: setup ## measure, and print a table
 	$(BIN)/python -W error -m benchmarks
 
-docs: setup ## write docs/tables.md from the catalogue
+docs: setup ## write docs/tables.md from the catalogue, and the answers in docs/cookbook.md
 	$(BIN)/python -m tools.tables_doc
+	$(BIN)/python -m tools.cookbook_answers
 
 pictures: setup ## draw the README's pictures, from a run of the demo
 	$(BIN)/python -m tools.pictures

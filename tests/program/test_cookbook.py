@@ -5,8 +5,9 @@ The answers are computed from the visits as the sample invented them, in plain P
 
 from __future__ import annotations
 
+import re
 from collections import Counter, defaultdict
-from datetime import UTC, date, datetime, timedelta
+from datetime import date, datetime, timedelta
 from itertools import combinations, groupby, pairwise
 from statistics import mean
 from typing import TYPE_CHECKING, Any
@@ -16,11 +17,13 @@ import pytest
 import sqlglot
 from sqlglot import exp
 
+from fake_matomo import Goal
+from fake_matomo.pools import Event, Search
+from fake_matomo.visits import Order
 from matomo_fn.catalogue import BUILT_IN, SYNC_LOG, SYNC_STATE
 from tests.support import cookbook
 from tests.support.analyzer import AnalyzerError
-from tests.support.cookbook import DAYS, FIRST, LAST, PURGED_UNTIL, UNPROCESSED
-from tests.warehouse.test_sql import listed
+from tests.support.cookbook import DAYS, LAST, PURGED_UNTIL, UNPROCESSED
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -29,6 +32,9 @@ if TYPE_CHECKING:
     from fake_matomo.visits import Action
     from tests.support.analyzer import Analyzer
     from tests.support.cookbook import Sample
+
+# The sync takes that long.
+pytestmark = pytest.mark.long
 
 TEXT = cookbook.DOCUMENT.read_text(encoding="utf-8")
 QUERIES = cookbook.queries(TEXT)
@@ -67,7 +73,12 @@ def bigquery(analyzer: Callable[[Any], Analyzer]) -> Analyzer:
     for table in BUILT_IN.values():
         tables |= {view.name: tuple(column for column, _ in view.columns) for view in table.views}
     tables[SYNC_STATE] = SYNC_LOG.columns
-    return analyzer({f"matomo_shop.{name}": listed(columns) for name, columns in tables.items()})
+    return analyzer(
+        {
+            f"matomo_shop.{name}": [(column.name, column.type_name, "NULLABLE") for column in columns]
+            for name, columns in tables.items()
+        }
+    )
 
 
 # --- the sample's visits ---------------------------------------------------------------------------------------
@@ -91,6 +102,11 @@ def ratio(part: float, whole: float) -> float | None:
     return part / whole if whole else None
 
 
+def close(value: Any) -> Any:
+    """The value, or anything as near to it as sums of floats in another order are."""
+    return pytest.approx(value, rel=1e-9, abs=1e-9) if isinstance(value, float) else value
+
+
 def of_kind(visit: Visit, kind: str) -> list[Action]:
     """The visit's actions of a kind."""
     return [action for action in visit.actions if action.kind == kind]
@@ -98,7 +114,8 @@ def of_kind(visit: Visit, kind: str) -> list[Action]:
 
 def revenue_of(actions: Iterable[Action]) -> float:
     """The revenue of goals, orders or carts."""
-    return float(sum(action.detail.revenue for action in actions))  # type: ignore[union-attr]
+    details = [action.detail for action in actions]
+    return sum(detail.revenue for detail in details if isinstance(detail, (Goal, Order)))
 
 
 def orders_of(visits: Iterable[Visit]) -> list[tuple[Visit, Action]]:
@@ -240,7 +257,7 @@ def searches_without_result(sample: Sample) -> Rows:
         (visit, action)
         for visit in sample.logged_visits()
         for action in of_kind(visit, "search")
-        if action.detail.count == 0  # type: ignore[union-attr]
+        if isinstance(action.detail, Search) and action.detail.count == 0
     ]
     rows = []
     by_week = grouped(searches, lambda pair: (week_of(pair[0].day), pair[1].detail.keyword))
@@ -282,11 +299,12 @@ def pages_before_order(sample: Sample) -> Rows:
 
 
 def events(sample: Sample) -> Rows:
-    found = [(visit, action.detail) for visit in sample.visits() for action in of_kind(visit, "event")]
+    details = [(visit, action.detail) for visit in sample.visits() for action in of_kind(visit, "event")]
+    found = [(visit, event) for visit, event in details if isinstance(event, Event)]
     rows = []
     for category, pairs in grouped(found, lambda pair: pair[1].category).items():
         visits = len({visit.id for visit, _ in pairs})
-        value = sum(event.value or 0 for _, event in pairs)  # type: ignore[union-attr]
+        value = sum(event.value or 0 for _, event in pairs)
         rows.append((category, len(pairs), visits, len(pairs) / visits, value, value / visits))
     return sorted(rows, key=lambda row: (-row[1], row[0]))
 
@@ -320,17 +338,20 @@ def order_values(sample: Sample) -> Rows:
     revenues: dict[date, list[float]] = {week: [] for week in DAYS[::7]}
     for visit, order in orders_of(sample.logged_visits()):
         revenues[week_of(visit.day)].append(revenue_of([order]))
+    weeks = list(revenues)
     rows: Rows = []
-    for place, (week, found) in enumerate(revenues.items()):
-        last_four = sum(list(revenues.values())[max(0, place - 3) : place + 1], [])
-        rows.append((week, len(found), round(mean(found), 2), round(mean(last_four), 2)))
+    for place, week in enumerate(weeks):
+        last_four = [value for each in weeks[max(0, place - 3) : place + 1] for value in revenues[each]]
+        rows.append((week, len(revenues[week]), round(mean(revenues[week]), 2), round(mean(last_four), 2)))
     return rows
 
 
 def bought_together(sample: Sample) -> Rows:
+    orders = [order.detail for _, order in orders_of(sample.logged_visits())]
     baskets = [
-        sorted({(item.product.sku, item.product.name) for item in order.detail.items})  # type: ignore[union-attr]
-        for _, order in orders_of(sample.logged_visits())
+        sorted({(item.product.sku, item.product.name) for item in order.items})
+        for order in orders
+        if isinstance(order, Order)
     ]
     single = Counter(sku for basket in baskets for sku, _ in basket)
     pairs = Counter(pair for basket in baskets for pair in combinations(basket, 2))
@@ -422,7 +443,7 @@ ANSWERS: dict[str, Callable[[Sample], Rows]] = {
 }
 
 
-# --- the tests -------------------------------------------------------------------------------------------------
+# --- the rules -------------------------------------------------------------------------------------------------
 
 
 def test_the_page_has_twenty_questions_with_a_text_and_one_query_each() -> None:
@@ -436,19 +457,20 @@ def test_the_page_has_twenty_questions_with_a_text_and_one_query_each() -> None:
 
 
 @pytest.mark.parametrize("question", QUERIES)
-def test_bigquery_accepts_each_query(question: str, bigquery: Analyzer, sample: Sample) -> None:
-    """Tables, columns and types are those of the catalogue, and the answer has the columns that BigQuery gives."""
-    assert tuple(bigquery.columns(QUERIES[question])) == sample.ask(QUERIES[question]).columns
+def test_bigquery_accepts_each_query(question: str, bigquery: Analyzer) -> None:
+    """Tables, columns and types are those of the catalogue."""
+    bigquery.check(QUERIES[question])
 
 
 @pytest.mark.parametrize("question", QUERIES)
-def test_each_query_answers_what_matomos_visits_say(question: str, sample: Sample) -> None:
-    """The rows, their order and each value; a column of numbers that are all the same would show nothing."""
+def test_each_query_answers_what_matomos_visits_say(question: str, bigquery: Analyzer, sample: Sample) -> None:
+    """The columns, the rows, their order and each value; a column of numbers that are all the same shows nothing."""
     answer = sample.ask(QUERIES[question])
+    assert answer.columns == tuple(bigquery.columns(QUERIES[question]))
     expected = ANSWERS[question](sample)
     assert len(answer.rows) == len(expected) >= 3
     for found, wanted in zip(answer.rows, expected, strict=True):
-        assert found == pytest.approx(wanted, rel=1e-9, abs=1e-9)
+        assert found == tuple(map(close, wanted))
     for name, values in zip(answer.columns, zip(*expected, strict=True), strict=True):
         assert len(set(values)) > 1 or isinstance(values[0], str), name
 
@@ -462,37 +484,37 @@ def test_the_samples_weeks_have_what_the_questions_ask_for(sample: Sample) -> No
     assert 0 in [row[2] for row in unusual_days(sample)]
     offsets = {datetime.fromtimestamp(visit.first_at, PARIS).utcoffset() for visit in sample.logged_visits()}
     assert len(offsets) == 2
-    assert min(visit.day for visit in sample.logged_visits(2)) == FIRST
+    assert 0 < len(sample.logged_visits()) < len(sample.visits())
 
 
-def _reads(query: str) -> Iterator[tuple[str, list[exp.Expression]]]:
-    """Each table that a query reads, with the conditions of the SELECT that reads it about the table's columns."""
-    parsed = sqlglot.parse_one(query, read="bigquery")
-    for select in parsed.find_all(exp.Select):
+def reads(query: str) -> Iterator[tuple[str, list[str]]]:
+    """Each table that a query reads, with the conditions on its columns in the SELECT that reads it."""
+    for select in sqlglot.parse_one(query, read="bigquery").find_all(exp.Select):
         where = select.args.get("where")
-        terms = list(where.this.flatten()) if where and isinstance(where.this, exp.And) else [where and where.this]
-        joined = [join.this for join in select.args.get("joins") or ()]
-        source = select.args.get("from_") or select.args.get("from")
-        for table in [*([source.this] if source else []), *joined]:
+        terms = [] if where is None else list(where.this.flatten()) if isinstance(where.this, exp.And) else [where.this]
+        source = select.args.get("from_")
+        joins = select.args.get("joins") or []
+        for table in (part.this for part in (source, *joins) if part is not None):
             if isinstance(table, exp.Table) and table.db:
-                about = [term for term in terms if term and {c.table for c in term.find_all(exp.Column)} == {table.alias}]
-                yield table.name, about
+                yield table.name, [condition for term in terms if (condition := about(table.alias, term))]
+
+
+def about(alias: str, term: exp.Expr) -> str | None:
+    """A condition on columns of one table, without the table's alias; None for another one."""
+    if {column.table for column in term.find_all(exp.Column)} != {alias}:
+        return None
+    return term.sql(dialect="bigquery").replace(f"{alias}.", "")
 
 
 @pytest.mark.parametrize("question", QUERIES)
 def test_each_table_is_filtered_by_literal_days_and_its_site(question: str) -> None:
     """BigQuery reads these partitions only, also where a filter is required; reports are those of all visits."""
-    read = list(_reads(QUERIES[question]))
-    assert len(read) == QUERIES[question].count("`matomo_shop.")
-    assert read
-    for name, terms in read:
-        texts = [term.sql(dialect="bigquery") for term in terms]
-        first, *others = (text.partition(".")[2] for text in texts)
-        assert first.startswith("date BETWEEN CAST('2026-"), (name, first)
-        if name in cookbook.REPORTS or name == SYNC_STATE:
-            assert "segment = ''" in others, name
-        if question != "Which days should not be trusted yet?":
-            assert "website_id = '1'" in others, name
+    read = list(reads(QUERIES[question]))
+    assert len(read) == QUERIES[question].count("`matomo_shop.") > 0
+    for name, (first, *others) in read:
+        assert re.fullmatch(r"date BETWEEN CAST\('2026-\d\d-\d\d' AS DATE\) AND CAST\('2026-11-\d\d' AS DATE\)", first)
+        assert ("segment = ''" in others) == (name in cookbook.REPORTS or name == SYNC_STATE), name
+        assert ("website_id = '1'" in others) == (question != "Which days should not be trusted yet?"), name
 
 
 def test_a_query_about_a_column_that_is_not_there_is_refused(bigquery: Analyzer) -> None:

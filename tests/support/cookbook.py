@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -40,7 +40,7 @@ REPORTS = (
 # How much of an answer the page shows.
 ROWS_SHOWN = 3
 
-_QUERY = re.compile(r"```sql\n(.*?)```\n(?:\n(?:\|.*\n)+)?", re.DOTALL)
+_QUERY = re.compile(r"```sql\n(.*?)```\n(?:\n(?:\|[^\n]*\n)+)?", re.DOTALL)
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,12 +63,15 @@ class Sample:
 
     matomo: FakeMatomo
     connection: duckdb.DuckDBPyConnection
+    _answers: dict[str, Answer] = field(default_factory=dict)
 
     def ask(self, query: str) -> Answer:
-        """Run a GoogleSQL query, by the project's own translation."""
-        result = self.connection.execute(to_duckdb(query))
-        columns = tuple(column[0] for column in result.description or ())
-        return Answer(columns, [tuple(map(_as_bigquery, row)) for row in result.fetchall()])
+        """Run a GoogleSQL query once, by the project's own translation."""
+        if query not in self._answers:
+            result = self.connection.execute(to_duckdb(query))
+            columns = tuple(column[0] for column in result.description or ())
+            self._answers[query] = Answer(columns, [tuple(map(_as_bigquery, row)) for row in result.fetchall()])
+        return self._answers[query]
 
     def visits(self, site: int = 1) -> list[Visit]:
         """All visits of a site, as its reports have them."""
