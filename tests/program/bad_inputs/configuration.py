@@ -23,8 +23,8 @@ CONFIGURATION = (
         400,
         (
             f"{CONFIG}unknown key 'xyz': known are backfill_days, concurrency, custom_reports, dataset, kms_key, "
-            "location, matomo_url, maximum_bytes_billed, page_rows, partition_by, reports, requests_per_minute, "
-            "require_partition_filter, sites, timeout_seconds, trailing_days, visits",
+            "location, matomo_url, maximum_bytes_billed, page_rows, partition_by, periods, reference_tables, reports, "
+            "requests_per_minute, require_partition_filter, segments, sites, timeout_seconds, trailing_days, visits",
         ),
         config={"xyz": 1},
     ),
@@ -33,8 +33,9 @@ CONFIGURATION = (
         400,
         (
             f"{CONFIG}unknown key 'token_auth': known are backfill_days, concurrency, custom_reports, dataset, "
-            "kms_key, location, matomo_url, maximum_bytes_billed, page_rows, partition_by, reports, "
-            "requests_per_minute, require_partition_filter, sites, timeout_seconds, trailing_days, visits",
+            "kms_key, location, matomo_url, maximum_bytes_billed, page_rows, partition_by, periods, reference_tables, "
+            "reports, requests_per_minute, require_partition_filter, segments, sites, timeout_seconds, trailing_days, "
+            "visits",
         ),
         config={"token_auth": CANARY},
     ),
