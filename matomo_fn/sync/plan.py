@@ -12,7 +12,7 @@ from zlib import crc32
 
 from matomo_fn.catalogue import Source, Table
 from matomo_fn.days import Days
-from matomo_fn.extract.jobs import MONTH, Job
+from matomo_fn.extract.jobs import FIRST_CHUNK, MONTH, Job
 from matomo_fn.matomo.reports import BULK_DAYS
 from matomo_fn.segments import EVERY_VISIT, Segment
 from matomo_fn.sites import Site
@@ -112,13 +112,19 @@ def make_plan(
 def phases_of(scope: Scope, due: Iterable[Due], run_id: str = "") -> tuple[tuple[Job, ...], ...]:
     """Return the jobs in phases: the visit counts, then the rest; in each what no table has yet before refetches.
 
-    Where among its equals the order begins is another place in each run, so that what fails slowly again and again
-    does not always take the time of the same others.
+    Refetches come with what no table has where one call brings both, as in most daily runs. Where among its equals the
+    order begins is another place in each run, so that what fails slowly again and again does not always take the time
+    of the same others.
     """
     wanted: dict[bool, dict[Stream, Days]] = {True: {}, False: {}}
     for found in due:
         part = wanted[found.reason.is_open]
         part[found.stream] = part.get(found.stream, Days()) | found.days
+    for stream in wanted[True].keys() & wanted[False].keys():
+        if not scope.tables[stream.table].is_log:  # visits are requested day by day
+            joined = _joined(stream, wanted[True][stream], wanted[False][stream])
+            wanted[True][stream] = wanted[True][stream] | joined
+            wanted[False][stream] = wanted[False][stream] - joined
     sites, tables = [window.site for window in scope.windows], tuple(scope.tables.values())
     parts = [jobs_for(part, sites, tables, scope.version, scope.segments) for part in wanted.values()]
     jobs = [job for part in parts for job in _rotated(part, run_id)]
@@ -236,6 +242,19 @@ def _by_members(
         taken = wanted[0][1]
         wanted = [(table, days - taken) for table, days in wanted[1:]]
         wanted = [(table, days) for table, days in wanted if days]
+
+
+def _joined(stream: Stream, missing: Days, refetched: Days) -> Days:
+    """Return which refetches are requested with missing days: those that are one short range with them.
+
+    Not those of longer ranges, such as a backfill: the missing days of other tables would wait for them.
+    """
+    joined = Days()
+    for days in (missing | refetched).ranges:
+        range_ = Days((days,))
+        if range_ & missing and stream.period.count(range_) <= FIRST_CHUNK:
+            joined = joined | (range_ & refetched)
+    return joined
 
 
 def _rotated(jobs: Sequence[Job], run_id: str) -> list[Job]:

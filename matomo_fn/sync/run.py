@@ -265,8 +265,8 @@ class _Execution:
                 writer = self._writer(plan, folder)
             logs = [table for table in self._session.connector.catalogue.values() if table.is_log]
             self._late_counts = LateCounts(self._state, logs, plan, context.checks)
-            done = 0
-            progress(done, plan.slices, "requesting")
+            done, total = 0, plan.slices  # counted once: a plan of many sites has many streams
+            progress(done, total, "requesting")
             try:
                 for jobs in plan.phases:
                     with closing(pool.run(jobs, partial(extract, context))) as slices:
@@ -275,11 +275,11 @@ class _Execution:
                                 self._take(writer, plan, extracted)
                                 done += 1
                                 slice_ = extracted.slice
-                                progress(done, plan.slices, slice_.stream.described.removesuffix(","))
+                                progress(done, total, slice_.stream.described.removesuffix(","))
                             self._flush_if_due(writer)
                     if not deadline.allows_requests():
                         break
-                progress(done, plan.slices, "writing")
+                progress(done, total, "writing")
                 self._flush(writer)
                 for name in self._rebuilt:
                     self._finish_rebuild(writer, name)

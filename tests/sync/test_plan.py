@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from matomo_fn.catalogue import PREBUILT, VISITS, Catalogue, Source, Table
-from matomo_fn.days import Days
+from matomo_fn.days import Days, Range
 from matomo_fn.extract.jobs import MONTH, Job
 from matomo_fn.matomo.reports import BULK_DAYS
 from matomo_fn.segments import EVERY_VISIT
@@ -207,6 +207,34 @@ def test_open_slices_stand_before_refetches_in_each_phase() -> None:
     snapshot = Snapshot({}, {stream.slice(day): known() for day in Days.between(FIRST, date(2026, 3, 8))})
     (jobs,) = make_plan(scope(), snapshot).phases
     assert [job.days for job in jobs] == [Days.between(date(2026, 3, 9), LAST), Days.between(FIRST, date(2026, 3, 8))]
+
+
+def test_a_short_refetch_comes_with_the_missing_day_that_follows_it() -> None:
+    """One range and one call, as in each daily run; beyond a gap, or in a longer range, it is a job of its own."""
+    stream = COUNTRY.stream("1")
+
+    def planned(*ranges: tuple[date, date]) -> list[list[Range]]:
+        refetched = [day for range_ in ranges for day in Days.between(*range_)]
+        others = Days.between(FIRST, LAST) - Days.of(refetched) - Days.of([LAST])
+        snapshot = Snapshot({stream: others}, {stream.slice(day): known() for day in refetched})
+        (jobs,) = make_plan(scope(recheck_from=date(2026, 3, 10)), snapshot).phases
+        return [list(job.days.ranges) for job in jobs]
+
+    assert planned((date(2026, 3, 7), date(2026, 3, 9))) == [[(date(2026, 3, 7), LAST)]]
+    assert planned((date(2026, 3, 6), date(2026, 3, 9))) == [[(LAST, LAST)], [(date(2026, 3, 6), date(2026, 3, 9))]]
+    assert planned((date(2026, 3, 6), date(2026, 3, 8))) == [[(LAST, LAST)], [(date(2026, 3, 6), date(2026, 3, 8))]]
+    assert planned((date(2026, 3, 3), date(2026, 3, 3)), (date(2026, 3, 9), date(2026, 3, 9))) == [
+        [(date(2026, 3, 9), LAST)],
+        [(date(2026, 3, 3), date(2026, 3, 3))],
+    ]
+
+
+def test_refetches_of_visits_are_jobs_of_their_own() -> None:
+    """They take a call a day in any case, so what the table lacks comes first."""
+    stream = VISITS.stream("1")
+    snapshot = Snapshot({stream: Days.between(FIRST, date(2026, 3, 8))}, {stream.slice(date(2026, 3, 9)): known()})
+    (jobs,) = make_plan(scope(VISITS, recheck_from=LAST), snapshot).phases
+    assert [list(job.days) for job in jobs] == [[LAST], [date(2026, 3, 9)]]
 
 
 def test_a_plan_knows_what_the_state_says_of_its_slices_and_of_no_others() -> None:
