@@ -110,7 +110,7 @@ def test_a_bad_report_is_refused_by_a_sentence(report: dict[str, Any], sentence:
     [
         ({"custom_reports": {"report": EVENTS}}, "custom_reports: has to be a list of reports, such as"),
         ({"custom_reports": [EVENTS]}, 'custom_reports: "Events.getName" is not a report such as {"report": "Even'),
-        ({"reports": "al"}, 'reports: \'al\' is neither "prebuilt" nor "all" nor a list'),
+        ({"reports": "al"}, 'reports: \'al\' is none of "prebuilt", "extended"'),
         ({"reports": ["Events.names"]}, "reports: Events.names is no report: methods of reports begin with get"),
         ({"reports": ["visits"]}, 'reports: visits are no report: set "visits" to true'),
         ({"reports": ["visitor_countri"]}, "there is no table 'visitor_countri': did you mean 'visitor_country'?"),
