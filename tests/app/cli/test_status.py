@@ -71,12 +71,14 @@ def test_after_a_sync_every_table_and_site_has_a_line(shop: Shop) -> None:
     """With first and last day, no hole, and the time of the run."""
     call(shop.env, "sync", "shop")
     called = call(shop.env, "status", "shop")
-    head, first, second, empty, last = called.out.splitlines()
+    head, first, second, empty, *reference, _, last = called.out.splitlines()
     assert (called.code, called.err, empty) == (0, "", "")
     assert head.split() == ["table", "site", "first", "day", "last", "day", "missing", "rows", "days"]
     assert [line.split()[:5] for line in (first, second)] == [
         [table, "1", str(ago(3)), str(YESTERDAY), "0"] for table in ("visitor_country", "visits_summary")
     ]
+    assert reference[0].split() == ["reference", "table", "rows", "deleted", "last", "written", "(UTC)"]
+    assert reference[1].split()[:3] == ["sites", "1", "0"]
     assert re.fullmatch(r"last run [\d-]{10} \d\d:\d\d UTC: complete", last)
     assert call(shop.env, "status", "shop", "--json").json["status"] == "complete"
     _, found = status_of(shop, "visits_summary")

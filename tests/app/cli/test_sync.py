@@ -23,13 +23,16 @@ if TYPE_CHECKING:
 def test_a_sync_tells_what_it_did(shop: Shop) -> None:
     """A line a table, a line for the whole, code 0, no sentence of an error."""
     called = call(shop.env, "sync", "shop")
-    head, *tables, empty, last = called.out.splitlines()
+    head, first, second, empty, *reference, _, last = called.out.splitlines()
+    tables = [first, second]
     assert (called.code, called.errors, empty) == (0, [], "")
     assert head.split() == ["table", "written", "unchanged", "rows", "days", "seconds"]
     found = {line.split()[0]: line.split()[1:] for line in tables}
     assert found["visits_summary"][:-1] == ["4", "0", "4", "4"]
     assert found["visitor_country"][:2] == ["4", "0"]
     assert all(len(line[-1].partition(".")[2]) == 2 for line in found.values())
+    assert reference[0].split() == ["reference", "table", "rows", "written", "deleted"]
+    assert reference[1].split() == ["sites", "1", "1", "0"]
     assert last.startswith("complete: ")
 
 

@@ -166,8 +166,8 @@ CONFIGURATION = (
         "a report that is no list",
         400,
         (
-            f'{CONFIG}reports: \'visitor_country\' is neither "prebuilt" nor "all" nor a list, such as '
-            '["visitor_country"]',
+            f'{CONFIG}reports: \'visitor_country\' is none of "prebuilt", "extended", "ecommerce", "all", nor a list, '
+            'such as ["prebuilt", "visitor_city"]',
         ),
         config={"reports": "visitor_country"},
     ),
