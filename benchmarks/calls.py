@@ -13,7 +13,8 @@ from matomo_fn.app.wiring import make_client, new_run, read_credentials
 from matomo_fn.config.request import SyncRequest
 from matomo_fn.config.settings import Settings
 from matomo_fn.deadline import Deadline
-from matomo_fn.sync.run import Session, sync
+from matomo_fn.sync.run import sync
+from matomo_fn.sync.session import Session
 from matomo_fn.warehouse.duckdb import DuckDBWarehouse
 
 _CASES: Mapping[str, Mapping[str, object]] = {

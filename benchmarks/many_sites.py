@@ -33,7 +33,8 @@ from matomo_fn.deadline import Deadline
 from matomo_fn.matomo.client import MatomoClient
 from matomo_fn.matomo.rate_limit import RateLimit
 from matomo_fn.matomo.transport import HttpTransport, Reply
-from matomo_fn.sync.run import Session, sync
+from matomo_fn.sync.run import sync
+from matomo_fn.sync.session import Session
 from matomo_fn.warehouse.duckdb import DuckDBWarehouse
 
 _SITES, _DAYS = 500, 3

@@ -18,7 +18,8 @@ from matomo_fn.config.request import SyncRequest
 from matomo_fn.config.settings import Settings
 from matomo_fn.deadline import Deadline
 from matomo_fn.sync.result import RunResult
-from matomo_fn.sync.run import Session, sync
+from matomo_fn.sync.run import sync
+from matomo_fn.sync.session import Session
 
 Sync = Callable[[Settings, SyncRequest], tuple[RunResult, Counts | None]]
 

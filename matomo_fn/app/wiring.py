@@ -25,7 +25,8 @@ from matomo_fn.matomo.transport import HttpTransport
 from matomo_fn.sync.outcome import Run
 from matomo_fn.sync.reference import reference_scope
 from matomo_fn.sync.result import PlanResult, RunResult, Verdict
-from matomo_fn.sync.run import Progress, Session, no_progress, plan_sync, sync
+from matomo_fn.sync.run import Progress, no_progress, plan_sync, sync
+from matomo_fn.sync.session import Session
 from matomo_fn.unforeseen import note_unforeseen
 
 log = structlog.get_logger()

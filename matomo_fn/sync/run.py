@@ -2,35 +2,29 @@
 
 import errno
 import tempfile
-from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
-from dataclasses import dataclass, replace
-from datetime import UTC, datetime
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from time import monotonic
 
 import structlog
 
 from matomo_fn.catalogue import Table
-from matomo_fn.config.connector import Connector
 from matomo_fn.config.request import SyncRequest
 from matomo_fn.deadline import Deadline
-from matomo_fn.errors import DiskFull, MatomoFatal, SchemaMismatch, Stopped, WarehouseError, WarehouseUnavailable
+from matomo_fn.errors import DiskFull, MatomoFatal, Stopped, WarehouseError, WarehouseUnavailable
 from matomo_fn.extract.archive_check import ArchiveChecks
 from matomo_fn.extract.extracted import ExtractContext, Extracted, KeptRows
 from matomo_fn.extract.extractor import extract
-from matomo_fn.extract.open_rows import OpenColumns
 from matomo_fn.extract.own_buffers import OwnBuffers
 from matomo_fn.extract.worker_pool import WorkerPool
-from matomo_fn.matomo.client import MatomoClient
-from matomo_fn.segments import Segment
 from matomo_fn.slices import Slice
 from matomo_fn.sync.custom_tables import tables_as_found
+from matomo_fn.sync.findings import Findings
 from matomo_fn.sync.late_counts import LateCounts
 from matomo_fn.sync.load import Loader
-from matomo_fn.sync.outcome import UNKNOWN, KnownSlice, Run, Status, outcome_of
+from matomo_fn.sync.outcome import UNKNOWN, KnownSlice, Run, outcome_of
 from matomo_fn.sync.plan import Plan, make_plan
 from matomo_fn.sync.purged import KeptDays, Purged, kept_rows, purged_reports, purged_visits
 from matomo_fn.sync.reach import Reach, ReachTracker
@@ -38,20 +32,14 @@ from matomo_fn.sync.reference import ReferenceOutcome, reference_scope, sync_ref
 from matomo_fn.sync.result import About, Failures, RunResult, Tally
 from matomo_fn.sync.runs import record_run
 from matomo_fn.sync.scope import Scope, is_final, resolve_scope
-from matomo_fn.sync.state import Snapshot, SyncState
+from matomo_fn.sync.session import Session
+from matomo_fn.sync.state import Snapshot
+from matomo_fn.sync.target_tables import TargetTables
 from matomo_fn.sync.write import Writer
 from matomo_fn.unforeseen import note_unforeseen
-from matomo_fn.warehouse import sql
-from matomo_fn.warehouse.partitions import refuse_too_many_days
-from matomo_fn.warehouse.protocol import Warehouse
-from matomo_fn.warehouse.rebuild import drop_rebuild, finish_rebuild, prepare_rebuild, rebuilt
-from matomo_fn.warehouse.schemas import column_types
-from matomo_fn.warehouse.tables import Stamp, ensure_table, ensure_view
+from matomo_fn.warehouse.tables import Stamp
 
 log = structlog.get_logger()
-
-# Failed slices that a result names one by one; all of them stand in _sync_log.
-_NAMED_FAILURES = 20
 
 # Seconds that fetched slices wait at most: what a crash may lose. Not less, since a flush costs BigQuery a load job and
 # a merge for each table, and a row that comes often is merged as often.
@@ -63,28 +51,6 @@ Progress = Callable[[int, int, str], None]
 
 def no_progress(_done: int, _total: int, _at: str) -> None:
     """Tell nobody."""
-
-
-@dataclass(frozen=True, slots=True)
-class Session:
-    """The parts that a run works with; ``now`` gives the time of day in UTC, ``clock`` seconds that only grow."""
-
-    connector: Connector
-    client: MatomoClient
-    warehouse: Warehouse
-    deadline: Deadline
-    buffer_bytes: int
-    now: Callable[[], datetime] = lambda: datetime.now(UTC)
-    clock: Callable[[], float] = monotonic
-
-    @property
-    def state(self) -> SyncState:
-        """The connector's log in the warehouse."""
-        return SyncState(self.warehouse, self.connector)
-
-    def state_of(self, segments: Sequence[Segment]) -> SyncState:
-        """Return the connector's log, for entries of some segments too."""
-        return SyncState(self.warehouse, self.connector, segments)
 
 
 def sync(session: Session, request: SyncRequest, run: Run, progress: Progress = no_progress) -> RunResult:
@@ -99,9 +65,7 @@ def sync(session: Session, request: SyncRequest, run: Run, progress: Progress = 
     execution = _Execution(session, request, scope, run)
     if scope.windows:
         with _stoppable(session.deadline):
-            tables = execution.prepare()
-            there = [name for name in tables if execution.has_table(name)]
-            plan = _plan(session, request, scope.only(tables), there, run)
+            plan = execution.plan()
         execution.sync_reference()
         execution.execute(plan, progress)
     result = execution.result()
@@ -189,48 +153,32 @@ class _Execution:
         self._now = session.now()
         self._sites = {window.site.id: window.site for window in scope.windows}
         self._tally = Tally(scope.tables)
+        self._tables = TargetTables(session, request, scope, run, self._tally)
+        self._findings = Findings()
         self._fatal: MatomoFatal | None = None
-        self._failed_slices: list[str] = []
-        self._notes: dict[str, None] = {}
+        self._warnings: Sequence[str] = ()
         self._kept = KeptDays()
         self._warehouse_errors: list[WarehouseError] = []
         self._reach: ReachTracker | None = None
         self._late_counts: LateCounts | None = None
-        self._unreadable: Counter[str] = Counter()
-        self._columns: dict[str, OpenColumns] = {}
-        self._absent: set[str] = set()
-        self._rebuilt: list[str] = []
-        self._refused_segments: dict[str, None] = {}
         self._state = session.state_of(scope.segments)
         self._reference = ReferenceOutcome()
 
-    def prepare(self) -> list[str]:
-        """Make dataset, log and tables ready and return the names of the tables that can be written.
-
-        A table whose columns Matomo's answers bring is created once the first of them are known.
-        """
-        self._session.warehouse.ensure_dataset()
-        self._notes |= dict.fromkeys(self._session.warehouse.dataset_warnings())
-        state = self._state
+    def plan(self) -> Plan:
+        """Make dataset, log and tables ready and return what is due in those that can be written."""
+        session, scope, state = self._session, self._scope, self._state
+        session.warehouse.ensure_dataset()
+        self._warnings = session.warehouse.dataset_warnings()
         is_new = state.prepare()
         if not is_new:
-            state.refuse_foreign(self._scope.tables or self._session.connector.catalogue, self._scope.windows)
-            state.refuse_other_definitions(self._scope.windows)
-            for segment in state.changed_segments(self._scope.windows):
+            state.refuse_foreign(scope.tables or session.connector.catalogue, scope.windows)
+            state.refuse_other_definitions(scope.windows)
+            for segment in state.changed_segments(scope.windows):
                 log.info("segment_changed", segment=segment)
                 state.invalidate_segment(segment, self._run)
-        ready = []
-        for table in self._scope.tables.values():
-            try:
-                self._prepare_table(state, table, is_new=is_new)
-                ready.append(table.name)
-            except WarehouseError as error:
-                if self._session.deadline.interrupted_by:
-                    raise
-                log.error("table_refused", table=table.name, error=str(error))
-                self._tally.tables[table.name].error = str(error)
-                self._warehouse_errors.append(error)
-        return ready
+        ready = self._tables.prepare(state, is_new=is_new)
+        there = [name for name in ready if self._tables.is_there(name)]
+        return _plan(session, self._request, scope.only(ready), there, self._run)
 
     def sync_reference(self) -> None:
         """Bring the reference tables up to date; what fails there costs nothing else, unless it ends the run."""
@@ -247,10 +195,6 @@ class _Execution:
         except Exception as error:  # noqa: BLE001 - it costs these tables, and the run goes on
             reason = note_unforeseen(error, tables=", ".join(table.name for table in scope.tables))
             self._reference = ReferenceOutcome(matomo_errors=[reason])
-
-    def has_table(self, name: str) -> bool:
-        """Return whether a table is there already."""
-        return name not in self._absent
 
     def execute(self, plan: Plan, progress: Progress) -> None:
         """Extract what is due and write it, until all is done or the deadline allows no more."""
@@ -281,8 +225,8 @@ class _Execution:
                         break
                 progress(done, total, "writing")
                 self._flush(writer)
-                for name in self._rebuilt:
-                    self._finish_rebuild(writer, name)
+                for name in self._tables.rebuilt:
+                    self._tables.finish_rebuild(writer, name)
             finally:
                 writer.discard()
                 self._fatal = pool.fatal or self._fatal
@@ -307,19 +251,20 @@ class _Execution:
                     *self._scope.missing_sites,
                     *self._scope.refused_tables,
                     *self._scope.missing_segments,
-                    *self._refused_segments,
+                    *self._findings.refused_segments,
                 ),
                 fatal=self._fatal,
-                slices=[*self._slice_sentences(), *self._reference.matomo_errors],
-                warehouse=[*self._warehouse_errors, *self._reference.warehouse_errors],
+                slices=[*self._findings.failures, *self._reference.matomo_errors],
+                warehouse=[*self._tables.errors, *self._warehouse_errors, *self._reference.warehouse_errors],
             ),
             notes=[
                 *session.connector.missing_titles,
                 *self._scope.left_out,
-                *self._notes,
+                *self._warnings,
+                *self._findings.left_out,
                 *self._kept.sentences(),
-                *self._unreadable_sentences(),
-                *self._unknown_fields(),
+                *self._findings.unreadable,
+                *self._tables.notes,
                 *self._reference.notes,
             ],
             reference=self._reference.tables,
@@ -327,36 +272,6 @@ class _Execution:
             reach=self._reach.reach() if self._reach else Reach(),
             stopped_by=session.deadline.interrupted_by,
         )
-
-    def _prepare_table(self, state: SyncState, table: Table, *, is_new: bool) -> None:
-        warehouse = self._session.warehouse
-        found = warehouse.find_table(table.name)
-        if not is_new and found is None:
-            # What the log says of it is no longer true. Marked first, since a run may die before the table is created.
-            state.invalidate(table.name, run_id=self._run.id, at=self._session.now())
-        is_rebuilt = found is not None and self._is_rebuilt(table)
-        if table.open is not None:
-            columns = OpenColumns(table, column_types(found) if found and not is_rebuilt else {})
-            self._columns[table.name] = columns
-            if found is None:
-                self._absent.add(table.name)
-                return
-            table = columns.table
-        if is_rebuilt:
-            self._rebuilt.append(table.name)
-            return
-        try:
-            ensure_table(warehouse, self._session.connector.schema_of(table), self._session.connector.partition_by)
-        except SchemaMismatch as error:
-            if table.open is None:
-                raise
-            raise SchemaMismatch(f"{error}, or rebuild it by --table {table.name} --mode full_refresh") from None
-        windows = self._scope.windows
-        first, last = min(window.first for window in windows), max(window.last for window in windows)
-        refuse_too_many_days(warehouse, table.name, first, last)
-        for view in table.views:
-            query = sql.view_query(warehouse.dataset, table.name, view)
-            ensure_view(warehouse, view.schema, query)
 
     def _extract_context(self, folder: Path, plan: Plan) -> ExtractContext:
         session = self._session
@@ -368,26 +283,9 @@ class _Execution:
             OwnBuffers(folder, session.buffer_bytes),
             self._now,
             session.connector.excluded_columns,
-            self._columns,
+            self._tables.columns,
             partial(self._kept_rows, plan),
         )
-
-    def _is_rebuilt(self, table: Table) -> bool:
-        """Return whether the request rebuilds a table: a full refresh that names it, and visits have no second copy."""
-        return self._request.mode == "full_refresh" and self._request.tables is not None and not table.is_log
-
-    def _closed(self, table: Table) -> Table:
-        """Return the table that rows are written to, with all their columns, once the warehouse has it so."""
-        session = self._session
-        closed = self._columns[table.name].table if table.name in self._columns else table
-        if table.name in self._rebuilt:
-            fresh = rebuilt(closed, self._run.id)
-            prepare_rebuild(session.warehouse, fresh)
-            return fresh
-        if closed is table:
-            return table
-        ensure_table(session.warehouse, session.connector.schema_of(closed), session.connector.partition_by)
-        return closed
 
     def _writer(self, plan: Plan, folder: Path) -> Writer:
         """Return what writes; pages get titles where they and their visits are both there, one of them in the plan."""
@@ -400,9 +298,9 @@ class _Execution:
             and (pages.name in planned or pages.titles_from in planned)
             and all(name in planned or warehouse.find_table(name) for name in (pages.name, pages.titles_from))
         ]
-        loader = Loader(warehouse, plan.known, titled, self._closed)
+        loader = Loader(warehouse, plan.known, titled, self._tables.closed)
         writer = Writer(loader, self._state, self._run, folder, buffer_bytes=session.buffer_bytes, now=session.now)
-        writer.hold(self._rebuilt)
+        writer.hold(self._tables.rebuilt)
         return writer
 
     def _take(self, writer: Writer, plan: Plan, extracted: Extracted) -> None:
@@ -411,12 +309,8 @@ class _Execution:
         final = is_final(self._sites[slice_.website_id], slice_, self._session.connector, self._now)
         purged = self._purged(table, extracted, known, is_final=final)
         self._tally.extracted(purged.seen(extracted) if purged else extracted)
-        if extracted.refused_segment:
-            self._refused_segments[extracted.refused_segment] = None
-        elif extracted.error:
-            self._failed_slices.append(extracted.error)
+        self._findings.note(extracted)
         if extracted.skipped:
-            self._notes[extracted.skipped] = None
             if self._reach:
                 self._reach.leave_out(extracted.slice)
             return
@@ -426,7 +320,6 @@ class _Execution:
             if purged:
                 entry = purged.kept(entry, known, self._run)
                 self._kept.note(slice_, purged)
-            self._unreadable.update(extracted.unreadable)
             if self._late_counts:
                 self._late_counts.note(entry, known)
             writer.add(table, entry, extracted.content)
@@ -435,7 +328,7 @@ class _Execution:
         except Exception as error:  # noqa: BLE001 - it costs this slice, and the run goes on
             reason = note_unforeseen(error, site=slice_.website_id, table=slice_.table, day=str(slice_.date))
             failed = Extracted.failed(slice_, reason)
-            self._failed_slices.append(str(failed.error))
+            self._findings.note(failed)
             writer.add(table, outcome_of(failed, known, self._run, is_final=final, rewrite=rewrite), None)
 
     def _purged(self, table: Table, extracted: Extracted, known: KnownSlice, *, is_final: bool) -> Purged | None:
@@ -483,52 +376,6 @@ class _Execution:
         if self._reach:
             self._reach.note(loaded.entries)
         self._tally.wrote(loaded.seconds)
-
-    def _finish_rebuild(self, writer: Writer, name: str) -> None:
-        """Let a rebuilt table take the place of the old one, or leave that as it is."""
-        session, connector = self._session, self._session.connector
-        slices = [entry.slice for entry in writer.held(name) if entry.status is Status.WRITTEN]
-        if not slices:
-            return
-        table = self._scope.tables[name]
-        closed = self._columns[name].table if name in self._columns else table
-        fresh = rebuilt(closed, self._run.id)
-        if left := self._tally.tables[name].remaining:
-            sentence = f"{left} slices could not be requested in time: give the run more time, or request fewer days"
-            self._give_up_rebuild(fresh, name, WarehouseError(sentence))
-            return
-        try:
-            finish_rebuild(session.warehouse, connector.schema_of(closed), fresh, slices, connector.partition_by)
-        except WarehouseError as error:
-            self._give_up_rebuild(fresh, name, error)
-            return
-        log.info("table_rebuilt", table=name, slices=len(slices))
-        writer.log_held(name, session.deadline.logging)
-
-    def _give_up_rebuild(self, fresh: Table, name: str, error: WarehouseError) -> None:
-        """Note that a table is as it was."""
-        log.error("table_failed", table=name, error=str(error))
-        self._tally.undo(name, str(error))
-        self._warehouse_errors.append(type(error)(f"table {name} was not rebuilt and is as it was: {error}"))
-        drop_rebuild(self._session.warehouse, fresh)
-
-    def _unknown_fields(self) -> list[str]:
-        return [
-            f"table {name}: no row has the field {field!r} that the configuration names: its column is NULL"
-            for name, columns in self._columns.items()
-            for field in columns.unknown_fields
-        ]
-
-    def _unreadable_sentences(self) -> list[str]:
-        return [
-            f"{name} of visits had no readable value {count} times: it is stored as if it were absent"
-            for name, count in sorted(self._unreadable.items())
-        ]
-
-    def _slice_sentences(self) -> list[str]:
-        rest = len(self._failed_slices) - _NAMED_FAILURES
-        more = [f"and {rest} more slices failed: _sync_log names them"] if rest > 0 else []
-        return [*self._failed_slices[:_NAMED_FAILURES], *more]
 
 
 @contextmanager

@@ -16,7 +16,8 @@ from matomo_fn.deadline import Deadline
 from matomo_fn.sync.audit import audit
 from matomo_fn.sync.custom_tables import tables_as_found
 from matomo_fn.sync.outcome import Run
-from matomo_fn.sync.run import Session, sync
+from matomo_fn.sync.run import sync
+from matomo_fn.sync.session import Session
 from matomo_fn.sync.state import SyncState
 from matomo_fn.warehouse.bigquery import BigQueryWarehouse
 from matomo_fn.warehouse.duckdb import DuckDBWarehouse

@@ -20,7 +20,8 @@ from matomo_fn.matomo.client import MatomoClient
 from matomo_fn.matomo.rate_limit import RateLimit
 from matomo_fn.matomo.transport import HttpTransport
 from matomo_fn.sync.outcome import Run
-from matomo_fn.sync.run import Session, plan_sync, sync
+from matomo_fn.sync.run import plan_sync, sync
+from matomo_fn.sync.session import Session
 from matomo_fn.warehouse.duckdb import DuckDBWarehouse
 from tests.support.warehouses import Watched, contents, duplicates, states
 

@@ -14,7 +14,8 @@ from matomo_fn.config.connector import read_connector
 from matomo_fn.config.request import read_request
 from matomo_fn.deadline import Deadline
 from matomo_fn.sync.outcome import Run
-from matomo_fn.sync.run import Session, sync
+from matomo_fn.sync.run import sync
+from matomo_fn.sync.session import Session
 from matomo_fn.warehouse import sql
 from matomo_fn.warehouse.bigquery import BigQueryWarehouse
 from tests.support.local import SPOOL_BYTES, Local, small_world
