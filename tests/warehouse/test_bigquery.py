@@ -188,15 +188,15 @@ def test_a_table_with_other_partitions_is_refused(
 def test_a_column_of_a_type_that_the_program_does_not_know_is_named_in_bigquerys_words(
     warehouse: BigQueryWarehouse, emulator: Emulator
 ) -> None:
-    """NUMERIC and arrays are told as they are."""
+    """BIGNUMERIC and arrays are told as they are."""
     fields = [bigquery.SchemaField(c.name, c.type, "REQUIRED" if c.required else "NULLABLE") for c in COUNTRIES.columns]
-    odd = (bigquery.SchemaField("revenue", "NUMERIC"), bigquery.SchemaField("logo", "STRING", "REPEATED"))
+    odd = (bigquery.SchemaField("revenue", "BIGNUMERIC"), bigquery.SchemaField("logo", "STRING", "REPEATED"))
     kinds = {field.name: field for field in odd}
     table = bigquery.Table(f"{warehouse.dataset}.countries", schema=[kinds.get(f.name, f) for f in fields])
     emulator.client().create_table(table)
     with pytest.raises(SchemaMismatch) as caught:
         ensure_table(warehouse, COUNTRIES.schema, "day")
-    assert "column revenue is NUMERIC, not FLOAT64" in str(caught.value)
+    assert "column revenue is BIGNUMERIC, not FLOAT64" in str(caught.value)
     assert "column logo is ARRAY<STRING>, not STRING" in str(caught.value)
 
 

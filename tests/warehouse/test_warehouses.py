@@ -209,7 +209,7 @@ def as_view(warehouse: Warehouse) -> None:
     ("make", "reason"),
     [
         (with_column("nb_visits", type=ColumnType.STRING), "column nb_visits is STRING, not INT64"),
-        (with_column("revenue", type=ColumnType.INT64), "column revenue is INT64, not FLOAT64"),
+        (with_column("revenue", type=ColumnType.BOOL), "column revenue is BOOL, not FLOAT64"),
         (with_column("goals", type=ColumnType.STRING), "column goals is STRING, not JSON"),
         (with_column("extra", required=True), "column extra is required and nothing fills it"),
         (as_view, "it is a view"),
