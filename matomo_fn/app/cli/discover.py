@@ -6,7 +6,7 @@ from typing import Any
 import click
 
 from matomo_fn.app.cli.options import connector_argument, json_option, secrets_options, take_secrets
-from matomo_fn.app.cli.output import exit_codes, log_to_terminal, print_errors, print_json, print_table, say
+from matomo_fn.app.cli.output import exit_codes, log_to_terminal, print_errors, print_json, print_rows, print_table, say
 from matomo_fn.app.discover import Discovered, discover_reports, shown_row, site_count
 from matomo_fn.config.request import read_request
 from matomo_fn.errors import InputError
@@ -82,15 +82,15 @@ def _print_all(found: Sequence[Discovered], *, columns: bool) -> None:
     listed = [
         (
             _call(each),
+            (each.metadata.dimension if each.metadata else "") or "(one row)",
             each.table.name,
             each.metadata.category if each.metadata else "",
-            (each.metadata.dimension if each.metadata else "") or "(one row)",
             "all" if len(each.sites) == every else str(len(each.sites)),
             ", ".join(each.metrics),
         )
         for each in found
     ]
-    print_table(("report", "table", "category", "dimension", "sites", "metrics"), listed)
+    print_rows(("report", "dimension", "table", "category", "sites", "metrics"), listed)
 
 
 def _call(found: Discovered) -> str:
