@@ -14,9 +14,13 @@ if TYPE_CHECKING:
 def test_every_report_is_listed_with_its_table(shop: Shop) -> None:
     """Category, dimension and metrics as Matomo has them; the table as `reports` would name it."""
     found = call(shop.env | {"COLUMNS": "200"}, "discover", "shop")
-    assert (found.code, found.out.splitlines()[0].split()[:2]) == (0, ["report", "table"])
+    assert (found.code, found.out.splitlines()[0].split()[:2]) == (0, ["report", "dimension"])
     listed = {line.split()[0]: line for line in found.out.splitlines()[1:]}
-    assert listed["Events.getName"].split()[1] == "events_name"
+    assert listed["Events.getName"].split()[1:4] == ["Event", "Name", "events_name"]
+    narrow = call(shop.env | {"COLUMNS": "80"}, "discover", "shop")
+    assert [line.split() for line in narrow.out.splitlines() if "getName " in line] == [
+        ["Events.getName", "Event", "Name"]
+    ]
     reports = call(shop.env, "discover", "shop", "--json").json["reports"]
     events = next(report for report in reports if report["report"] == "Events.getName")
     assert events | {"metrics": []} == {
