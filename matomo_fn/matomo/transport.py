@@ -141,6 +141,8 @@ class HttpTransport:
                 text = f"{method} had no answer in time (timeout_seconds)"
             case requests.exceptions.ChunkedEncodingError():
                 text = f"the answer to {method} broke off"
+            case requests.exceptions.ConnectionError() if _is_read_timeout(error):
+                text = f"{method} had no whole answer in time (timeout_seconds)"
             case requests.exceptions.ConnectionError():
                 text = _reason(error)
             case _:
@@ -203,6 +205,11 @@ def _tls_cause(error: BaseException) -> BaseException | None:
         inner = getattr(seen, "reason", None) or next(iter(seen.args), None)
         seen = inner if isinstance(inner, BaseException) else seen.__cause__
     return seen
+
+
+def _is_read_timeout(error: requests.exceptions.ConnectionError) -> bool:
+    # Of a body that is read in parts, requests calls a time-out of the socket a broken connection.
+    return bool(error.args) and type(error.args[0]).__name__ == "ReadTimeoutError"
 
 
 def _reason(error: requests.exceptions.ConnectionError) -> str:

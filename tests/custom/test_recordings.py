@@ -57,6 +57,7 @@ def configured(reports: Iterable[Mapping[str, Any]] = (), **more: Any) -> Connec
         "sites": ["1"],
         "reports": ["visits_summary"],
         "custom_reports": list(reports),
+        "reference_tables": False,  # tests/sync/test_reference.py has them
         "concurrency": 2,
     }
     return read_connector("shop", json.dumps(values | more))

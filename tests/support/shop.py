@@ -60,8 +60,9 @@ class Shop:
         (self.secrets / f"matomo-{CONNECTOR}-{secret}").write_bytes(data)
 
     def configure(self, **keys: object) -> None:
-        """Write the configuration: of this Matomo's first site, unless given otherwise."""
-        self.write("config", json.dumps({"matomo_url": self.matomo.url, "sites": ["1"], **keys}))
+        """Write the configuration: of this Matomo's first site and without reference tables, unless given otherwise."""
+        own = {"matomo_url": self.matomo.url, "sites": ["1"], "reference_tables": False}
+        self.write("config", json.dumps(own | keys))
 
     def post(self, request: object, *, headers: Mapping[str, str] | None = None, **env: str) -> TestResponse:
         """Post a request to the function; ``env`` goes on top of this place's."""

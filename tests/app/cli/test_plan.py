@@ -23,6 +23,7 @@ def test_a_plan_does_nothing(shop: Shop) -> None:
 
 def test_the_first_plan_has_every_day_of_every_table(shop: Shop) -> None:
     """In text a table with a line of totals, in JSON the same numbers."""
+    shop.configure(reports=["visits_summary", "visitor_country"], backfill_days=4, reference_tables=True)
     found = call(shop.env, "plan", "shop", "--json").json
     assert (found["status"], found["connector"], found["dataset"], found["mode"]) == (
         "planned",

@@ -69,6 +69,7 @@ def test_what_never_was_synced_is_said_with_the_place_that_was_looked_at(shop: S
 
 def test_after_a_sync_every_table_and_site_has_a_line(shop: Shop) -> None:
     """With first and last day, no hole, and the time of the run."""
+    shop.configure(reports=["visits_summary", "visitor_country"], backfill_days=4, reference_tables=True)
     call(shop.env, "sync", "shop")
     called = call(shop.env, "status", "shop")
     head, first, second, empty, *reference, _, last = called.out.splitlines()

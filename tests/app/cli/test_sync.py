@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
 def test_a_sync_tells_what_it_did(shop: Shop) -> None:
     """A line a table, a line for the whole, code 0, no sentence of an error."""
+    shop.configure(reports=["visits_summary", "visitor_country"], backfill_days=4, reference_tables=True)
     called = call(shop.env, "sync", "shop")
     head, first, second, empty, *reference, _, last = called.out.splitlines()
     tables = [first, second]
