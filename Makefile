@@ -5,9 +5,9 @@ UV := uv==0.13.8
 VENV := .venv
 BIN := $(VENV)/bin
 
-# Test workers, one a CPU unless given: make test WORKERS=4. Each one takes the next test when it is free. WORKERS=0
-# runs everything in one process, as --pdb needs it.
-WORKERS ?= auto
+# Test workers, one more than there are CPUs, since tests wait for the servers that they start: make test WORKERS=4. Each
+# takes the next test when it is free. WORKERS=0 runs everything in one process, as --pdb needs it.
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 # More for pytest: make test ARGS="-k merge -x"
 ARGS ?=
 # Python keeps what it compiles, even where the environment tells it not to (as images for containers do): the tests
