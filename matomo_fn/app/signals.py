@@ -1,8 +1,8 @@
 """How SIGINT and SIGTERM end a run: they stop its deadline, and the run writes what it has."""
 
 import os
-import queue
 import signal
+import socket
 import sys
 import threading
 from collections.abc import Iterator
@@ -69,32 +69,47 @@ def ends_by_signal(deadline: Deadline) -> Iterator[None]:
 
 @contextmanager
 def _handled(deadline: Deadline) -> Iterator[None]:
-    # A handler interrupts the main thread anywhere, also where that holds the very lock that stopping takes. So it
-    # only puts the signal into a queue that allows for it, and another thread does the rest.
-    arrived: queue.SimpleQueue[int] = queue.SimpleQueue()
+    # A handler in Python would run on the main thread: anywhere, also where that holds the very lock that stopping
+    # takes, and not at all where the signal came in the moment before a wait without an end. So the interpreter's own
+    # handler, which runs at once, writes the signal's number into a socket, and another thread does the rest.
+    arrived, sent = socket.socketpair()
+    with arrived, sent:
+        sent.settimeout(0)
+        watch = partial(copy_context().run, _watch, deadline, arrived)
+        watcher = threading.Thread(target=watch, name="signals", daemon=True)
+        watcher.start()
+        written_before = signal.set_wakeup_fd(sent.fileno(), warn_on_full_buffer=False)
+        before: dict[int, Any] = {}
+        try:
+            for number in _SIGNALS:
+                before[number] = signal.signal(number, _do_nothing)
+            yield
+        finally:
+            sent.send(b"\0")
+            watcher.join()
+            for taken, handler in reversed(before.items()):  # SIGINT last: from then on it raises KeyboardInterrupt
+                signal.signal(taken, handler)
+            signal.set_wakeup_fd(written_before)
+            for late in _unread(arrived):  # what came after the watcher had ended
+                signal.raise_signal(late)
 
-    def handle(number: int, _frame: FrameType | None) -> None:
-        arrived.put(number)
 
-    watch = partial(copy_context().run, _watch, deadline, arrived)
-    watcher = threading.Thread(target=watch, name="signals", daemon=True)
-    watcher.start()
-    before: dict[int, Any] = {}
+def _do_nothing(_number: int, _frame: FrameType | None) -> None:
+    """Stand in for the signal's default action, which would end the program."""
+
+
+def _unread(arrived: socket.socket) -> list[int]:
+    arrived.settimeout(0)
     try:
-        for number in _SIGNALS:
-            before[number] = signal.signal(number, handle)
-        yield
-    finally:
-        arrived.put(0)
-        watcher.join()
-        for taken, handler in reversed(before.items()):  # SIGINT last: from then on it raises KeyboardInterrupt
-            signal.signal(taken, handler)
-        while not arrived.empty():  # what came after the watcher had ended
-            signal.raise_signal(arrived.get())
+        return [number for number in arrived.recv(4096) if number in _SIGNALS]
+    except BlockingIOError:
+        return []
 
 
-def _watch(deadline: Deadline, arrived: "queue.SimpleQueue[int]") -> None:
-    while number := arrived.get():
+def _watch(deadline: Deadline, arrived: socket.socket) -> None:
+    while number := arrived.recv(1)[0]:
+        if number not in _SIGNALS:
+            continue  # of a handler that somebody else has set
         told = signal.Signals(number)
         if deadline.interrupted_by:
             log.error("run_abandoned", signal=told.name)  # what was not written yet is fetched by the next run

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import json
+import os
 import signal
 import subprocess
 import sys
 import threading
+import time
 import urllib.error
 import urllib.request
 from collections import Counter, deque
@@ -503,3 +505,28 @@ def test_an_instance_without_a_run_ends_at_once(place: Shop) -> None:
         assert post(program.url, {"connector": "shop"})[0] == 200
         program.process.popen.terminate()
         assert program.process.popen.wait(SOON) == 0
+
+
+def test_a_signal_ends_a_wait_that_it_does_not_interrupt(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Python runs its handlers between two steps of the main thread, which takes none while it waits for a lock."""
+    monkeypatch.setattr(signals, "_told", [])
+    deadline, waits = Deadline(), threading.Event()
+
+    def tell() -> None:
+        waits.wait(SOON)
+        os.kill(os.getpid(), signal.SIGTERM)  # taken by this thread, since the main one blocks it
+
+    with signals.ends_by_signal(deadline):
+        teller = threading.Thread(target=tell)
+        teller.start()
+        signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})
+        try:
+            began = time.monotonic()
+            waits.set()
+            deadline.pause(SOON)
+            waited = time.monotonic() - began
+        finally:
+            signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGTERM})
+            teller.join()
+    assert deadline.interrupted_by == "SIGTERM"
+    assert waited < SOON / 2

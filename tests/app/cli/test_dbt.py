@@ -59,7 +59,7 @@ def test_a_connector_has_its_tables_and_its_dataset(shop: Shop) -> None:
     """Without visits there is neither their table nor the views of it; what is given as an option wins."""
     own = [*REFERENCE_TABLES, SYNC_LOG.name, SYNC_RUNS.name, SYNC_STATE]
     for visits, more in ((False, []), (True, ["visits", *VIEWS])):
-        shop.configure(reports=["visitor_country"], visits=visits)
+        shop.configure(reports=["visitor_country"], visits=visits, reference_tables=True)
         (source,) = yaml.safe_load(call(shop.env, "dbt-sources", "shop").out)["sources"]
         assert [table["name"] for table in source["tables"]] == ["visitor_country", *more, *own]
         assert (source["schema"], "database" in source) == (DATASET, False)
