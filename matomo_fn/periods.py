@@ -139,10 +139,6 @@ class Period:
             dates, part = dates[:-size], dates[-size:]
             yield self.covered(part)
 
-    def is_closed(self, first: date, today: date) -> bool:
-        """Return whether the slice of a date was over before ``today`` at the site."""
-        return self.last_day(first) < today
-
     def described(self, first: date) -> str:
         """Return when the slice of a date was, as a sentence has it."""
         match self.value:

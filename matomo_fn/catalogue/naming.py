@@ -30,19 +30,6 @@ _WORDS_OF_DUCKDB = (
     "offset only pivot pivot_longer pivot_wider placing primary references returning show summarize symmetric table "
     "trailing unique unpivot variadic"
 )
-_WORDS_OF_GOOGLESQL = (
-    "all and any array as asc assert_rows_modified at between by case cast collate contains create cross cube current "
-    "default define desc distinct else end enum escape except exclude exists extract false fetch following for from "
-    "full group grouping groups hash having if ignore in inner intersect interval into is join lateral left like limit "
-    "lookup merge natural new no not null nulls of on or order outer over partition preceding proto qualify range "
-    "recursive respect right rollup rows select set some struct tablesample then to treat true unbounded union unnest "
-    "using when where window with within"
-)
-_WORDS_OF_DUCKDB = (
-    "analyse analyze asymmetric both check column constraint deferrable describe do foreign initially lambda leading "
-    "offset only pivot pivot_longer pivot_wider placing primary references returning show summarize symmetric table "
-    "trailing unique unpivot variadic"
-)
 RESERVED = frozenset((*_WORDS_OF_GOOGLESQL.split(" "), *_WORDS_OF_DUCKDB.split(" ")))
 # The columns that every table has; Matomo's `segment` is called as in the tables that are built in.
 _OWN = {column.name for column in (*SLICE_COLUMNS, IS_OTHERS, *STAMP_COLUMNS)}

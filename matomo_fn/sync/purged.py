@@ -101,10 +101,8 @@ def purged_visits(
     return Purged(_sentence(_FEWER, advice, is_whole=is_whole), difference, is_whole)
 
 
-def purged_reports(extracted: Extracted, known: KnownSlice) -> Purged | None:
-    """Return what is to be said where Matomo has deleted the reports that the rows of a slice came from."""
-    if not extracted.is_purged:
-        return None
+def purged_reports(known: KnownSlice) -> Purged:
+    """Return what is to be said of a slice where Matomo has deleted the reports that its rows came from."""
     is_whole = known.is_intact and known.content_hash is not None
     advice = "for what Matomo has now, sync it with mode full_refresh and name the tables"
     return Purged(_sentence(_NO_REPORTS, advice, is_whole=is_whole), None, is_whole)

@@ -102,7 +102,8 @@ def _is_incremental(request: SyncRequest) -> bool:
 def plan_sync(session: Session, request: SyncRequest) -> Plan:
     """Return what a run of a request would do, without making anything ready for it.
 
-    Matomo is asked for its version and sites and nothing else.
+    Of Matomo the version and sites are requested, and what the configuration needs to be understood: metadata of custom
+    reports and the saved segments; no report.
     """
     scope = resolve_scope(session.client, session.connector, request, session.now())
     there: list[str] = []
@@ -336,7 +337,7 @@ class _Execution:
         if self._overwrites(table):
             return None
         if extracted.is_purged:
-            return purged_reports(extracted, known)
+            return purged_reports(known)
         today = self._sites[extracted.slice.website_id].today(self._now)
         return purged_visits(table, extracted, known, is_final=is_final, today=today)
 
