@@ -129,9 +129,10 @@ class Status:
 def read_status(settings: Settings, name: str) -> Status:
     """Return the state of every table and site of a connector; raise NeverSynced where it never ran.
 
-    Matomo's version and sites are requested, once: a site's time zone, creation and access decide which days there
-    should be. Where it does not answer, a note says so, and the log alone decides: from a site's first day in any
-    table to the last day that has ended in every time zone. Days that a table does not keep are of no interest.
+    Matomo's version and sites are requested, once, and the metadata and saved segments that the configuration names: a
+    site's time zone, creation and access decide which days there should be. Where it does not answer, a note says so,
+    and the log alone decides: from a site's first day in any table to the last day that has ended in every time zone.
+    Days that a table does not keep are of no interest.
     """
     with open_log(settings, name) as (connector, warehouse):
         kept_from = _kept_from(connector, datetime.now(UTC))

@@ -156,7 +156,7 @@ def _log_failure(request: SyncRequest, error: MatomoFnError) -> None:
 
 
 def make_plan(settings: Settings, request: SyncRequest) -> PlanResult:
-    """Return what a request would extract and write; Matomo is asked for its version and sites and nothing else."""
+    """Return what a request would extract and write; no report is requested, and nothing is written."""
     with open_session(settings, request, new_run(), Deadline(settings.time_budget), create=False) as session:
         plan = plan_sync(session, request)
         reference = reference_scope(session.connector, request, plan.scope.visible, plan.scope.sites)

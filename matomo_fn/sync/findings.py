@@ -1,4 +1,4 @@
-"""What a run has to tell of its slices, as sentences: what failed, what was left out, what could not be read."""
+"""Sentences about the slices of a run: what failed, what was left out, and what could not be read."""
 
 from collections import Counter
 
@@ -9,7 +9,7 @@ _NAMED_FAILURES = 20
 
 
 class Findings:
-    """Gathers what is found with the slices of a run, each thing once."""
+    """Collects what the result reports about slices, each sentence once."""
 
     def __init__(self) -> None:
         self._failed: list[str] = []
@@ -18,7 +18,7 @@ class Findings:
         self._unreadable: Counter[str] = Counter()
 
     def note(self, extracted: Extracted) -> None:
-        """Take note of what there is to tell of a slice."""
+        """Record what a slice brought."""
         if extracted.refused_segment:
             self._refused_segments[extracted.refused_segment] = None
         elif extracted.error:

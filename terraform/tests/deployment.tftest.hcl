@@ -126,7 +126,7 @@ run "without_callers_there_is_no_http_function" {
   }
   assert {
     condition     = length(google_cloudfunctions2_function.sync) == 0 && length(google_cloud_run_v2_service_iam_binding.sync) == 0 && output.url == null
-    error_message = "Schedules and backfills go through the topic; sync is for whom it is asked for."
+    error_message = "Schedules and backfills go through the topic; the HTTP function exists only where callers are named."
   }
 }
 

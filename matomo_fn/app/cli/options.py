@@ -23,7 +23,7 @@ json_option = click.option("--json", "as_json", is_flag=True, help="Print the re
 
 
 def settings_options(command: Command) -> Command:
-    """Add an option for each setting; it wins over the environment variable."""
+    """Add an option for each setting but the connectors; it wins over the environment variable."""
     return _options_of(command, _OF_SETTINGS)
 
 
