@@ -116,6 +116,10 @@ class InvalidResponse(MatomoError):
     """The answer has another shape or other types than this report has."""
 
 
+class QueueUnavailable(MatomoFnError):
+    """The queue of events could not be reached, or did not take what it was given."""
+
+
 class WarehouseError(MatomoFnError):
     """The warehouse did not do what it was asked."""
 

@@ -35,6 +35,7 @@ from matomo_fn.catalogue import (
 )
 from matomo_fn.catalogue.custom import Reports, ReportSpec
 from matomo_fn.config.custom_reports import CustomReportConfig, method_problem, name_problems
+from matomo_fn.config.events import EventsConfig
 from matomo_fn.config.periods import Periods, period_problems, read_periods, with_periods
 from matomo_fn.config.segments import SegmentConfig, read_segments, segment_problems
 from matomo_fn.config.site_selection import SiteSelection, read_selection
@@ -159,6 +160,7 @@ class ConnectorConfig(BaseModel):
     periods: Annotated[Periods, PlainValidator(read_periods)] = Field(default_factory=dict)
     segments: Annotated[Mapping[str, SegmentConfig], PlainValidator(read_segments)] = Field(default_factory=dict)
     reference_tables: Annotated[tuple[str, ...], PlainValidator(_reference_tables)] = tuple(REFERENCE_TABLES)
+    events: EventsConfig | None = None
     partition_by: Literal["day", "month"] = "day"
     require_partition_filter: bool | None = None
     kms_key: str = ""

@@ -33,6 +33,7 @@ def test_a_url_and_sites_are_enough() -> None:
         "visits": None,
         "periods": {},
         "segments": {},
+        "events": None,
         "partition_by": "day",
         "require_partition_filter": None,
         "kms_key": "",

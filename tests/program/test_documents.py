@@ -22,6 +22,7 @@ from fake_matomo import FakeMatomo, Site, World
 from matomo_fn.app.cli.commands import cli
 from matomo_fn.catalogue import PREBUILT, REFERENCE_TABLES, SYNC_LOG, SYNC_RUNS, SYNC_STATE, VISITS
 from matomo_fn.config.connector import ConnectorConfig, VisitsConfig, read_connector
+from matomo_fn.config.events import EventsConfig
 from matomo_fn.config.request import SyncRequest, read_request
 from matomo_fn.config.settings import PREFIX, VARIABLES, Settings
 from matomo_fn.config.site_selection import EVERY_SITE
@@ -141,6 +142,7 @@ _WITHOUT_DEFAULT = (
     "page_rows",
     "require_partition_filter",
     "maximum_bytes_billed",
+    "events",
 )
 
 
@@ -173,6 +175,19 @@ def test_documents_have_every_key_of_visits_and_no_other() -> None:
     assert list(table) == list(VisitsConfig.model_fields)
     for key, field in VisitsConfig.model_fields.items():
         assert table[key] == f"`{json.dumps(field.default)}`"
+
+
+def test_documents_have_every_key_of_events_and_no_other() -> None:
+    """The table of the object behind `events` is that of the program, default for default, bound for bound."""
+    table = {codes(row[0])[0]: row for row in rows("docs/configuration.md", "## Events")}
+    assert list(table) == list(EventsConfig.model_fields)
+    for key, field in EventsConfig.model_fields.items():
+        _, kind, default, _ = table[key]
+        written = json.dumps(field.get_default(call_default_factory=True)) if not field.is_required() else None
+        assert default == (f"`{written}`" if written else "required"), key
+        bounds = [str(getattr(rule, name)) for rule in field.metadata for name in ("ge", "le") if hasattr(rule, name)]
+        if bounds:
+            assert re.findall(r"\d+", kind) == bounds, key
 
 
 def test_documents_have_every_field_of_a_request_and_no_other() -> None:

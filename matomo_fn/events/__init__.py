@@ -1,0 +1,1 @@
+"""Segment's calls into Matomo: collected, queued, mapped to hits, and delivered once each."""
