@@ -1,0 +1,1 @@
+"""Tests of matomo_fn.events."""
