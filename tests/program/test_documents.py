@@ -102,7 +102,8 @@ def logged_events() -> set[str]:
                     func=ast.Attribute(value=ast.Name(id="log"), attr=method), args=[ast.Constant(value=str(event)), *_]
                 ) if method in LOG_METHODS:
                     found.add(event)
-    return found | {"run_finished", "audit_finished"}  # logged by the method that fits its end
+    # Logged by the method that fits their end.
+    return found | {"run_finished", "audit_finished", "events_collected"}
 
 
 def shown(value: object) -> str:
