@@ -36,7 +36,7 @@ log = structlog.get_logger()
 # answer, and one that has given up before it comes sends all of it again.
 PUBLISH_SECONDS = 4.0
 # Visitors whose calls are published side by side. A publish request has messages of one ordering key only.
-_SIDE_BY_SIDE = 16
+_SIDE_BY_SIDE = 32
 # Seconds that a pull waits for the first message and for more of them, and that pulls go on where little arrives.
 _FIRST_SECONDS, _MORE_SECONDS, _GATHER_SECONDS = 5.0, 1.0, 15.0
 # Seconds for acknowledging or releasing messages, and the least of them where the run's time is over: without it,
