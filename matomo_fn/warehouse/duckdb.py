@@ -177,6 +177,10 @@ class DuckDBWarehouse:
         """Create a staging table; nobody reads a description of what is dropped in a moment."""
         self._execute(to_duckdb(sql.create_table(self.dataset, schema), self.dataset))
 
+    def drop_table(self, name: str) -> None:
+        """Drop a table; one that is not there is fine."""
+        self._execute(f'drop table if exists "{name}"')
+
     def load(self, schema: Schema, files: Sequence[Path], job: str) -> None:
         """Fill a staging table from files of newline-delimited JSON."""
         names = ", ".join(schema.column_names)

@@ -101,6 +101,6 @@ def staging_table(warehouse: Warehouse, table: str, columns: tuple[Column, ...],
         yield staging
     finally:
         try:
-            warehouse.run(sql.drop_table(warehouse.dataset, staging.name), f"drop{staging.name}")
+            warehouse.drop_table(staging.name)
         except WarehouseError as error:  # the rows are where they belong, and the table expires by itself
             log.warning("staging_table_left", table=staging.name, error=str(error))

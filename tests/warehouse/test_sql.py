@@ -96,7 +96,6 @@ WIDE = {
 # Every function that makes a statement, with the arguments that make it interesting.
 STATEMENTS: Mapping[str, Callable[[], list[str]]] = {
     "create_table": lambda: [sql.create_table(DATASET, schema) for schema in (*(t.schema for t in TABLES), SYNC_LOG)],
-    "drop_table": lambda: [sql.drop_table(DATASET, staging(name)) for name in (*PREBUILT, SYNC_LOG.name)],
     "replace_slices": lambda: [
         sql.replace_slices(DATASET, table, staging(table.name), slices, run_id=run_id, synced_at=AT, is_all=is_all)
         for table in TABLES
@@ -206,7 +205,6 @@ NOT_ABOUT_THE_LOG = {
     "replace_table",
     "widen_column",
     "create_table",
-    "drop_table",
     "replace_slices",
     "delete_visits",
     "moved_visits",
@@ -323,10 +321,6 @@ def test_the_audit_names_days_to_tables_that_require_them(table: Table) -> None:
 @pytest.mark.parametrize("name", sorted(STATEMENTS.keys() - {"replace_table"}, reverse=True))
 def test_duckdb_runs_every_statement(duckdb: DuckDBWarehouse, name: str) -> None:
     """The same text, turned into DuckDB's dialect, runs there."""
-    if name == "drop_table":
-        for statement in STATEMENTS["drop_table"]():
-            duckdb.run(statement.replace("_r1_1", "_other"), "drop")
-        return
     for statement in STATEMENTS[name]():
         if statement.startswith("select"):
             duckdb.query(statement)
