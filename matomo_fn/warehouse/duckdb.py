@@ -9,6 +9,7 @@ import tempfile
 import threading
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -56,6 +57,10 @@ def to_duckdb(statement: str, dataset: str | None = None) -> str:
     return parsed.sql(dialect="duckdb")
 
 
+class _NotInCatalog(WarehouseError):
+    """There is no such table, view or schema."""
+
+
 class DuckDBWarehouse:
     """A schema of a DuckDB file; with ``create=False`` a file that is not there is not made but taken as empty."""
 
@@ -64,7 +69,7 @@ class DuckDBWarehouse:
     def __init__(self, path: Path, dataset: str, *, create: bool = True) -> None:
         self.dataset = dataset
         self._path = path
-        self._uses_schema = False
+        self._schema = ""
         try:
             if create:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -104,17 +109,26 @@ class DuckDBWarehouse:
 
     def find_table(self, name: str) -> FoundTable | None:
         """Return what a table or view looks like, or None where there is neither."""
-        kinds = self._rows(
-            f"select false as is_view from duckdb_tables() where {_HERE} and table_name = ? "
-            f"union all select true from duckdb_views() where {_HERE} and view_name = ?",
-            [self.dataset, name] * 2,
-        )
-        if not kinds:
+        schema = self._schema_in_use()
+        if not schema:
             return None
-        # Of one table: the views of the catalog look at all columns of all tables, and take twenty times as long.
-        found = self._rows('select name, type, "notnull" from pragma_table_info(?) order by cid', [f'"{name}"'])
-        columns = tuple(_found_column(row["name"], row["type"], is_required=row["notnull"]) for row in found)
-        return FoundTable(columns, is_view=kinds[0]["is_view"])
+        views = f"from duckdb_views() where {_HERE} and view_name = ?"
+        # Of one table: the views of the catalog look at all columns of all tables, and take several times as long.
+        try:
+            rows = self._rows(
+                'select cid, name, type, "notnull", false as is_view from pragma_table_info(?) '
+                f"union all select -1, '', '', false, true {views}",
+                [f'{schema}."{name}"', self.dataset, name],
+            )
+        except _NotInCatalog:
+            # A view is there also when what it reads is gone.
+            is_view = bool(self._rows(f"select 1 {views}", [self.dataset, name]))
+            return FoundTable((), is_view=True) if is_view else None
+        columns = sorted((row for row in rows if not row["is_view"]), key=itemgetter("cid"))
+        return FoundTable(
+            tuple(_found_column(row["name"], row["type"], is_required=row["notnull"]) for row in columns),
+            is_view=len(columns) < len(rows),
+        )
 
     def create_table(self, schema: Schema, partition_by: PartitionBy) -> None:
         """Create a table; DuckDB has no partitions."""
@@ -170,7 +184,7 @@ class DuckDBWarehouse:
         if self._wording(schema.name) != self._wording(_SCRATCH_VIEW, "temp"):
             self._in_one_step([statement, *_comments(schema, {}, kind="view")])
         else:
-            self._in_one_step(_comments(schema, self._found_comments(schema.name), kind="view"))
+            self._in_one_step(_comments(schema, self._found_comments(schema.name, "view"), kind="view"))
         self._execute(f"drop view {_SCRATCH_VIEW}")
 
     def create_staging(self, schema: Schema) -> None:
@@ -215,13 +229,12 @@ class DuckDBWarehouse:
                     self._execute("rollback")
                 raise
 
-    def _found_comments(self, table: str) -> Mapping[str, str]:
+    def _found_comments(self, name: str, kind: str = "table") -> Mapping[str, str]:
         """Return the comments of the columns of a table or view by name, and its own under the empty name."""
         rows = self._rows(
-            f"select '' as name, comment from duckdb_tables() where {_HERE} and table_name = ? "
-            f"union all select '', comment from duckdb_views() where {_HERE} and view_name = ? "
+            f"select '' as name, comment from duckdb_{kind}s() where {_HERE} and {kind}_name = ? "
             f"union all select column_name, comment from duckdb_columns() where {_HERE} and table_name = ?",
-            [self.dataset, table] * 3,
+            [self.dataset, name] * 2,
         )
         return {row["name"].lower(): row["comment"] for row in rows}
 
@@ -232,13 +245,19 @@ class DuckDBWarehouse:
         (row,) = self._rows(f"select sql from duckdb_views() where {here}", [name, schema, database or None])
         return str(row["sql"]).partition(" AS ")[2]
 
+    def _schema_in_use(self) -> str:
+        """Return the schema with its database, in quotes; the empty string where it is not there."""
+        if not self._schema:
+            self._execute("select 1")
+        return self._schema
+
     def _use_schema(self) -> None:
         """Look up tables in the dataset from now on, if it is there; another connection may create it later."""
         there = f"select database_name, schema_name from duckdb_schemas() where {_HERE}"
         for row in self._fetch(there, [self.dataset]):
             catalog, schema = (name.replace('"', '""') for name in row.values())
             self._fetch(f'use "{catalog}"."{schema}"', [])
-            self._uses_schema = True
+            self._schema = f'"{catalog}"."{schema}"'
 
     def _execute(self, statement: str, parameters: Sequence[object] = ()) -> None:
         self._rows(statement, parameters)
@@ -246,7 +265,7 @@ class DuckDBWarehouse:
     def _rows(self, statement: str, parameters: Sequence[object]) -> list[dict[str, Any]]:
         try:
             with _TURN:
-                if not self._uses_schema:
+                if not self._schema:
                     self._use_schema()
                 return self._fetch(statement, parameters)
         except duckdb.Error as error:
@@ -257,6 +276,8 @@ class DuckDBWarehouse:
             return _disk_full(self._path)
         if isinstance(error, duckdb.TransactionException):
             return WarehouseUnavailable(f"the DuckDB file {self._path} is busy: {_first_line(error)}")
+        if isinstance(error, duckdb.CatalogException):
+            return _NotInCatalog(f"the DuckDB file {self._path}: {_first_line(error)}")
         return WarehouseError(f"the DuckDB file {self._path}: {_first_line(error)}")
 
     def _fetch(self, statement: str, parameters: Sequence[object]) -> list[dict[str, Any]]:
