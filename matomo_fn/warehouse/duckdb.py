@@ -31,7 +31,6 @@ _TURN = threading.Lock()
 _NEVER = "t.website_id = 'no site ' || s.website_id"
 # BigQuery's NUMERIC; DuckDB would take three digits behind the point.
 _NUMERIC = exp.DataType.build("decimal(38, 9)", dialect="duckdb")
-_SCRATCH_VIEW = "matomo_fn_wanted_view"
 _HERE = "database_name = current_database() and lower(schema_name) = lower(?)"
 
 
@@ -177,15 +176,18 @@ class DuckDBWarehouse:
     def update_view(self, schema: Schema, query: str, found: FoundTable) -> None:
         """Replace a view in one step where its query differs, and describe it where it is not described so.
 
-        DuckDB keeps its own wording of a query. So it is compared with the wording of a temporary view.
+        DuckDB keeps its own wording of a query. So it is compared with the wording of the wanted one.
         """
-        statement = to_duckdb(sql.create_view(self.dataset, schema.name, query), self.dataset)
-        self._execute(f"create or replace temporary view {_SCRATCH_VIEW} as {to_duckdb(query, self.dataset)}")
-        if self._wording(schema.name) != self._wording(_SCRATCH_VIEW, "temp"):
-            self._in_one_step([statement, *_comments(schema, {}, kind="view")])
-        else:
+        (wording,) = self._rows(
+            f"select sql, json_deserialize_sql(json_serialize_sql(?)) as wanted from duckdb_views() where {_HERE} "
+            "and view_name = ?",
+            [to_duckdb(query, self.dataset), self.dataset, schema.name],
+        )
+        if wording["sql"].partition(" AS ")[2].rstrip(";") == wording["wanted"].rstrip(";"):
             self._in_one_step(_comments(schema, self._found_comments(schema.name, "view"), kind="view"))
-        self._execute(f"drop view {_SCRATCH_VIEW}")
+        else:
+            statement = to_duckdb(sql.create_view(self.dataset, schema.name, query), self.dataset)
+            self._in_one_step([statement, *_comments(schema, {}, kind="view")])
 
     def create_staging(self, schema: Schema) -> None:
         """Create a staging table; nobody reads a description of what is dropped in a moment."""
@@ -237,13 +239,6 @@ class DuckDBWarehouse:
             [self.dataset, name] * 2,
         )
         return {row["name"].lower(): row["comment"] for row in rows}
-
-    def _wording(self, name: str, database: str = "") -> str:
-        """Return the query of a view as DuckDB keeps it."""
-        here = "view_name = ? and lower(schema_name) = lower(?) and database_name = coalesce(?, current_database())"
-        schema = "main" if database else self.dataset
-        (row,) = self._rows(f"select sql from duckdb_views() where {here}", [name, schema, database or None])
-        return str(row["sql"]).partition(" AS ")[2]
 
     def _schema_in_use(self) -> str:
         """Return the schema with its database, in quotes; the empty string where it is not there."""
