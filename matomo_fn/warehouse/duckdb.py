@@ -69,6 +69,7 @@ class DuckDBWarehouse:
         self.dataset = dataset
         self._path = path
         self._schema = ""
+        self._comments: dict[str, dict[str, str]] = {}
         try:
             if create:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -184,7 +185,7 @@ class DuckDBWarehouse:
             [to_duckdb(query, self.dataset), self.dataset, schema.name],
         )
         if wording["sql"].partition(" AS ")[2].rstrip(";") == wording["wanted"].rstrip(";"):
-            self._in_one_step(_comments(schema, self._found_comments(schema.name, "view"), kind="view"))
+            self._in_one_step(_comments(schema, self._found_comments(schema.name), kind="view"))
         else:
             statement = to_duckdb(sql.create_view(self.dataset, schema.name, query), self.dataset)
             self._in_one_step([statement, *_comments(schema, {}, kind="view")])
@@ -231,14 +232,23 @@ class DuckDBWarehouse:
                     self._execute("rollback")
                 raise
 
-    def _found_comments(self, name: str, kind: str = "table") -> Mapping[str, str]:
-        """Return the comments of the columns of a table or view by name, and its own under the empty name."""
-        rows = self._rows(
-            f"select '' as name, comment from duckdb_{kind}s() where {_HERE} and {kind}_name = ? "
-            f"union all select column_name, comment from duckdb_columns() where {_HERE} and table_name = ?",
-            [self.dataset, name] * 2,
-        )
-        return {row["name"].lower(): row["comment"] for row in rows}
+    def _found_comments(self, name: str) -> Mapping[str, str]:
+        """Return the comments of the columns of a table or view by name, and its own under the empty name.
+
+        Those of all are read at once and each is used once: DuckDB looks at all columns of all tables for one as well,
+        and a run asks for one after the other.
+        """
+        if name.lower() not in self._comments:
+            rows = self._rows(
+                f"select table_name as owner, '' as name, comment from duckdb_tables() where {_HERE} "
+                f"union all select view_name, '', comment from duckdb_views() where {_HERE} "
+                f"union all select table_name, column_name, comment from duckdb_columns() where {_HERE}",
+                [self.dataset] * 3,
+            )
+            self._comments = {}
+            for row in rows:
+                self._comments.setdefault(row["owner"].lower(), {})[row["name"].lower()] = row["comment"]
+        return self._comments.pop(name.lower(), {})
 
     def _schema_in_use(self) -> str:
         """Return the schema with its database, in quotes; the empty string where it is not there."""
