@@ -43,7 +43,8 @@ if TYPE_CHECKING:
     from tests.support.analyzer import Analyzer
     from tests.support.analyzer import Column as AnalyzerColumn
 
-First, Second = TypeVar("First"), TypeVar("Second")
+First = TypeVar("First")
+Second = TypeVar("Second")
 PAGES = BUILT_IN["behaviour_page"]
 DATASET = "my-project.matomo_shop"
 AT = datetime(2026, 11, 20, 3, 4, 5, 678, tzinfo=UTC)
