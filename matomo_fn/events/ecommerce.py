@@ -83,7 +83,7 @@ def _item_parameters(items: list[list[Any]]) -> dict[str, str]:
 def _items(products: Iterable[object]) -> list[list[Any]]:
     """Return items as [sku, name, category or categories, price, quantity].
 
-    Matomo takes a sku once: more of it are one item of all, at their average price.
+    Matomo keeps the first only of a sku that is there twice, so they are one item of all, at their average price.
     """
     by_sku: dict[str, list[Any]] = {}
     for product in map(as_object, products):
