@@ -43,6 +43,13 @@ def test_identify() -> None:
     assert (hit.kind, hit.parameters["uid"], hit.parameters["ping"]) == (HitKind.PING, USER_ID, "1")
 
 
+def test_identify_of_an_anonymous_visitor_sets_dimensions() -> None:
+    """There is something to set without a user id too."""
+    hit = only_hit({"type": "identify", "traits": {"plan": "pro"}}, dimensions={"traits.plan": 1})
+    assert (hit.kind, hit.parameters["dimension1"]) == (HitKind.PING, "pro")
+    assert "uid" not in hit.parameters
+
+
 def test_a_user_id_that_is_a_number_is_its_digits() -> None:
     """analytics.identify(5000) sends '5000'."""
     assert only_hit({"type": "identify", "userId": 5000}).parameters["uid"] == "5000"
