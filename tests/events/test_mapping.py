@@ -86,6 +86,7 @@ def test_a_user_id_that_is_a_number_is_its_digits() -> None:
         ({"value": 0, "revenue": 5}, {"e_c": "All", "e_a": "Logged In", "e_v": "0"}),
         ({"value": "$3.50"}, {"e_c": "All", "e_a": "Logged In", "e_v": "3.5"}),
         ({"name": "Form"}, {"e_c": "All", "e_a": "Logged In", "e_n": "Form"}),
+        ({"label": "Top", "name": "Form"}, {"e_c": "All", "e_a": "Logged In", "e_n": "Top"}),
         ({"category": "  ", "label": None, "value": True}, {"e_c": "All", "e_a": "Logged In"}),
     ],
 )
@@ -124,8 +125,9 @@ def test_a_completed_order_can_be_a_goal_too() -> None:
 
 def test_a_goal_is_found_by_its_exact_name_first() -> None:
     """Two goals may differ in case only."""
-    _, goal = mapped(track("goal"), goals={"Goal": 1, "goal": 2}).hits
-    assert goal.parameters["idgoal"] == "2"
+    for event, number in (("goal", "1"), ("Goal", "2")):
+        _, goal = mapped(track(event), goals={"goal": 1, "Goal": 2}).hits
+        assert goal.parameters["idgoal"] == number
 
 
 def test_only_actions_have_custom_variables() -> None:
