@@ -168,6 +168,16 @@ def test_there_are_custom_variables_up_to_the_limit(limit: int, slots: int) -> N
     assert hit.parameters.get("cvar", "").count("name") == slots
 
 
+def test_dimensions_and_custom_variables_have_as_many_characters_as_matomo_keeps() -> None:
+    """What it would cut anyway is not sent: 250 of a dimension, 200 of a name and of a value."""
+    hit = only_hit(
+        track("event", {"a": "ä" * 300}, integrations={"Matomo": {"customVars": {"1": ["n" * 300, "ä" * 300]}}}),
+        dimensions={"properties.a": 4},
+    )
+    assert hit.parameters["dimension4"] == "ä" * 250
+    assert hit.parameters["cvar"] == f'{{"1":["{"n" * 200}","{"ä" * 200}"]}}'
+
+
 @pytest.mark.parametrize(
     ("integrations", "wanted"),
     [
