@@ -160,6 +160,17 @@ def test_custom_variables_in_a_wrong_format_are_left_out(given: Any) -> None:
     assert "cvar" not in hit.parameters
 
 
+def test_custom_variables_of_integrations_come_before_those_of_the_context() -> None:
+    """What names the destination is meant for it; the present name comes before the old one."""
+    places = {
+        "integrations": {"Matomo": {"customVars": {"1": ["a", "1"]}}, "Piwik": {"customVars": {"1": ["a", "2"]}}},
+        "context": {"Matomo": {"customVars": {"1": ["a", "3"]}}},
+    }
+    assert only_hit({**track("event"), **places}).parameters["cvar"] == '{"1":["a","1"]}'
+    del places["integrations"]["Matomo"]
+    assert only_hit({**track("event"), **places}).parameters["cvar"] == '{"1":["a","2"]}'
+
+
 @pytest.mark.parametrize(("limit", "slots"), [(0, 0), (5, 5), (10, 7)])
 def test_there_are_custom_variables_up_to_the_limit(limit: int, slots: int) -> None:
     """Of seven, those with a slot within it."""
