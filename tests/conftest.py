@@ -18,12 +18,14 @@ from matomo_fn.warehouse import duckdb
 from tests.support import analyzer as googlesql
 from tests.support import emulator as bigquery_emulator
 from tests.support import network
+from tests.support.proxy import proxied
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from tests.support.analyzer import Analyzer, Column
     from tests.support.emulator import Emulator
+    from tests.support.proxy import Proxy
 
 # No deadline: the machine is shared, and a slow example is no failure.
 settings.register_profile("local", deadline=None)
@@ -85,6 +87,14 @@ def emulator(_only_local: list[str]) -> Iterator[Emulator]:
     """
     with bigquery_emulator.started() as running:
         yield running
+
+
+@pytest.fixture
+def proxied_emulator(emulator: Emulator) -> Iterator[Proxy]:
+    """The emulator behind a proxy, in which staging tables stay: see ``Proxy.keep_staging``."""
+    with proxied(emulator.address) as proxy:
+        proxy.keep_staging()
+        yield proxy
 
 
 @pytest.fixture
