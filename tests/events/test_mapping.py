@@ -238,9 +238,12 @@ def test_the_id_of_a_page_view_is_stable_and_spread() -> None:
     assert len(set(found)) == len(found)
 
 
-def test_a_long_text_is_cut_as_matomo_stores_it() -> None:
-    """Matomo stores & as &amp;, so 1,024 bytes hold 204 of them."""
-    assert only_hit(track("&" * 2_000)).parameters["e_a"] == "&" * 204
+@pytest.mark.parametrize(
+    ("character", "kept"), [("a", 1024), ("&", 204), ('"', 170), ("<", 256), (">", 256), ("😀", 256)]
+)
+def test_a_long_text_is_cut_as_matomo_stores_it(character: str, kept: int) -> None:
+    """It stores 1,024 bytes of HTML: & as &amp;, quotes as &quot;, brackets as &lt; and &gt;."""
+    assert only_hit(track(character * 2_000)).parameters["e_a"] == character * kept
 
 
 @pytest.mark.parametrize(
