@@ -86,7 +86,7 @@ def test_a_call_has_its_ids_and_its_whole_data() -> None:
         ({"properties": {"a": 2**53 + 1}}, "properties.a is more than 2^53, which readers of JSON round: send it as a"),
         ({"properties": {"a": "\ud83d"}}, "properties.a has half of a surrogate pair: cut texts between characters"),
         ({"properties": {"\ud83d": 1}}, "the name of properties.\\ud83d has half of a surrogate pair"),
-        ({"properties": {"a": nested(MOST_LEVELS)}}, "[0] is nested too deeply: a call can have 32 levels"),
+        ({"properties": {"a": nested(MOST_LEVELS - 1)}}, "[0] is nested too deeply: a call can have 32 levels"),
         ({"properties": {1: 1}}, "properties has the key 1, which is no string"),
         ({"properties": {"a": {1}}}, "properties.a has no type of JSON but set"),
     ],
