@@ -343,6 +343,24 @@ def test_totals_of_commerce_are_those_of_the_visitor(shop: FakeMatomo) -> None:
     assert [visit["visitorType"] for visit in log(shop)] == ["new", "returning", "returningCustomer"]
 
 
+@pytest.mark.parametrize(
+    ("last", "seconds", "name"),
+    [
+        ({"idgoal": 2}, 23, "live_one_visit_with_goal.json"),
+        ({"idgoal": 0, "ec_id": "A-1"}, 239, "live_one_visit_with_ecommerceOrder.json"),
+    ],
+)
+def test_a_conversion_makes_a_visit_longer_than_it_was(
+    shop: FakeMatomo, last: dict[str, Any], seconds: int, name: str
+) -> None:
+    """By two seconds and the number of the goal, besides the second that each visit has: as recorded."""
+    answer = read(name).answer
+    assert isinstance(answer, list)
+    assert answer[0]["lastActionTimestamp"] - answer[0]["firstActionTimestamp"] == seconds
+    send(shop, at("08:00:00"), at(f"08:0{seconds // 60}:{seconds % 60:02}", **last))
+    assert only(shop)["visitDuration"] == answer[0]["visitDuration"]
+
+
 def test_a_ping_prolongs_a_visit_and_begins_none(shop: FakeMatomo) -> None:
     """It is no action, and does not count as the last one."""
     assert send(shop, at("08:00:00", ping=1)) == [1, 0]
