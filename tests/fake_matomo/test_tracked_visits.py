@@ -201,6 +201,7 @@ def test_of_one_second_conversions_come_first(shop: FakeMatomo) -> None:
         ({"e_c": "Cat", "e_a": "Act", "e_v": "1,5"}, {"eventValue": 1.5}),
         ({"e_c": "Cat", "e_a": "Act", "search": "shoes"}, {"type": "event"}),
         ({"e_c": "Cat", "e_a": "Act", "download": "https://shop.example.org/f.zip"}, {"type": "download"}),
+        ({"e_c": " ", "e_a": "Act", "link": "https://other.example.com/"}, {"type": "outlink"}),
         ({"search": "shoes"}, {"type": "search", "siteSearchCategory": "", "siteSearchCount": None}),
         ({"search": "shoes", "search_count": 0}, {"siteSearchCount": 0}),
         ({"url": "https://shop.example.org/find?q=red+shoes&cat=women"}, {"siteSearchKeyword": "red shoes"}),
