@@ -214,6 +214,7 @@ def test_of_one_second_conversions_come_first(shop: FakeMatomo) -> None:
         ({"idgoal": 1, "revenue": 7}, {"revenue": 7, "subtitle": "Newsletter (€7 revenue)"}),
         ({"idgoal": 2, "_rcn": "Mail", "_rck": "Top"}, {"referrerType": "campaign", "referrerName": "mail"}),
         ({"idgoal": 1, "e_c": "Cat", "e_a": "Act"}, {"type": "goal"}),
+        ({"idgoal": 0, "ec_id": "0", "revenue": 5}, {"type": "ecommerceAbandonedCart", "revenue": 5}),
         (
             {"cvar": '{"2": ["Size", "XL"], "9": ["x", "y"]}'},
             {"customVariables": {"2": {"customVariablePageName2": "Size", "customVariablePageValue2": "XL"}}},
