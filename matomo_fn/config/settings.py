@@ -14,7 +14,7 @@ from matomo_fn.config.validation import read_model, suggestion
 from matomo_fn.errors import InputError
 
 PREFIX = "MATOMO_FN_"
-_VERSION = re.compile(r"(?P<secret>matomo-[a-z0-9-]+-(?:config|token))=(?P<version>[1-9][0-9]*)")
+_VERSION = re.compile(r"(?P<secret>matomo-[a-z0-9-]+-(?:config|token|signature))=(?P<version>[1-9][0-9]*)")
 
 
 def _number(value: Any) -> Any:
