@@ -2,7 +2,6 @@
 # request to the topic of requests lets sync_event pull and deliver them. All of it only for connectors that have `events`.
 
 resource "google_pubsub_topic" "events" {
-  # checkov:skip=CKV_GCP_83: the key is the connector's own to give (events.kms_key)
   for_each        = local.events
   project         = var.project
   name            = each.value.topic
@@ -22,7 +21,6 @@ resource "google_pubsub_topic" "events" {
 }
 
 resource "google_pubsub_topic" "events_dead_letters" {
-  # checkov:skip=CKV_GCP_83: the key is the connector's own to give (events.kms_key)
   for_each        = local.events
   project         = var.project
   name            = each.value.dead_letters
