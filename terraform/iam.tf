@@ -17,6 +17,15 @@ resource "google_service_account" "build" {
   depends_on = [time_sleep.services]
 }
 
+resource "google_service_account" "collect" {
+  count        = local.collect
+  project      = var.project
+  account_id   = "${var.name}-collect"
+  display_name = "matomo-fn: collect runs by it"
+
+  depends_on = [time_sleep.services]
+}
+
 resource "google_service_account" "push" {
   project      = var.project
   account_id   = "${var.name}-push"
@@ -51,15 +60,50 @@ resource "google_bigquery_dataset_iam_member" "run" {
 }
 
 resource "google_secret_manager_secret_iam_member" "run" {
-  for_each  = google_secret_manager_secret.connector
+  for_each  = local.run_secrets
   project   = var.project
-  secret_id = each.value.secret_id
+  secret_id = google_secret_manager_secret.connector[each.key].secret_id
   role      = "roles/secretmanager.secretAccessor"
   member    = google_service_account.run.member
 }
 
+# Configuration and signature, and no token: what everybody may call cannot give it away.
+resource "google_secret_manager_secret_iam_member" "collect" {
+  for_each  = local.collect_secrets
+  project   = var.project
+  secret_id = google_secret_manager_secret.connector[each.key].secret_id
+  role      = "roles/secretmanager.secretAccessor"
+  member    = google_service_account.collect[0].member
+}
+
+resource "google_pubsub_topic_iam_member" "collect" {
+  for_each = local.events
+  project  = var.project
+  topic    = google_pubsub_topic.events[each.key].name
+  role     = "roles/pubsub.publisher"
+  member   = google_service_account.collect[0].member
+}
+
+resource "google_pubsub_subscription_iam_member" "deliver" {
+  for_each     = local.events
+  project      = var.project
+  subscription = google_pubsub_subscription.events[each.key].name
+  role         = "roles/pubsub.subscriber"
+  member       = google_service_account.run.member
+}
+
 # Bindings and not members: whatever else was given the right to call, by hand or by a console's checkbox, loses it
 # with the next apply.
+resource "google_cloud_run_v2_service_iam_binding" "collect" {
+  # checkov:skip=CKV_GCP_102: Segment cannot sign in with Google; each call is held to its signature
+  count    = local.collect == 1 && length(var.collect_callers) > 0 ? 1 : 0
+  project  = var.project
+  location = var.region
+  name     = google_cloudfunctions2_function.collect[0].name
+  role     = "roles/run.invoker"
+  members  = var.collect_callers
+}
+
 resource "google_cloud_run_v2_service_iam_binding" "sync" {
   count    = length(var.http_callers) == 0 ? 0 : 1
   project  = var.project
@@ -108,7 +152,10 @@ resource "google_project_iam_member" "build_source" {
 # A right that was just given is not known everywhere yet: two minutes as a rule, says Google.
 resource "time_sleep" "iam" {
   create_duration = "120s"
-  triggers        = { build = google_service_account.build.email, run = google_service_account.run.email }
+  triggers = merge(
+    { build = google_service_account.build.email, run = google_service_account.run.email },
+    { for account in google_service_account.collect : "collect" => account.email },
+  )
 
   depends_on = [
     google_artifact_registry_repository_iam_member.build,
@@ -116,6 +163,9 @@ resource "time_sleep" "iam" {
     google_project_iam_member.build_logs,
     google_project_iam_member.build_source,
     google_project_iam_member.run,
+    google_pubsub_subscription_iam_member.deliver,
+    google_pubsub_topic_iam_member.collect,
+    google_secret_manager_secret_iam_member.collect,
     google_secret_manager_secret_iam_member.run,
   ]
 }
@@ -139,6 +189,22 @@ resource "google_pubsub_topic_iam_member" "dead_letters" {
 resource "google_pubsub_subscription_iam_member" "dead_letters" {
   project      = var.project
   subscription = google_pubsub_subscription.requests.name
+  role         = "roles/pubsub.subscriber"
+  member       = local.pubsub_agent
+}
+
+resource "google_pubsub_topic_iam_member" "events_dead_letters" {
+  for_each = local.events
+  project  = var.project
+  topic    = google_pubsub_topic.events_dead_letters[each.key].name
+  role     = "roles/pubsub.publisher"
+  member   = local.pubsub_agent
+}
+
+resource "google_pubsub_subscription_iam_member" "events_dead_letters" {
+  for_each     = local.events
+  project      = var.project
+  subscription = google_pubsub_subscription.events[each.key].name
   role         = "roles/pubsub.subscriber"
   member       = local.pubsub_agent
 }

@@ -19,6 +19,7 @@ locals {
     for name, connector in var.connectors : name => {
       # The program's own default is the same one (matomo_fn/config/connector.py).
       dataset    = coalesce(connector.dataset, "matomo_${replace(name, "-", "_")}")
+      events     = connector.events
       exists     = connector.dataset_exists
       kms_key    = connector.kms_key
       location   = coalesce(connector.location, var.dataset_location)
@@ -66,8 +67,28 @@ locals {
   ]...)
   daily       = "MINUTE 4 * * *"
   no_schedule = 100000 # hours; what is never due is never late
-  # Each with its connector.
-  secrets = merge([for name in keys(var.connectors) : { "matomo-${name}-config" = name, "matomo-${name}-token" = name }]...)
+
+  # Connectors that take Segment's calls. Without any, nothing of events.tf is made.
+  events = { for name, connector in local.connectors : name => {
+    job                = "${var.name}_${name}_events_deliver" # one part more than the name of a schedule's job
+    kms_key            = connector.events.kms_key
+    late_after_minutes = connector.events.late_after_minutes
+    paused             = connector.events.paused
+    schedule           = connector.events.schedule
+    time_zone          = coalesce(connector.events.time_zone, var.time_zone)
+    # The program's names (docs/events.md).
+    signature    = "matomo-${name}-signature"
+    topic        = "matomo-${name}-events"
+    dead_letters = "matomo-${name}-events-dead-letters"
+  } if connector.events != null }
+  collect = length(local.events) == 0 ? 0 : 1
+  # Calls that an instance of collect serves at once, each by a thread of its own.
+  collect_concurrency = 20
+
+  # Each with its connector: what a sync reads, and what is read by collect alone.
+  run_secrets     = merge([for name in keys(var.connectors) : { "matomo-${name}-config" = name, "matomo-${name}-token" = name }]...)
+  collect_secrets = merge([for name in keys(local.events) : { "matomo-${name}-config" = name, (local.events[name].signature) = name }]...)
+  secrets         = merge(local.run_secrets, local.collect_secrets)
 
   # Every setting of the program (matomo_fn/config/settings.py), and MATOMO_FN_TIME_BUDGET beside each function.
   # BIGQUERY_EMULATOR_HOST and PUBSUB_EMULATOR_HOST never stand here: they would send rows and events elsewhere.
@@ -81,4 +102,13 @@ locals {
     MATOMO_FN_CONNECTORS              = join(",", sort(keys(var.connectors)))
     MATOMO_FN_WAREHOUSE               = "bigquery"
   } : name => value if value != "" }
+  # Of these what collect reads, and its own: it neither calls Matomo nor writes a table.
+  collect_environment = merge(
+    { for name, value in local.environment : name => value if contains(["GOOGLE_CLOUD_PROJECT", "MATOMO_FN_LOG_FORMAT", "MATOMO_FN_SECRETS"], name) },
+    {
+      MATOMO_FN_CONNECTORS = join(",", sort(keys(local.events)))
+      THREADS              = tostring(local.collect_concurrency) # of gunicorn; by itself it starts four for a CPU
+    },
+    { for name, value in { MATOMO_FN_SECRET_VERSIONS = join(",", [for secret, version in var.secret_versions : "${secret}=${version}" if contains(keys(local.collect_secrets), secret)]) } : name => value if value != "" },
+  )
 }

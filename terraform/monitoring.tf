@@ -10,7 +10,12 @@ locals {
     "resource.type=\"cloud_run_revision\"",
     "resource.labels.service_name=(\"${var.name}-sync\" OR \"${var.name}-sync-event\")",
   ])
-  log_filter = "${local.log_source} AND jsonPayload.message:*"
+  # Those of collect too, where it is there. No metric counts them: everybody may call it, and would raise the alert.
+  log_filter = join(" AND ", [
+    "resource.type=\"cloud_run_revision\"",
+    "resource.labels.service_name=(${join(" OR ", formatlist("\"${var.name}-%s\"", concat(["sync", "sync-event"], local.collect == 0 ? [] : ["collect"])))})",
+    "jsonPayload.message:*",
+  ])
   metrics = {
     fresh_runs = {
       description = "Runs after which every table of every site has the last day that has ended there."
@@ -36,8 +41,15 @@ locals {
       }
     }
     token_refusals = {
-      description = "Runs that Matomo ended by refusing the token, or by blocking the address for refused tokens."
-      filter      = "jsonPayload.message=\"run_finished\" AND jsonPayload.errors=~\"refused the token|too many refused tokens\""
+      description = "Runs and deliveries that Matomo ended by refusing the token, or by blocking the address for refused tokens."
+      filter      = "jsonPayload.message=(\"run_finished\" OR \"deliver_finished\") AND jsonPayload.errors=~\"refused the token|too many refused tokens\""
+      labels      = { connector = "EXTRACT(jsonPayload.connector)" }
+    }
+  }
+  events_metrics = {
+    rejected_events = {
+      description = "Deliveries of which Matomo refused events for good; they stand in _events_rejected."
+      filter      = "jsonPayload.message=\"deliver_finished\" AND jsonPayload.rejected>0"
       labels      = { connector = "EXTRACT(jsonPayload.connector)" }
     }
   }
@@ -46,7 +58,7 @@ locals {
 }
 
 resource "google_logging_metric" "event" {
-  for_each    = local.metrics
+  for_each    = merge(local.metrics, { for key, metric in local.events_metrics : key => metric if local.collect == 1 })
   project     = var.project
   name        = "${local.metric_prefix}_${each.key}"
   description = each.value.description
@@ -218,6 +230,111 @@ resource "google_monitoring_alert_policy" "token_refused" {
   documentation {
     mime_type = "text/markdown"
     content   = "Matomo refused the token: it is wrong, expired or revoked. Every further attempt brings the address nearer to being blocked, so pause its schedules (output pause) or set a valid token at once (output set_token)."
+  }
+}
+
+resource "google_monitoring_alert_policy" "events_rejected" {
+  count                 = local.collect
+  project               = var.project
+  display_name          = "${var.name}: Matomo rejects events"
+  combiner              = "OR"
+  severity              = "WARNING"
+  notification_channels = local.channels
+  user_labels           = local.labels
+
+  conditions {
+    display_name = "deliver_finished with rejected events"
+
+    condition_prometheus_query_language {
+      query                     = "sum by (connector) (increase(logging_googleapis_com:user_${google_logging_metric.event["rejected_events"].name}{monitored_resource=\"cloud_run_revision\"}[30m])) > 0"
+      duration                  = "0s"
+      evaluation_interval       = "60s"
+      disable_metric_validation = true
+    }
+  }
+
+  documentation {
+    mime_type = "text/markdown"
+    content   = "Matomo refused events, and would refuse them again. The table _events_rejected of the connector's dataset has each with its reason; the others were delivered.\n\n`${local.logs_command}`"
+  }
+}
+
+resource "google_monitoring_alert_policy" "events_late" {
+  for_each              = { for name, events in local.events : name => events if events.late_after_minutes > 0 }
+  project               = var.project
+  display_name          = "${var.name}: the events of ${each.key} are late"
+  combiner              = "OR"
+  severity              = "ERROR"
+  notification_channels = local.channels
+  user_labels           = merge(local.labels, { connector = each.key })
+
+  conditions {
+    display_name = "an event waits for ${each.value.late_after_minutes} minutes"
+
+    condition_prometheus_query_language {
+      query                     = "max(pubsub_googleapis_com:subscription_oldest_unacked_message_age{monitored_resource=\"pubsub_subscription\",subscription_id=\"${google_pubsub_subscription.events[each.key].name}\"}) > ${each.value.late_after_minutes * 60}"
+      duration                  = "0s"
+      evaluation_interval       = "60s"
+      disable_metric_validation = true
+    }
+  }
+
+  documentation {
+    mime_type = "text/markdown"
+    content   = "An event of connector ${each.key} has waited for ${each.value.late_after_minutes} minutes. Deliveries are not started (Cloud Scheduler), fail (Matomo is down, the token is refused), or more comes in than they take. Nothing is lost: an event is tried for about 16 hours, and is a dead letter then.\n\n`${local.logs_command}`"
+  }
+}
+
+resource "google_monitoring_alert_policy" "events_dead_letters" {
+  count                 = local.collect
+  project               = var.project
+  display_name          = "${var.name}: an event is dead"
+  combiner              = "OR"
+  severity              = "ERROR"
+  notification_channels = local.channels
+  user_labels           = local.labels
+
+  conditions {
+    display_name = "events wait in a subscription of dead letters"
+
+    condition_prometheus_query_language {
+      query                     = "max by (subscription_id) (pubsub_googleapis_com:subscription_num_undelivered_messages{monitored_resource=\"pubsub_subscription\",subscription_id=~\"${join("|", [for subscription in google_pubsub_subscription.events_dead_letters : subscription.name])}\"}) > 0"
+      duration                  = "0s"
+      evaluation_interval       = "60s"
+      disable_metric_validation = true
+    }
+  }
+
+  documentation {
+    mime_type = "text/markdown"
+    content   = "An event was given to deliveries 100 times and never done. It waits for 31 days. docs/deploy.md says how to deliver it after all."
+  }
+}
+
+# What it counts is Cloud Run's own: a function that does not start writes no line. A share, since Segment repeats a single one.
+resource "google_monitoring_alert_policy" "collect_failed" {
+  count                 = local.collect
+  project               = var.project
+  display_name          = "${var.name}: events are not taken"
+  combiner              = "OR"
+  severity              = "ERROR"
+  notification_channels = local.channels
+  user_labels           = local.labels
+
+  conditions {
+    display_name = "more than 5 % of the calls fail or are put off"
+
+    condition_prometheus_query_language {
+      query                     = "sum(increase(run_googleapis_com:request_count{monitored_resource=\"cloud_run_revision\",service_name=\"${google_cloudfunctions2_function.collect[0].name}\",response_code=~\"429|5..\"}[30m])) > 0.05 * sum(increase(run_googleapis_com:request_count{monitored_resource=\"cloud_run_revision\",service_name=\"${google_cloudfunctions2_function.collect[0].name}\"}[30m]))"
+      duration                  = "0s"
+      evaluation_interval       = "60s"
+      disable_metric_validation = true
+    }
+  }
+
+  documentation {
+    mime_type = "text/markdown"
+    content   = "The function collect answers 429 (all of its instances are busy: raise collect_max_instances) or 5xx (Pub/Sub does not take the call, or the function fails). Segment repeats a call for four hours and drops it then.\n\n`${local.logs_command}`"
   }
 }
 

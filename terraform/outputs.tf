@@ -3,9 +3,15 @@
 module "commands" {
   source = "./modules/commands"
 
-  connectors   = { for name, connector in local.connectors : name => { dataset = connector.dataset, kms_key = connector.kms_key, location = connector.location, matomo_url = connector.matomo_url } }
-  dead_letters = google_pubsub_subscription.dead_letters.name
-  jobs         = [for job in google_cloud_scheduler_job.sync : job.name]
+  connectors = { for name, connector in local.connectors : name => {
+    dataset     = connector.dataset
+    events_site = one(connector.events[*].site)
+    kms_key     = connector.kms_key
+    location    = connector.location
+    matomo_url  = connector.matomo_url
+  } }
+  dead_letters = [for subscription in concat([google_pubsub_subscription.dead_letters], values(google_pubsub_subscription.events_dead_letters)) : subscription.name]
+  jobs         = [for job in concat(values(google_cloud_scheduler_job.sync), values(google_cloud_scheduler_job.deliver)) : job.name]
   log_filter   = local.log_filter
   project      = var.project
   region       = var.region
@@ -23,7 +29,7 @@ output "datasets" {
 }
 
 output "dead_letters" {
-  description = "Command that shows messages that came to nothing; they stay there."
+  description = "Commands that show messages that came to nothing; they stay there."
   value       = module.commands.dead_letters
 }
 
@@ -54,21 +60,29 @@ output "resume" {
 
 output "schedules" {
   description = "When each Scheduler job runs, by the job's name: cron and time zone."
-  value       = { for job in google_cloud_scheduler_job.sync : job.name => "${job.schedule} ${job.time_zone}" }
+  value       = { for job in concat(values(google_cloud_scheduler_job.sync), values(google_cloud_scheduler_job.deliver)) : job.name => "${job.schedule} ${job.time_zone}" }
 }
 
 output "service_accounts" {
   description = "Service accounts, by what they do."
-  value = {
-    build = google_service_account.build.email
-    push  = google_service_account.push.email
-    run   = google_service_account.run.email
-  }
+  value = merge(
+    { for account in google_service_account.collect : "collect" => account.email },
+    {
+      build = google_service_account.build.email
+      push  = google_service_account.push.email
+      run   = google_service_account.run.email
+    },
+  )
 }
 
 output "set_config" {
   description = "Commands that set each connector's configuration."
   value       = module.commands.set_config
+}
+
+output "set_signature" {
+  description = "Command that asks for the shared secret of each connector's webhook in Segment and sets it: it is in no file, no shell history and no state. Null where no connector has events."
+  value       = module.commands.set_signature
 }
 
 output "set_token" {
@@ -94,4 +108,9 @@ output "topic" {
 output "url" {
   description = "Address of the function sync; null without http_callers. It takes a POST with an identity token of one of them, from where ingress allows."
   value       = one(google_cloudfunctions2_function.sync[*].url)
+}
+
+output "webhook_urls" {
+  description = "Address of each connector's webhook, to paste into Segment; none where no connector has events."
+  value       = { for name in keys(local.events) : name => "${google_cloudfunctions2_function.collect[0].service_config[0].uri}/collect/${name}" }
 }

@@ -32,6 +32,30 @@ variable "buffer_megabytes" {
   }
 }
 
+variable "collect_callers" {
+  description = "Who may call the function collect, which takes Segment's calls: everybody by default, since Segment cannot sign in with Google; each call is held to its signature. An empty set gives nobody the right, for an organization that refuses allUsers (docs/deploy.md); a gateway's account may stand here."
+  type        = set(string)
+  default     = ["allUsers"]
+  nullable    = false
+
+  validation {
+    condition     = alltrue([for caller in var.collect_callers : caller == "allUsers" || can(regex("^(domain|group|serviceAccount|user):[^ ]+$", caller))])
+    error_message = "Each of collect_callers has to be allUsers or a member such as serviceAccount:gateway@my-project.iam.gserviceaccount.com."
+  }
+}
+
+variable "collect_max_instances" {
+  description = "Instances of the function collect at most, each for 20 calls at once: a bound for the bill, since everybody may call it. Calls beyond are refused by 429, and Segment sends them again."
+  type        = number
+  default     = 5
+  nullable    = false
+
+  validation {
+    condition     = var.collect_max_instances == floor(var.collect_max_instances) && var.collect_max_instances >= 1 && var.collect_max_instances <= 100
+    error_message = "collect_max_instances has to be a whole number from 1 to 100."
+  }
+}
+
 variable "concurrency" {
   description = "Requests that one instance serves at once. 1 keeps a run's memory its own; more saves instances where many small connectors share a schedule, and needs the memory (see memory)."
   type        = number
@@ -50,6 +74,10 @@ variable "connectors" {
 
     dataset: the dataset's name, by default matomo_<name>; several connectors may share one.
     dataset_exists: the dataset is there already and stays its owner's: it gets the right to be written, and nothing else.
+    events: takes Segment's calls and delivers them to Matomo (docs/events.md); left out, nothing of it is made. site: Matomo's
+    site that they are for, for the command that sets the configuration. schedule: when they are delivered, cron in five fields
+    and in time_zone; every minute by default. late_after_minutes: alert where an event has waited for so long; 0 for no such
+    alert. kms_key: key that encrypts waiting events (CMEK). paused for a job that waits for your hand.
     kms_key: key that encrypts the dataset's tables (CMEK), in the dataset's location; Google's own by default.
     late_after_hours: alert where the newest day was missing for so long; 0 for no such alert. By default what the schedule
     promises: 30 where one runs every day, 174 where some days of the week, 750 otherwise. Only schedules count that name neither
@@ -61,8 +89,16 @@ variable "connectors" {
     waits for your hand.
   EOT
   type = map(object({
-    dataset          = optional(string)
-    dataset_exists   = optional(bool, false)
+    dataset        = optional(string)
+    dataset_exists = optional(bool, false)
+    events = optional(object({
+      kms_key            = optional(string)
+      late_after_minutes = optional(number, 15)
+      paused             = optional(bool, false)
+      schedule           = optional(string, "* * * * *")
+      site               = string
+      time_zone          = optional(string)
+    }))
     kms_key          = optional(string)
     late_after_hours = optional(number)
     location         = optional(string)
@@ -137,15 +173,15 @@ variable "connectors" {
   validation {
     # Its five fields, their characters and their ranges: Terraform's provider takes any text, and Scheduler refuses it at the apply.
     condition = alltrue(flatten([for connector in values(var.connectors) : [
-      for schedule in values(connector.schedules) : schedule.cron == null || can(regex(join(" ", [
+      for cron in concat([for schedule in values(connector.schedules) : schedule.cron], connector.events[*].schedule) : cron == null || can(regex(join(" ", [
         "^(\\*|[0-5]?[0-9])([-/,][0-5]?[0-9])*",
         "(\\*|[01]?[0-9]|2[0-3])([-/,]([01]?[0-9]|2[0-3]))*",
         "(\\*|[1-9]|[12][0-9]|3[01])([-/,]([1-9]|[12][0-9]|3[01]))*",
         "(\\*|[1-9]|1[0-2]|[A-Za-z]{3})([-/,]([1-9]|1[0-2]|[A-Za-z]{3}))*",
         "(\\*|[0-7]|[A-Za-z]{3})([-/,]([0-7]|[A-Za-z]{3}))*$",
-      ]), schedule.cron))
+      ]), cron))
     ]]))
-    error_message = "A schedule's cron is five fields (minute, hour, day, month, weekday), such as \"30 4 * * *\"."
+    error_message = "A schedule's cron, and the schedule of events, is five fields (minute, hour, day, month, weekday), such as \"30 4 * * *\"."
   }
   validation {
     condition = alltrue(flatten([for connector in values(var.connectors) : [
@@ -155,15 +191,28 @@ variable "connectors" {
   }
   validation {
     condition = alltrue(flatten([for connector in values(var.connectors) : [
-      for schedule in values(connector.schedules) : schedule.time_zone == null || can(regex("^(UTC|Etc/UTC|[A-Z][A-Za-z_]+(/[A-Za-z0-9_+-]+){1,2})$", schedule.time_zone))
+      for time_zone in concat([for schedule in values(connector.schedules) : schedule.time_zone], connector.events[*].time_zone) :
+      time_zone == null || can(regex("^(UTC|Etc/UTC|[A-Z][A-Za-z_]+(/[A-Za-z0-9_+-]+){1,2})$", time_zone))
     ]]))
-    error_message = "A schedule's time_zone is a name such as Europe/Berlin or Etc/UTC."
+    error_message = "A time_zone is a name such as Europe/Berlin or Etc/UTC."
   }
   validation {
     condition = alltrue(flatten([for connector in values(var.connectors) : [
       for schedule in values(connector.schedules) : alltrue([for site in coalesce(schedule.sites, []) : can(regex("^[1-9][0-9]{0,9}$", site))])
     ]]))
     error_message = "A schedule's sites are the ids of Matomo's sites, such as [\"1\", \"2\"]."
+  }
+  validation {
+    condition     = alltrue([for events in flatten([for connector in values(var.connectors) : connector.events[*]]) : can(regex("^[1-9][0-9]{0,9}$", events.site))])
+    error_message = "The site of events is the id of one of Matomo's sites, such as \"1\"."
+  }
+  validation {
+    condition     = alltrue([for events in flatten([for connector in values(var.connectors) : connector.events[*]]) : events.late_after_minutes == 0 || (events.late_after_minutes >= 5 && events.late_after_minutes <= 10080)])
+    error_message = "late_after_minutes of events is from 5 to 10080, a week, or 0 for no such alert."
+  }
+  validation {
+    condition     = alltrue([for events in flatten([for connector in values(var.connectors) : connector.events[*]]) : events.kms_key == null || can(regex("^projects/[^/]+/locations/[^/]+/keyRings/[^/]+/cryptoKeys/[^/]+$", events.kms_key))])
+    error_message = "The kms_key of events has to read like projects/PROJECT/locations/LOCATION/keyRings/RING/cryptoKeys/KEY."
   }
 }
 
@@ -180,7 +229,7 @@ variable "dataset_location" {
 }
 
 variable "deletion_protection" {
-  description = "Refuse to delete datasets and secrets, by destroy or by taking a connector out. Set it to false and apply, before you do either."
+  description = "Refuse to delete datasets, secrets, and topics and subscriptions of events, by destroy or by taking a connector or its events out. Set it to false and apply, before you do either."
   type        = bool
   default     = true
   nullable    = false
@@ -308,6 +357,11 @@ variable "name" {
     condition     = can(regex("^[a-z][a-z0-9-]{1,18}[a-z0-9]$", var.name))
     error_message = "name has to be 3 to 20 lower-case letters, digits and hyphens, beginning with a letter and not ending with a hyphen."
   }
+  validation {
+    # Its topic of dead letters would have the name of that of the connector's events.
+    condition     = !contains([for connector, settings in var.connectors : "matomo-${connector}-events" if settings.events != null], var.name)
+    error_message = "name is that of a connector's topic of events: give another one."
+  }
 }
 
 variable "notification_channels" {
@@ -393,7 +447,7 @@ variable "secret_versions" {
 
   validation {
     condition = alltrue([for secret, version in var.secret_versions :
-      contains(flatten([for name in keys(var.connectors) : ["matomo-${name}-config", "matomo-${name}-token"]]), secret) && can(regex("^[1-9][0-9]*$", version))
+      contains(flatten([for name, connector in var.connectors : concat(["matomo-${name}-config", "matomo-${name}-token"], connector.events == null ? [] : ["matomo-${name}-signature"])]), secret) && can(regex("^[1-9][0-9]*$", version))
     ])
     error_message = "secret_versions maps a connector's secret, such as matomo-shop-token, to the number of a version."
   }

@@ -5,11 +5,9 @@ it logs leaves rows that no log row speaks of. Somebody may also have deleted, i
 audit appends a pending row for each such slice, so that the next run refetches and rewrites it.
 """
 
-import tempfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
-from pathlib import Path
 from typing import Any
 
 import structlog
@@ -19,6 +17,7 @@ from matomo_fn.days import Days
 from matomo_fn.slices import Slice
 from matomo_fn.sync.outcome import LogEntry, Run, Status
 from matomo_fn.sync.state import SyncState
+from matomo_fn.temporary_folders import temporary_folder
 from matomo_fn.warehouse import sql
 from matomo_fn.warehouse.protocol import Warehouse
 from matomo_fn.warehouse.tables import Stamp
@@ -161,9 +160,9 @@ def audit(
             _difference(table, row) for row in rows if row["date"] >= kept_from and row["segment"] in segments
         ]
     marked = [_pending(found, now) for found in differences if not found.is_due] if mark else []
-    with tempfile.TemporaryDirectory(prefix="matomo_fn_") as folder:
+    with temporary_folder() as folder:
         for number, start in enumerate(range(0, len(marked), _BATCH), 1):
-            state.append(run, marked[start : start + _BATCH], Path(folder), Stamp(run.id, number, now))
+            state.append(run, marked[start : start + _BATCH], folder, Stamp(run.id, number, now))
     return AuditResult(state.connector.name, run.id, list(tables), differences, len(marked))
 
 

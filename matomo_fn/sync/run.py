@@ -1,7 +1,5 @@
 """A run: make the tables ready, plan what is due, extract it, write and log it, within a time budget."""
 
-import errno
-import tempfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
@@ -13,7 +11,7 @@ import structlog
 from matomo_fn.catalogue import Table
 from matomo_fn.config.request import SyncRequest
 from matomo_fn.deadline import Deadline
-from matomo_fn.errors import DiskFull, MatomoFatal, Stopped, WarehouseError, WarehouseUnavailable
+from matomo_fn.errors import MatomoFatal, Stopped, WarehouseError, WarehouseUnavailable
 from matomo_fn.extract.archive_check import ArchiveChecks
 from matomo_fn.extract.extracted import ExtractContext, Extracted, KeptRows
 from matomo_fn.extract.extractor import extract
@@ -36,6 +34,7 @@ from matomo_fn.sync.session import Session
 from matomo_fn.sync.state import Snapshot
 from matomo_fn.sync.target_tables import TargetTables
 from matomo_fn.sync.write import Writer
+from matomo_fn.temporary_folders import temporary_folder
 from matomo_fn.unforeseen import note_unforeseen
 from matomo_fn.warehouse.tables import Stamp
 
@@ -204,7 +203,7 @@ class _Execution:
             self._reach = ReachTracker(self._scope, plan)
         deadline = self._session.deadline
         pool = WorkerPool(self._session.connector.concurrency, deadline)
-        with _temporary_folder() as folder:
+        with temporary_folder() as folder:
             context = self._extract_context(folder, plan)
             with _stoppable(deadline):
                 writer = self._writer(plan, folder)
@@ -377,17 +376,3 @@ class _Execution:
         if self._reach:
             self._reach.note(loaded.entries)
         self._tally.wrote(loaded.seconds)
-
-
-@contextmanager
-def _temporary_folder() -> Iterator[Path]:
-    """Create a folder for rows that wait, and delete it afterwards."""
-    try:
-        folder = tempfile.TemporaryDirectory(prefix="matomo_fn_", ignore_cleanup_errors=True)
-    except OSError as error:  # also where no folder that is looked at can be written to
-        reason = "its disk is full" if error.errno in (errno.ENOSPC, errno.EDQUOT) else str(error.strerror or error)
-        raise DiskFull(
-            f"no temporary folder can be created ({reason}): free some of its disk, or name another one in TMPDIR"
-        ) from None
-    with folder as name:
-        yield Path(name)

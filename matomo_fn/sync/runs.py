@@ -2,15 +2,14 @@
 
 import gzip
 import json
-import tempfile
 from datetime import datetime
-from pathlib import Path
 
 from matomo_fn.catalogue import SYNC_RUNS
 from matomo_fn.config.connector import Connector
 from matomo_fn.redaction import redact
 from matomo_fn.sync.outcome import Run
 from matomo_fn.sync.result import RunResult
+from matomo_fn.temporary_folders import temporary_folder
 from matomo_fn.values import utf8
 from matomo_fn.warehouse.protocol import Warehouse
 from matomo_fn.warehouse.tables import Stamp, append_rows, ensure_table
@@ -41,7 +40,7 @@ def record_run(warehouse: Warehouse, connector: Connector, run: Run, result: Run
         "error": redact(sentences[0]) if sentences else None,
     }
     ensure_table(warehouse, SYNC_RUNS, "month")
-    with tempfile.TemporaryDirectory(prefix="matomo_fn_") as folder:
-        path = Path(folder) / "run.json.gz"
+    with temporary_folder() as folder:
+        path = folder / "run.json.gz"
         path.write_bytes(gzip.compress(utf8(json.dumps(row, ensure_ascii=False) + "\n"), mtime=0))
         append_rows(warehouse, SYNC_RUNS, [path], [run.started_at.date()], Stamp(run.id, 0, finished_at))

@@ -5,8 +5,10 @@ what is deployed.
 """
 
 import functools
+import os
 import tempfile
 import threading
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from operator import itemgetter
@@ -20,7 +22,7 @@ from sqlglot import exp
 from matomo_fn.catalogue import Schema
 from matomo_fn.errors import DiskFull, WarehouseError, WarehouseUnavailable
 from matomo_fn.warehouse import sql
-from matomo_fn.warehouse.protocol import FoundColumn, FoundTable, PartitionBy
+from matomo_fn.warehouse.protocol import STAGING_PREFIX, FoundColumn, FoundTable, PartitionBy
 from matomo_fn.warehouse.schemas import merged_type
 
 # Two runs of one process that replace a slice at the same moment are both blind to the other's rows, and DuckDB
@@ -31,6 +33,9 @@ _TURN = threading.Lock()
 _NEVER = "t.website_id = 'no site ' || s.website_id"
 # BigQuery's NUMERIC; DuckDB would take three digits behind the point.
 _NUMERIC = exp.DataType.build("decimal(38, 9)", dialect="duckdb")
+# Connections of this process that are open, by file and dataset: without another one, the staging tables that are there
+# are left from runs that were killed, since other processes cannot open the file.
+_OPEN: Counter[tuple[str, str]] = Counter()
 _HERE = "database_name = current_database() and lower(schema_name) = lower(?)"
 
 
@@ -70,6 +75,8 @@ class DuckDBWarehouse:
         self._path = path
         self._schema = ""
         self._comments: dict[str, dict[str, str]] = {}
+        self._looked_for_left = False
+        self._key = (os.path.realpath(path), dataset.lower())
         try:
             if create:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -83,6 +90,9 @@ class DuckDBWarehouse:
             raise _cannot_be_opened(path, error) from None
         except (duckdb.Error, OSError) as error:
             raise _cannot_be_opened(path, error) from None
+        with _TURN:
+            _OPEN[self._key] += 1
+        self._is_open = True
 
     def check_writable(self) -> None:
         """Raise WarehouseError where the file, or the log that DuckDB keeps beside it, could not be written."""
@@ -100,8 +110,11 @@ class DuckDBWarehouse:
             ) from None
 
     def ensure_dataset(self) -> None:
-        """Create the schema if it is not there."""
+        """Create the schema if it is not there, and drop what killed runs left in it."""
         self._execute(f'create schema if not exists "{self.dataset}"')
+        if not self._looked_for_left:
+            self._looked_for_left = True
+            self._drop_left_behind()
 
     def dataset_warnings(self) -> Sequence[str]:
         """Return nothing: in DuckDB nothing expires by itself."""
@@ -221,6 +234,19 @@ class DuckDBWarehouse:
         """Close the file."""
         with _TURN:
             self._connection.close()
+            if self._is_open:
+                _OPEN[self._key] -= 1
+            self._is_open = False
+
+    def _drop_left_behind(self) -> None:
+        """Drop the staging tables of runs that were killed: in BigQuery they expire, in a file they would stay."""
+        left = self._rows(
+            f"select table_name from duckdb_tables() where {_HERE} and starts_with(table_name, ?)",
+            [self.dataset, STAGING_PREFIX],
+        )
+        if left and _OPEN[self._key] == 1:
+            names = (row["table_name"].replace('"', '""') for row in left)
+            self._in_one_step([f'drop table if exists "{name}"' for name in names])
 
     def _in_one_step(self, statements: Sequence[str]) -> None:
         """Run statements in one transaction, or none of them where one fails."""

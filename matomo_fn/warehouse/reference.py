@@ -6,7 +6,6 @@ others. What a run leaves that dies in between, the next one finds when it reads
 """
 
 import gzip
-import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -18,6 +17,7 @@ import structlog
 from matomo_fn.catalogue import ReferenceTable
 from matomo_fn.errors import DiskFull
 from matomo_fn.redaction import redact_rows
+from matomo_fn.temporary_folders import temporary_folder
 from matomo_fn.values import encode, utf8
 from matomo_fn.warehouse import sql
 from matomo_fn.warehouse.protocol import Warehouse
@@ -86,14 +86,13 @@ def remove_copies(warehouse: Warehouse, table: ReferenceTable, known: Mapping[Ke
 def _file_of(rows: Iterable[Mapping[str, Any]]) -> Iterator[Path]:
     """Write rows to a temporary file as they are loaded, and delete it afterwards."""
     lines = "".join(f"{encode(row)}\n" for row in rows)
-    try:
-        folder = tempfile.TemporaryDirectory(prefix="matomo_fn_", ignore_cleanup_errors=True)
-        path = Path(folder.name) / "rows.json.gz"
-        path.write_bytes(gzip.compress(utf8(redact_rows(lines)), mtime=0))
-    except OSError as error:
-        raise DiskFull(
-            f"rows cannot be written to a temporary folder ({error.strerror or error}): free some of its disk, or name "
-            "another one in TMPDIR"
-        ) from None
-    with folder:
+    with temporary_folder() as folder:
+        path = folder / "rows.json.gz"
+        try:
+            path.write_bytes(gzip.compress(utf8(redact_rows(lines)), mtime=0))
+        except OSError as error:
+            raise DiskFull(
+                f"rows cannot be written to a temporary folder ({error.strerror or error}): free some of its disk, or "
+                "name another one in TMPDIR"
+            ) from None
         yield path

@@ -21,6 +21,16 @@ override_resource {
 }
 
 override_resource {
+  target = google_service_account.collect
+  values = {
+    email  = "matomo-fn-collect@test-project.iam.gserviceaccount.com"
+    id     = "projects/test-project/serviceAccounts/matomo-fn-collect@test-project.iam.gserviceaccount.com"
+    member = "serviceAccount:matomo-fn-collect@test-project.iam.gserviceaccount.com"
+    name   = "projects/test-project/serviceAccounts/matomo-fn-collect@test-project.iam.gserviceaccount.com"
+  }
+}
+
+override_resource {
   target = google_service_account.push
   values = {
     email  = "matomo-fn-push@test-project.iam.gserviceaccount.com"
@@ -43,6 +53,11 @@ override_resource {
 override_resource {
   target = google_cloudfunctions2_function.sync_event
   values = { service_config = { uri = "https://matomo-fn-sync-event.example.run.app" } }
+}
+
+override_resource {
+  target = google_cloudfunctions2_function.collect
+  values = { service_config = { uri = "https://matomo-fn-collect.example.run.app" } }
 }
 
 override_data {
@@ -501,5 +516,227 @@ run "outputs_to_copy" {
   assert {
     condition     = alltrue([for text in [output.backfill, output.dead_letters, output.logs, output.pause, output.resume, output.set_config, output.set_token, output.sync_now] : endswith(text, "\n")])
     error_message = "Texts end with a line break, so that Terraform shows them as they are."
+  }
+}
+
+run "without_events_nothing_of_them_is_made" {
+  assert {
+    condition = alltrue([for count in [
+      length(google_cloudfunctions2_function.collect), length(google_service_account.collect), length(google_cloud_run_v2_service_iam_binding.collect),
+      length(google_pubsub_topic.events), length(google_pubsub_topic.events_dead_letters),
+      length(google_pubsub_subscription.events), length(google_pubsub_subscription.events_dead_letters),
+      length(google_pubsub_topic_iam_member.collect), length(google_pubsub_subscription_iam_member.deliver),
+      length(google_pubsub_topic_iam_member.events_dead_letters), length(google_pubsub_subscription_iam_member.events_dead_letters),
+      length(google_secret_manager_secret_iam_member.collect), length(google_kms_crypto_key_iam_member.events),
+      length(google_cloud_scheduler_job.deliver),
+      length(google_monitoring_alert_policy.collect_failed), length(google_monitoring_alert_policy.events_dead_letters),
+      length(google_monitoring_alert_policy.events_late), length(google_monitoring_alert_policy.events_rejected),
+    ] : count == 0])
+    error_message = "Events are off unless a connector has them."
+  }
+  assert {
+    condition     = toset(keys(google_secret_manager_secret.connector)) == toset(["matomo-shop-config", "matomo-shop-token"]) && output.set_signature == null && output.webhook_urls == {} && keys(output.service_accounts) == ["build", "push", "run"]
+    error_message = "No secret to set, no address to paste."
+  }
+  assert {
+    condition     = !strcontains(output.logs, "collect") && !strcontains(output.set_config, "events")
+    error_message = "The commands do not speak of them."
+  }
+}
+
+run "events_of_one_of_two_connectors" {
+  variables {
+    connectors = { blog = {}, shop = { events = { site = "3" } } }
+  }
+  assert {
+    condition     = [for topic in [google_pubsub_topic.events["shop"], google_pubsub_topic.events_dead_letters["shop"]] : topic.name] == ["matomo-shop-events", "matomo-shop-events-dead-letters"] && keys(google_pubsub_topic.events) == ["shop"] && keys(google_pubsub_topic.events_dead_letters) == ["shop"]
+    error_message = "Topics under the program's names, of that connector alone."
+  }
+  assert {
+    condition     = alltrue([for topic in [google_pubsub_topic.events["shop"], google_pubsub_topic.events_dead_letters["shop"]] : topic.labels == tomap({ app = "matomo-fn", connector = "shop" }) && topic.kms_key_name == null && topic.deletion_policy == "PREVENT" && topic.message_storage_policy[0].allowed_persistence_regions == toset(["europe-west1"])])
+    error_message = "Labels, protection, and the one region that keeps the messages."
+  }
+  assert {
+    condition     = google_pubsub_topic.events["shop"].message_retention_duration == "604800s" && google_pubsub_subscription.events["shop"].message_retention_duration == "2678400s" && google_pubsub_subscription.events_dead_letters["shop"].message_retention_duration == "2678400s"
+    error_message = "Acknowledged events can be had again for a week, others wait for 31 days."
+  }
+  assert {
+    condition     = google_pubsub_subscription.events["shop"].name == "matomo-shop-events" && google_pubsub_subscription.events["shop"].topic == google_pubsub_topic.events["shop"].id && google_pubsub_subscription.events["shop"].enable_message_ordering && google_pubsub_subscription.events["shop"].enable_exactly_once_delivery && length(google_pubsub_subscription.events["shop"].push_config) == 0
+    error_message = "Pulled, in order, once each."
+  }
+  assert {
+    condition     = google_pubsub_subscription.events["shop"].ack_deadline_seconds > google_cloudfunctions2_function.sync_event.service_config[0].timeout_seconds
+    error_message = "Nobody gets a message while a run may have it."
+  }
+  assert {
+    condition     = google_pubsub_subscription.events["shop"].dead_letter_policy[0].dead_letter_topic == google_pubsub_topic.events_dead_letters["shop"].id && google_pubsub_subscription.events["shop"].dead_letter_policy[0].max_delivery_attempts == 100 && google_pubsub_subscription.events_dead_letters["shop"].topic == google_pubsub_topic.events_dead_letters["shop"].id && google_pubsub_subscription.events["shop"].retry_policy[0].maximum_backoff == "600s"
+    error_message = "A Matomo that is down for hours makes no dead letters, and dead letters are kept."
+  }
+  assert {
+    condition     = alltrue([for subscription in [google_pubsub_subscription.events["shop"], google_pubsub_subscription.events_dead_letters["shop"]] : subscription.expiration_policy[0].ttl == "" && subscription.deletion_policy == "PREVENT" && subscription.labels["connector"] == "shop"])
+    error_message = "Subscriptions never expire, and cannot be deleted by mistake."
+  }
+  assert {
+    condition = (
+      google_cloudfunctions2_function.collect[0].name == "matomo-fn-collect" &&
+      google_cloudfunctions2_function.collect[0].build_config[0].entry_point == "collect" &&
+      google_cloudfunctions2_function.collect[0].build_config[0].source[0].storage_source[0].object == google_cloudfunctions2_function.sync_event.build_config[0].source[0].storage_source[0].object &&
+      google_cloudfunctions2_function.collect[0].build_config[0].service_account == google_service_account.build.id &&
+      google_cloudfunctions2_function.collect[0].service_config[0].available_memory == "512Mi" &&
+      google_cloudfunctions2_function.collect[0].service_config[0].available_cpu == "1" &&
+      google_cloudfunctions2_function.collect[0].service_config[0].ingress_settings == "ALLOW_ALL" &&
+      google_cloudfunctions2_function.collect[0].service_config[0].min_instance_count == 0 &&
+      google_cloudfunctions2_function.collect[0].service_config[0].max_instance_count == 5 &&
+      google_cloudfunctions2_function.collect[0].service_config[0].service_account_email == "matomo-fn-collect@test-project.iam.gserviceaccount.com"
+    )
+    error_message = "A function of its own from the same source, open to the internet, by an account of its own."
+  }
+  assert {
+    condition     = google_cloudfunctions2_function.collect[0].service_config[0].max_instance_request_concurrency == 20 && google_cloudfunctions2_function.collect[0].service_config[0].environment_variables["THREADS"] == "20"
+    error_message = "A thread for each call."
+  }
+  assert {
+    condition = google_cloudfunctions2_function.collect[0].service_config[0].environment_variables == tomap({
+      GOOGLE_CLOUD_PROJECT = "test-project"
+      MATOMO_FN_CONNECTORS = "shop"
+      MATOMO_FN_LOG_FORMAT = "json"
+      MATOMO_FN_SECRETS    = "secret-manager"
+      THREADS              = "20"
+    })
+    error_message = "The environment of collect: what it reads, and the connectors that have events."
+  }
+  assert {
+    condition     = google_cloud_run_v2_service_iam_binding.collect[0].name == "matomo-fn-collect" && google_cloud_run_v2_service_iam_binding.collect[0].members == toset(["allUsers"]) && google_cloud_run_v2_service_iam_binding.sync[0].members == toset(["user:me@example.com"]) && google_cloud_run_v2_service_iam_binding.sync_event.members == toset([google_service_account.push.member])
+    error_message = "Everybody may call collect, and nothing else."
+  }
+  assert {
+    condition     = { for secret in google_secret_manager_secret.connector : secret.secret_id => secret.deletion_protection ? secret.labels["connector"] : "unprotected" } == { matomo-blog-config = "blog", matomo-blog-token = "blog", matomo-shop-config = "shop", matomo-shop-signature = "shop", matomo-shop-token = "shop" }
+    error_message = "A secret for the signature."
+  }
+  assert {
+    condition = toset([for binding in google_secret_manager_secret_iam_member.collect : "${binding.secret_id} ${binding.role} ${binding.member}"]) == toset([
+      "matomo-shop-config roles/secretmanager.secretAccessor ${google_service_account.collect[0].member}",
+      "matomo-shop-signature roles/secretmanager.secretAccessor ${google_service_account.collect[0].member}",
+    ])
+    error_message = "collect reads configuration and signature, and no token."
+  }
+  assert {
+    condition     = toset([for binding in google_secret_manager_secret_iam_member.run : binding.secret_id]) == toset(["matomo-blog-config", "matomo-blog-token", "matomo-shop-config", "matomo-shop-token"])
+    error_message = "A run reads configuration and token, and no signature."
+  }
+  assert {
+    condition     = [for binding in google_pubsub_topic_iam_member.collect : "${binding.topic} ${binding.role} ${binding.member}"] == ["matomo-shop-events roles/pubsub.publisher ${google_service_account.collect[0].member}"] && [for binding in google_pubsub_subscription_iam_member.deliver : "${binding.subscription} ${binding.role} ${binding.member}"] == ["matomo-shop-events roles/pubsub.subscriber ${google_service_account.run.member}"]
+    error_message = "collect publishes, sync_event pulls and acknowledges."
+  }
+  assert {
+    condition     = alltrue([for binding in [google_pubsub_topic_iam_member.events_dead_letters["shop"], google_pubsub_subscription_iam_member.events_dead_letters["shop"]] : binding.member == "serviceAccount:service-123456789012@gcp-sa-pubsub.iam.gserviceaccount.com"]) && google_pubsub_topic_iam_member.events_dead_letters["shop"].topic == "matomo-shop-events-dead-letters" && google_pubsub_topic_iam_member.events_dead_letters["shop"].role == "roles/pubsub.publisher" && google_pubsub_subscription_iam_member.events_dead_letters["shop"].subscription == "matomo-shop-events" && google_pubsub_subscription_iam_member.events_dead_letters["shop"].role == "roles/pubsub.subscriber"
+    error_message = "Pub/Sub's own account moves dead letters."
+  }
+  assert {
+    condition     = time_sleep.iam.triggers["collect"] == "matomo-fn-collect@test-project.iam.gserviceaccount.com"
+    error_message = "The rights of another account are waited for."
+  }
+}
+
+run "deliveries" {
+  variables {
+    time_zone = "Europe/Berlin"
+    connectors = {
+      blog = { events = { site = "1", paused = true, schedule = "*/5 6-22 * * *", time_zone = "America/New_York" } }
+      shop = { events = { site = "3" }, schedules = { deliver = {}, events = {} } }
+    }
+  }
+  assert {
+    condition     = { for job in google_cloud_scheduler_job.deliver : job.name => [job.schedule, job.time_zone, job.paused ? "paused" : "on"] } == { matomo-fn_blog_events_deliver = ["*/5 6-22 * * *", "America/New_York", "paused"], matomo-fn_shop_events_deliver = ["* * * * *", "Europe/Berlin", "on"] }
+    error_message = "Each minute unless said otherwise."
+  }
+  assert {
+    condition     = length(distinct([for job in concat(values(google_cloud_scheduler_job.sync), values(google_cloud_scheduler_job.deliver)) : job.name])) == 5
+    error_message = "No schedule's job has the name of a delivery's."
+  }
+  assert {
+    condition     = base64decode(google_cloud_scheduler_job.deliver["shop"].pubsub_target[0].data) == "{\"connector\":\"shop\",\"mode\":\"deliver\"}" && google_cloud_scheduler_job.deliver["shop"].pubsub_target[0].topic_name == google_pubsub_topic.requests.id
+    error_message = "A delivery is a request like others."
+  }
+  assert {
+    condition     = strcontains(output.pause, "pause matomo-fn_shop_events_deliver ") && strcontains(output.resume, "resume matomo-fn_blog_events_deliver ") && output.schedules["matomo-fn_shop_events_deliver"] == "* * * * * Europe/Berlin"
+    error_message = "Deliveries are paused with the rest, and stand in the table."
+  }
+  assert {
+    condition     = output.webhook_urls == { blog = "https://matomo-fn-collect.example.run.app/collect/blog", shop = "https://matomo-fn-collect.example.run.app/collect/shop" }
+    error_message = "The addresses to paste into Segment."
+  }
+  assert {
+    condition     = strcontains(output.set_config, "{\"dataset\":\"matomo_shop\",\"events\":{\"site\":\"3\"},") && strcontains(output.set_signature, "for connector in blog shop; do") && strcontains(output.dead_letters, "pull matomo-shop-events-dead-letters ")
+    error_message = "Configuration, signature and dead letters of the events."
+  }
+  assert {
+    condition     = strcontains(output.logs, "(\"matomo-fn-sync\" OR \"matomo-fn-sync-event\" OR \"matomo-fn-collect\")")
+    error_message = "The log has collect's lines."
+  }
+}
+
+run "alerts_of_events" {
+  variables {
+    connectors = { blog = {}, quiet = { events = { site = "1", late_after_minutes = 0 } }, shop = { events = { site = "3" } }, slow = { events = { site = "4", late_after_minutes = 90 } } }
+  }
+  assert {
+    condition     = { for name, policy in google_monitoring_alert_policy.events_late : name => one(regexall("subscription_oldest_unacked_message_age\\{monitored_resource=\"pubsub_subscription\",subscription_id=\"([^\"]+)\"\\}\\) > ([0-9]+)$", policy.conditions[0].condition_prometheus_query_language[0].query)) } == { shop = ["matomo-shop-events", "900"], slow = ["matomo-slow-events", "5400"] }
+    error_message = "Events are late after a quarter of an hour, or as said, or never."
+  }
+  assert {
+    condition     = google_logging_metric.event["rejected_events"].filter == "resource.type=\"cloud_run_revision\" AND resource.labels.service_name=(\"matomo-fn-sync\" OR \"matomo-fn-sync-event\") AND jsonPayload.message=\"deliver_finished\" AND jsonPayload.rejected>0"
+    error_message = "Rejected events are counted."
+  }
+  assert {
+    condition     = strcontains(google_monitoring_alert_policy.events_dead_letters[0].conditions[0].condition_prometheus_query_language[0].query, "subscription_id=~\"matomo-quiet-events-dead-letters|matomo-shop-events-dead-letters|matomo-slow-events-dead-letters\"}) > 0")
+    error_message = "Dead events of every connector."
+  }
+  assert {
+    condition     = strcontains(google_monitoring_alert_policy.collect_failed[0].conditions[0].condition_prometheus_query_language[0].query, "service_name=\"${google_cloudfunctions2_function.collect[0].name}\",response_code=~\"429|5..\"")
+    error_message = "Calls that are not taken."
+  }
+  assert {
+    condition = alltrue([for policy in concat(
+      google_monitoring_alert_policy.collect_failed, google_monitoring_alert_policy.events_dead_letters, google_monitoring_alert_policy.events_rejected,
+      values(google_monitoring_alert_policy.events_late),
+    ) : length(policy.notification_channels) == 1])
+    error_message = "Every alert reaches somebody."
+  }
+}
+
+run "keys_and_versions_of_events" {
+  variables {
+    connectors      = { shop = { events = { site = "3", kms_key = "projects/keys/locations/europe-west1/keyRings/r/cryptoKeys/events" } } }
+    secret_versions = { matomo-shop-signature = "2", matomo-shop-token = "3" }
+  }
+  assert {
+    condition     = alltrue([for topic in [google_pubsub_topic.events["shop"], google_pubsub_topic.events_dead_letters["shop"]] : topic.kms_key_name == "projects/keys/locations/europe-west1/keyRings/r/cryptoKeys/events"])
+    error_message = "Waiting events and dead ones have the key."
+  }
+  assert {
+    condition     = [for binding in google_kms_crypto_key_iam_member.events : "${binding.crypto_key_id} ${binding.member}"] == ["projects/keys/locations/europe-west1/keyRings/r/cryptoKeys/events serviceAccount:service-123456789012@gcp-sa-pubsub.iam.gserviceaccount.com"] && contains(local.services, "cloudkms.googleapis.com")
+    error_message = "Pub/Sub may use it."
+  }
+  assert {
+    condition     = google_cloudfunctions2_function.collect[0].service_config[0].environment_variables["MATOMO_FN_SECRET_VERSIONS"] == "matomo-shop-signature=2"
+    error_message = "collect is told the versions of what it reads."
+  }
+}
+
+run "events_without_protection_and_where_nobody_may_be_everybody" {
+  variables {
+    collect_callers       = []
+    collect_max_instances = 2
+    connectors            = { shop = { events = { site = "3" } } }
+    deletion_protection   = false
+  }
+  assert {
+    condition     = length(google_cloud_run_v2_service_iam_binding.collect) == 0 && length(google_cloudfunctions2_function.collect) == 1 && google_cloudfunctions2_function.collect[0].service_config[0].max_instance_count == 2
+    error_message = "Who may call is left to the owner of the organization."
+  }
+  assert {
+    condition     = alltrue([for resource in [google_pubsub_topic.events["shop"], google_pubsub_topic.events_dead_letters["shop"], google_pubsub_subscription.events["shop"], google_pubsub_subscription.events_dead_letters["shop"]] : resource.deletion_policy == "DELETE"])
+    error_message = "Without protection they can go."
   }
 }

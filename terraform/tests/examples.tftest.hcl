@@ -48,8 +48,12 @@ run "agency" {
     error_message = "A dataset for each client."
   }
   assert {
-    condition     = keys(output.schedules) == ["matomo-fn_bakery_daily", "matomo-fn_florist_daily", "matomo-fn_florist_sweep", "matomo-fn_hotels_evening", "matomo-fn_hotels_morning"]
-    error_message = "A job for each connector and schedule."
+    condition     = keys(output.schedules) == ["matomo-fn_bakery_daily", "matomo-fn_bakery_events_deliver", "matomo-fn_florist_daily", "matomo-fn_florist_sweep", "matomo-fn_hotels_evening", "matomo-fn_hotels_morning"]
+    error_message = "A job for each connector and schedule, and one for the events."
+  }
+  assert {
+    condition     = keys(output.webhook_urls) == ["bakery"] && strcontains(output.set_signature, "for connector in bakery; do")
+    error_message = "One client's Segment."
   }
   assert {
     condition     = output.egress_address != null

@@ -433,3 +433,76 @@ run "secret_key_of_another_place" {
   }
   expect_failures = [var.secret_kms_keys]
 }
+
+run "events_of_no_site" {
+  command = plan
+  variables {
+    connectors = { shop = { events = { site = "shop" } } }
+  }
+  expect_failures = [var.connectors]
+}
+
+run "events_every_morning_in_words" {
+  command = plan
+  variables {
+    connectors = { shop = { events = { site = "1", schedule = "every minute" } } }
+  }
+  expect_failures = [var.connectors]
+}
+
+run "events_in_a_time_zone_as_offset" {
+  command = plan
+  variables {
+    connectors = { shop = { events = { site = "1", time_zone = "+02:00" } } }
+  }
+  expect_failures = [var.connectors]
+}
+
+run "events_late_at_once" {
+  command = plan
+  variables {
+    connectors = { shop = { events = { site = "1", late_after_minutes = 1 } } }
+  }
+  expect_failures = [var.connectors]
+}
+
+run "events_with_a_key_by_name" {
+  command = plan
+  variables {
+    connectors = { shop = { events = { site = "1", kms_key = "my-key" } } }
+  }
+  expect_failures = [var.connectors]
+}
+
+run "name_of_a_topic_of_events" {
+  command = plan
+  variables {
+    connectors = { shop = { events = { site = "1" } } }
+    name       = "matomo-shop-events"
+  }
+  expect_failures = [var.name]
+}
+
+run "everybody_signed_in_may_call_collect" {
+  command = plan
+  variables {
+    collect_callers = ["allAuthenticatedUsers"]
+  }
+  expect_failures = [var.collect_callers]
+}
+
+run "no_instances_of_collect" {
+  command = plan
+  variables {
+    collect_max_instances = 0
+  }
+  expect_failures = [var.collect_max_instances]
+}
+
+run "version_of_a_signature_without_events" {
+  command = plan
+  variables {
+    secret_versions = { matomo-shop-signature = "1" }
+  }
+  expect_failures = [var.secret_versions]
+}

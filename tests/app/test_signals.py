@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import pty
+import select
 import signal
 import subprocess
 import sys
@@ -456,6 +458,94 @@ def test_a_second_signal_ends_a_run_that_cannot_write(place: Shop, bigquery: Stu
     code, answer, lines = run.end()
     assert (code, answer) == (130, None)
     assert (lines[-1]["message"], lines[-1]["signal"]) == ("run_abandoned", "SIGINT")
+
+
+# At a terminal of its own, with each slice written for itself while eight threads wait for room: a write that hangs, in
+# the turn that DuckDB's statements take.
+STUCK_IN_A_MERGE = """
+import fcntl, os, termios, threading
+import matomo_fn.extract.worker_pool as pool
+import matomo_fn.sync.write as write
+from matomo_fn.warehouse import duckdb
+fcntl.ioctl(0, termios.TIOCSCTTY, 0)
+pool._WAITING = write.MAX_SLICES = 1
+def run(self, statement, job, real=duckdb.DuckDBWarehouse.run):
+    if not job.startswith("merge_staging_visitor_country"):
+        return real(self, statement, job)
+    with duckdb._TURN:
+        os.write(2, b"WRITING")
+        threading.Event().wait()
+duckdb.DuckDBWarehouse.run = run
+"""
+CTRL_C = b"\x03"
+
+
+def test_a_second_ctrl_c_at_a_terminal_ends_a_run_that_writes(place: Shop, tmp_path: Path) -> None:
+    """It does not wait for the write, nor for the threads that wait for it; the next run writes what is missing."""
+    place.configure(reports=["visits_summary", "visitor_country"], backfill_days=40, concurrency=8)
+    text = LOST.format(patch=STUCK_IN_A_MERGE, arguments="'sync', 'shop'")
+    (tmp_path / "temporary").mkdir()
+    env = {"MATOMO_FN_LOG_FORMAT": "auto", "PYTHONPATH": str(ROOT), "TMPDIR": str(tmp_path / "temporary")}
+    ours, theirs = pty.openpty()
+    process = subprocess.Popen(
+        [sys.executable, "-c", text],
+        env=environment(place.env | env | {"TERM": "xterm"}),
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        start_new_session=True,
+    )
+    os.close(theirs)
+    screen = Screen(ours)
+    try:
+        screen.wait_for("WRITING")
+        os.write(ours, CTRL_C)
+        screen.wait_for("Ctrl-C again ends at once")
+        os.write(ours, CTRL_C)
+        assert process.wait(SOON) == 130
+        shown = screen.rest()
+    finally:
+        process.kill()
+        process.wait()
+        os.close(ours)
+    assert_absent(shown=shown)
+    assert "Traceback" not in shown
+    code, answer, _ = Running(place, TMPDIR=str(tmp_path / "temporary")).end()
+    assert (code, answer["status"]) == (0, "complete")
+    assert written(place) == {"visits_summary": 40, "visitor_country": 40}
+    assert list((tmp_path / "temporary").iterdir()) == []
+    assert not [table for _, table in place.contents() if table.startswith("_staging_")]
+
+
+class Screen:
+    """What a terminal shows, read as it comes."""
+
+    def __init__(self, terminal: int) -> None:
+        self._terminal = terminal
+        self._shown = ""
+        self._read = 0
+
+    def wait_for(self, text: str) -> None:
+        """Read up to a text."""
+        while text not in self._shown[self._read :]:
+            ready, _, _ = select.select([self._terminal], [], [], SOON)
+            assert ready, f"{text!r} did not come: {self._shown}"
+            assert self._more(), f"it ended without {text!r}: {self._shown}"
+        self._read = self._shown.index(text, self._read) + len(text)
+
+    def rest(self) -> str:
+        """Return all that was shown, once the program has ended."""
+        while self._more():
+            pass
+        return self._shown
+
+    def _more(self) -> bool:
+        try:
+            data = os.read(self._terminal, 4096)
+        except OSError:  # Linux says so when the last program has closed it
+            return False
+        self._shown += data.decode(errors="replace")
+        return bool(data)
 
 
 def logged(emulator: Emulator, dataset: str) -> dict[tuple[str, str], int]:

@@ -10,7 +10,7 @@ import select
 import shutil
 import subprocess
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -29,17 +29,18 @@ if TYPE_CHECKING:
 
 SECONDS = 30.0
 KEY = "projects/keys/locations/us/keyRings/r/cryptoKeys/data"
-VALUES = {
+VALUES: dict[str, Any] = {
     "connectors": {
         "shop": {"dataset": "matomo_shop", "location": "EU", "matomo_url": "https://data.example.com/a&b/"},
         "two-sites": {
             "dataset": "clients",
+            "events_site": "7",
             "kms_key": KEY,
             "location": "US",
             "matomo_url": "https://matomo.example.com",
         },
     },
-    "dead_letters": "matomo-fn-dead-letters",
+    "dead_letters": ["matomo-fn-dead-letters", "matomo-two-sites-events-dead-letters"],
     "jobs": ["matomo-fn_shop_daily", "matomo-fn_two-sites_evening"],
     "log_filter": 'resource.type="cloud_run_revision" AND jsonPayload.message:*',
     "project": "test-project",
@@ -142,6 +143,9 @@ def test_a_configuration_arrives_as_the_program_reads_it(printed: Callable[..., 
     assert (two_sites.dataset_name, two_sites.location, two_sites.sites) == ("clients", "US", EVERY_SITE)
     # The key of the dataset that Terraform makes is that of the tables and the queries.
     assert (shop.kms_key, two_sites.kms_key) == ("", KEY)
+    assert shop.events is None
+    assert two_sites.events is not None
+    assert two_sites.events.site == "7"
 
 
 @pytest.mark.parametrize("name", ["backfill", "sync_now"])
@@ -159,7 +163,7 @@ def test_a_message_is_a_request(printed: Callable[..., str], gcloud: Gcloud, nam
 @pytest.mark.parametrize(
     ("name", "expected"),
     [
-        ("dead_letters", [["pubsub", "subscriptions", "pull", "matomo-fn-dead-letters"]]),
+        ("dead_letters", [["pubsub", "subscriptions", "pull", name] for name in VALUES["dead_letters"]]),
         ("logs", [["logging", "read", VALUES["log_filter"]]]),
         ("pause", [["scheduler", "jobs", "pause", job] for job in VALUES["jobs"]]),
         ("resume", [["scheduler", "jobs", "resume", job] for job in VALUES["jobs"]]),
@@ -173,10 +177,12 @@ def test_other_commands_say_what_they_mean(
     assert all("--project=test-project" in arguments for arguments in calls)
 
 
+TOKEN = tuple(f"Matomo token of connector {name}: " for name in VALUES["connectors"])
+SIGNATURE = ("Shared secret in Segment of connector two-sites: ",)
 SHELLS = {"bash": ["bash", "--norc", "--noprofile", "-i"], "sh": ["sh", "-i"]}
 
 
-def pasted(gcloud: Gcloud, text: str, *answers: str, shell_name: str = "bash") -> str:
+def pasted(gcloud: Gcloud, text: str, *answers: str, prompts: tuple[str, ...] = TOKEN, shell_name: str = "bash") -> str:
     """Paste a text into an interactive shell at a terminal, answer its prompts, and return all that was to be seen.
 
     The whole text is there before the shell reads its first line, as with a paste; a prompt's answer comes once the
@@ -207,11 +213,11 @@ def pasted(gcloud: Gcloud, text: str, *answers: str, shell_name: str = "bash") -
     try:
         until("READY ")
         os.write(master, text.encode())
-        for connector, answer in zip(VALUES["connectors"], answers, strict=False):
-            until(f"Matomo token of connector {connector}: ")  # the prompt, and not the text that was pasted
+        for prompt, answer in zip(prompts, answers, strict=False):
+            until(prompt)  # and not the text that was pasted, which has no connector's name in it
             os.write(master, f"{answer}\n".encode())
         until("READY ")
-        os.write(master, b'echo "left: ${token-nothing}"; stty -a; exit\n')
+        os.write(master, b'echo "left: ${value-nothing}"; stty -a; exit\n')
         until("left: nothing")
         until(" echo ")  # and not "-echo"
         shell.wait(SECONDS)
@@ -238,6 +244,43 @@ def test_a_token_goes_from_the_keyboard_to_gcloud_and_nowhere_else(
     (tmp_path / "secrets").mkdir()
     (tmp_path / "secrets" / "matomo-shop-token").write_text(token)
     assert read_token(FolderSecretStore(tmp_path / "secrets"), "shop").reveal() == CANARY
+
+
+@pytest.mark.parametrize("shell_name", SHELLS)
+def test_a_signature_goes_from_the_keyboard_to_gcloud_and_nowhere_else(
+    printed: Callable[..., str], gcloud: Gcloud, shell_name: str
+) -> None:
+    """Only connectors with events are asked for; the secret has the name that the program reads."""
+    seen = pasted(gcloud, printed("set_signature"), CANARY, prompts=SIGNATURE, shell_name=shell_name)
+    ((arguments, signature),) = gcloud.calls
+    assert arguments == [
+        "secrets",
+        "versions",
+        "add",
+        "matomo-two-sites-signature",
+        "--project=test-project",
+        "--data-file=-",
+    ]
+    assert signature == CANARY
+    assert "connector shop" not in seen
+    history = gcloud.path / "history"
+    assert_absent(seen=seen, arguments=repr(arguments), history=history.read_text() if history.exists() else "")
+
+
+def test_without_events_there_is_no_signature_to_set(terraform: str, tmp_path: Path) -> None:
+    """Terraform keeps no output that is null."""
+    shutil.copy(COMMANDS / "main.tf", tmp_path)
+    (shop,) = (each for name, each in VALUES["connectors"].items() if name == "shop")
+    (tmp_path / "terraform.tfvars.json").write_text(json.dumps(VALUES | {"connectors": {"shop": shop}}))
+    for arguments in (("init",), ("apply", "-auto-approve")):
+        subprocess.run([terraform, f"-chdir={tmp_path}", *arguments, "-input=false"], check=True, capture_output=True)
+    answer = subprocess.run(
+        [terraform, f"-chdir={tmp_path}", "output", "-json"], check=True, capture_output=True, text=True
+    )
+    outputs = json.loads(answer.stdout)
+    assert "set_signature" not in outputs
+    assert "events" not in outputs["set_config"]["value"]
+    assert "set_token" in outputs
 
 
 def test_a_prompt_that_is_broken_off_leaves_the_terminal_as_it_was(printed: Callable[..., str], gcloud: Gcloud) -> None:

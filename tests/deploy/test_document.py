@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 from zoneinfo import ZoneInfo
 
 from matomo_fn.config.connector import read_connector
+from matomo_fn.config.events import EventsConfig
 from matomo_fn.config.request import read_request
 from matomo_fn.config.validation import read_object
 from matomo_fn.deadline import Deadline
@@ -92,7 +93,16 @@ def test_outputs_that_it_names_are_outputs_of_the_examples() -> None:
 def test_variables_and_alerts_that_it_names_are_terraforms() -> None:
     module = configuration.read(TERRAFORM)
     variables = {block.address for block in module.of("variable")}
-    for name in ("alert_emails", "deletion_protection", "egress_range", "http_callers", "http_deadline", "ingress"):
+    for name in (
+        "alert_emails",
+        "collect_callers",
+        "collect_max_instances",
+        "deletion_protection",
+        "egress_range",
+        "http_callers",
+        "http_deadline",
+        "ingress",
+    ):
         assert f"`{name}" in TEXT
         assert name in variables
     table = TEXT.partition("| Alert | Raised when |")[2].partition("\n\n")[0]
@@ -143,6 +153,7 @@ def test_names_are_those_that_terraform_makes() -> None:
     made = {
         "matomo-fn-apply",  # a trigger
         "matomo-fn-check",
+        "matomo-fn-collect",
         "matomo-fn-dead-letters",
         "matomo-fn-deploy",
         "matomo-fn-plan",
@@ -152,5 +163,83 @@ def test_names_are_those_that_terraform_makes() -> None:
     named = set(re.findall(r"matomo-fn-[a-z-]+[a-z]", TEXT))
     assert named == made
     text = "\n".join(path.read_text(encoding="utf-8") for path in TERRAFORM.glob("*.tf"))
-    for suffix in ("-requests", "-dead-letters"):
+    for suffix in ("-requests", "-dead-letters", "-collect"):
         assert f'"${{var.name}}{suffix}"' in text
+
+
+def test_the_numbers_of_events_are_those_of_terraform() -> None:
+    """Threads, instances, retention, waits and deliveries, as the section about events says them."""
+    section = re.sub(r"\s+", " ", TEXT.partition("## Events\n")[2].partition("\n## ")[0])
+    text = {name: (TERRAFORM / f"{name}.tf").read_text(encoding="utf-8") for name in ("events", "locals", "variables")}
+    assert "collect_concurrency = 20" in text["locals"]
+    assert "so an instance (512 MiB) serves 20 at once" in section
+    assert re.search(r'variable "collect_max_instances" \{.*?default     = 5\n', text["variables"], re.DOTALL)
+    assert "`collect_max_instances` (5)" in section
+    kept = re.findall(r'message_retention_duration\s+= "(\d+)s"', text["events"])
+    days = {int(seconds) // 86_400 for seconds in kept}
+    assert days == {7, 31}
+    assert "for 7 days after they were acknowledged" in section
+    assert "holds what is not done for 31 days" in section
+    # How long an outage may last: the waits double from the least to the most.
+    attempts = int(re.findall(r"max_delivery_attempts = (\d+)", text["events"])[0])
+    least, most = (int(seconds) for seconds in re.findall(r'_backoff = "(\d+)s"', text["events"]))
+    hours = sum(min(most, least * 2**attempt) for attempt in range(attempts - 1)) / 3600
+    assert round(hours) == 16
+    assert f"After {attempts} times, about {hours:.0f} hours" in section
+    assert f"after {least} s, then after longer times up to {'ten' if most == 600 else most} minutes" in section
+    # What is delivered again has to be known still.
+    dedupe_days = EventsConfig.model_fields["dedupe_days"].default
+    assert f"(`dedupe_days`, {dedupe_days} by default; keep it above {min(days)})" in section
+    assert dedupe_days > min(days)
+
+
+def test_what_events_cost_is_what_the_table_works_out() -> None:
+    """43,200 deliveries of 30 days, at the prices that stand beside them."""
+    table = TEXT.partition("A connector with events, delivered every minute")[2].partition("\n\n[")[0]
+    deliveries = 30 * 24 * 60
+    assert f"({deliveries:,} deliveries of 30 days)" in table
+
+    def costs(row: str) -> list[float]:
+        (cell,) = re.findall(rf"^\| {row}[^\n]* \| ([^|\n]+) \|$", table, re.MULTILINE)
+        return [float(number) for number in re.findall(r"\d+(?:\.\d+)?", cell)]
+
+    def functions(seconds: float) -> list[float]:
+        beyond = max(0, seconds - 180_000) * 0.000024 + max(0, seconds - 360_000) * 0.0000025
+        return [round(beyond, 2), round(seconds * (0.000024 + 0.0000025), 2)]
+
+    def read(gigabytes: float) -> list[float]:
+        tebibytes = gigabytes * 1e9 / 2**40
+        return [round(max(0, tebibytes - 1) * 6.25, 2), round(tebibytes * 6.25, 2)]
+
+    assert costs("Functions, deliveries that find nothing") == functions(deliveries * 6)
+    assert costs("Functions, deliveries that all find events") == functions(deliveries * 20)
+    reads = 2 * deliveries
+    assert costs("Secret Manager") == [round((reads - 10_000) * 3e-6, 2), round(reads * 3e-6 + 0.06, 2)]
+    assert costs("BigQuery, few events") == read(deliveries * 0.01)
+    days = EventsConfig.model_fields["dedupe_days"].default
+    assert costs("BigQuery, a million events") == read(deliveries * 1e6 * days / 30 * 2 * 115 / 1e9)
+    kept = 2e9 * 7 / 30 / 2**30 * 0.27
+    assert costs("Pub/Sub") == [round(kept, 2), round(kept + 4e9 / 2**40 * 40, 2)]
+    assert costs("Functions, a million") == [0, round(0.4 + 100_000 * 0.000024 + 50_000 * 0.0000025, 2)]
+
+
+def test_the_steps_of_events_are_terraforms() -> None:
+    """docs/events.md, Deployment: its keys and defaults are those of the variable, its outputs the examples'."""
+    text = (ROOT / "docs" / "events.md").read_text(encoding="utf-8").partition("\n## Deployment\n")[2]
+    variables = (TERRAFORM / "variables.tf").read_text(encoding="utf-8")
+    block = re.search(r"events = optional\(object\(\{\n(.*?)\n    \}\)\)", variables, re.DOTALL)
+    assert block
+    taken = dict(re.findall(r"^\s+(\w+)\s+= (.*)$", block[1], re.MULTILINE))
+    told = dict(re.findall(r"^ *\| `(\w+)` \| ([^|]+) \|", text, re.MULTILINE))
+    assert told.keys() == taken.keys()
+    for key, kind in taken.items():
+        default = re.fullmatch(r"optional\(\w+, (.*)\)", kind)
+        if default:
+            assert told[key] == f"`{default[1]}`", key
+        assert (told[key] == "required") == ("optional" not in kind), key
+    named = set(re.findall(r"terraform output (?:-raw )?(\w+)", text))
+    assert named == {"logs", "set_config", "set_signature", "webhook_urls"}
+    for example in EXAMPLES:
+        assert named <= {block.address for block in configuration.read(example).of("output")}
+    for body in commands(text):
+        subprocess.run(["bash", "-n"], input=body, text=True, check=True)

@@ -66,11 +66,11 @@ def test_functions_are_built_and_run_by_accounts_whose_rights_have_had_time_to_s
         name
         for name in order.resources
         if re.match(r"google_\w+_iam_member\.", name)
-        and order.named(name) & {"google_service_account.build", "google_service_account.run"}
+        and order.named(name) & {f"google_service_account.{account}" for account in ("build", "collect", "run")}
     }
-    assert len(rights) == 6
+    assert len(rights) == 9
     assert rights <= order.before(RIGHTS)
-    for function in ("sync", "sync_event"):
+    for function in ("collect", "sync", "sync_event"):
         assert RIGHTS in order.before(f"google_cloudfunctions2_function.{function}")
 
 
@@ -105,3 +105,19 @@ def test_a_message_finds_its_subscription(order: Order) -> None:
     """One that is published before would be lost."""
     assert "google_pubsub_subscription.requests" in order.before("google_cloud_scheduler_job.sync")
     assert "google_cloud_run_v2_service_iam_binding.sync_event" in order.before("google_pubsub_subscription.requests")
+
+
+def test_a_delivery_finds_what_it_pulls_from_and_a_key_its_user(order: Order) -> None:
+    """The first minute's request comes once the subscription and the right to pull are there.
+
+    Pub/Sub's own account, which is given the right to a key, is there once Pub/Sub was asked for a topic.
+    """
+    delivery = order.before("google_cloud_scheduler_job.deliver")
+    assert {
+        "google_pubsub_subscription.events",
+        "google_pubsub_subscription.requests",
+        "google_pubsub_subscription_iam_member.deliver",
+    } <= delivery
+    for topic in ("events", "events_dead_letters"):
+        assert "google_kms_crypto_key_iam_member.events" in order.before(f"google_pubsub_topic.{topic}")
+    assert "google_pubsub_topic.requests" in order.before("google_kms_crypto_key_iam_member.events")

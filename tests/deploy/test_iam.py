@@ -9,7 +9,9 @@ import pytest
 from tests.deploy import configuration
 from tests.deploy.configuration import ROOT, TERRAFORM, Block
 
-ACCOUNTS = {"build", "push", "run"}
+ACCOUNTS = {"build", "collect", "push", "run"}
+# Who may call, where it is for the user to say.
+CALLERS = {"collect_callers", "http_callers"}
 GOOGLES = {"${local.pubsub_agent}": "Pub/Sub's own", "${local.secrets_agent}": "Secret Manager's own"}
 BIGQUERY = "data.google_bigquery_default_service_account"
 # Which argument of a binding names what the role is given on.
@@ -33,14 +35,14 @@ def bindings() -> list[Block]:
 def who(binding: Block) -> str:
     """The account that a binding speaks of: one of ours by its name, one of Google's, or who calls over HTTP."""
     member = binding.attributes.get("member") or binding.attributes["members"]
-    if member == "${var.http_callers}":
-        return "http_callers"
+    if isinstance(member, str) and member.removeprefix("${var.").removesuffix("}") in CALLERS:
+        return member.removeprefix("${var.").removesuffix("}")
     (member,) = member if isinstance(member, list) else [member]
     if member in GOOGLES:
         return GOOGLES[member]
     if BIGQUERY in member:
         return "BigQuery's own"
-    match = re.fullmatch(r"\$\{google_service_account\.(\w+)\.member\}", member)
+    match = re.fullmatch(r"\$\{google_service_account\.(\w+)(?:\[0\])?\.member\}", member)
     assert match, member
     return match[1]
 
@@ -90,13 +92,36 @@ def test_every_role_is_a_predefined_narrow_one_on_one_thing() -> None:
         assert TARGETS[each.labels[0]] in each.attributes, each.address
 
 
-def test_nobody_calls_without_being_known() -> None:
-    """No allUsers, no allAuthenticatedUsers; who may call a function is the whole list, so that others lose it."""
+def test_nobody_calls_without_being_known_but_segment() -> None:
+    """Everybody is the default of collect_callers and of nothing else; who may call a function is the whole list."""
+    everybody = re.compile(r"allUsers|allAuthenticatedUsers")
+    variables = configuration.read(TERRAFORM).of("variable")
+    assert [each.address for each in variables if everybody.search(str(each.attributes))] == ["collect_callers"]
     for path in [*TERRAFORM.rglob("*.tf"), *TERRAFORM.rglob("*.sh"), *ROOT.glob("cloudbuild/*.yaml")]:
-        assert not re.search(r"allUsers|allAuthenticatedUsers", path.read_text(encoding="utf-8")), path
+        if path != TERRAFORM / "variables.tf":
+            assert not everybody.search(path.read_text(encoding="utf-8")), path
     invokers = [each for each in bindings() if each.text("role") == "roles/run.invoker"]
     assert {each.labels[0] for each in invokers} == {"google_cloud_run_v2_service_iam_binding"}
-    assert {each.labels[1]: who(each) for each in invokers} == {"sync": "http_callers", "sync_event": "push"}
+    assert {each.labels[1]: who(each) for each in invokers} == {
+        "collect": "collect_callers",
+        "sync": "http_callers",
+        "sync_event": "push",
+    }
+
+
+def test_what_everybody_may_call_publishes_and_reads_two_secrets() -> None:
+    """No token, no table, no job, no right on the project: what collect cannot read it cannot give away."""
+    given = {each.address: each.text("role") for each in bindings() if who(each) == "collect"}
+    assert given == {
+        "google_pubsub_topic_iam_member.collect": "roles/pubsub.publisher",
+        "google_secret_manager_secret_iam_member.collect": "roles/secretmanager.secretAccessor",
+    }
+    secrets = re.search(r"^  collect_secrets +=(.*)$", (TERRAFORM / "locals.tf").read_text(), re.MULTILINE)
+    assert secrets
+    assert "config" in secrets[1]
+    assert "token" not in secrets[1]
+    texts = "\n".join(path.read_text(encoding="utf-8") for path in TERRAFORM.glob("*.tf"))
+    assert texts.count("= google_service_account.collect[0].email") == 1, "no other function runs by it"
 
 
 def test_every_account_that_is_made_is_used_and_every_used_one_is_made() -> None:
@@ -104,12 +129,12 @@ def test_every_account_that_is_made_is_used_and_every_used_one_is_made() -> None
         block for block in configuration.read(TERRAFORM).of("resource") if block.labels[0] == "google_service_account"
     ]
     assert {block.labels[1] for block in made} == ACCOUNTS
-    others = {"BigQuery's own", "Pub/Sub's own", "Secret Manager's own", "http_callers"}
-    assert {who(each) for each in bindings()} == ACCOUNTS | others
+    others = {"BigQuery's own", "Pub/Sub's own", "Secret Manager's own"}
+    assert {who(each) for each in bindings()} == ACCOUNTS | CALLERS | others
 
 
-@pytest.mark.parametrize("function", ["sync", "sync_event"])
-def test_functions_run_and_build_by_accounts_of_their_own(function: str) -> None:
+@pytest.mark.parametrize(("function", "account"), [("collect", "collect[0]"), ("sync", "run"), ("sync_event", "run")])
+def test_functions_run_and_build_by_accounts_of_their_own(function: str, account: str) -> None:
     """Not by the default account, which may edit the whole project in many a project."""
     block = next(
         block
@@ -117,5 +142,5 @@ def test_functions_run_and_build_by_accounts_of_their_own(function: str) -> None
         if block.labels == ("google_cloudfunctions2_function", function)
     )
     inner = {each.kind: each for each in block.blocks}
-    assert inner["service_config"].attributes["service_account_email"] == "${google_service_account.run.email}"
+    assert inner["service_config"].attributes["service_account_email"] == f"${{google_service_account.{account}.email}}"
     assert inner["build_config"].attributes["service_account"] == "${google_service_account.build.id}"

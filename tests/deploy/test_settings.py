@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import json
 import re
-from typing import TYPE_CHECKING
+from pathlib import Path
 from zoneinfo import available_timezones
 
 import pytest
+from functions_framework._http import gunicorn
 
 from matomo_fn.config.request import read_request
 from matomo_fn.config.settings import PREFIX, VARIABLES, read_settings
@@ -29,7 +31,7 @@ def terraform_text(name: str) -> str:
 
 
 def environment() -> set[str]:
-    """The variables that Terraform sets: for both functions, and beside each."""
+    """The variables that Terraform sets for the functions that sync: for both, and beside each."""
     shared = re.search(r"environment = \{ for .*? in \{\n(.*?)\n  \} :", terraform_text("locals.tf"), re.DOTALL)
     assert shared
     own = re.findall(r"merge\(local\.environment, \{ (\w+) =", terraform_text("functions.tf"))
@@ -41,6 +43,31 @@ def test_every_setting_is_set_by_terraform() -> None:
     assert environment() == set(VARIABLES.values()) - NEVER_DEPLOYED
     for name in NEVER_DEPLOYED:
         assert name in terraform_text("locals.tf"), f"{name}: say why it is not set"
+
+
+def test_collect_is_set_what_it_reads_and_starts_a_thread_for_each_call() -> None:
+    """Terraform copies the values from the others' environment; what is about Matomo, tables and runs stays away.
+
+    functions_framework starts gunicorn with as many threads as THREADS says, four for a CPU without it: calls beyond
+    would wait in an instance, and Cloud Run would start no other one.
+    """
+    text = terraform_text("locals.tf")
+    block = text.partition("  collect_environment = merge(")[2]
+    (copied,) = re.findall(r"contains\(\[(.*?)\], name\)", block.partition("\n  )\n")[0])
+    own = re.findall(r"^      (\w+)\s+=", block, re.MULTILINE)
+    assert own == ["MATOMO_FN_CONNECTORS", "THREADS"]
+    names = {*re.findall(r'"(\w+)"', copied), *own, "MATOMO_FN_SECRET_VERSIONS"} - {"THREADS"}
+    assert "MATOMO_FN_SECRET_VERSIONS =" in block
+    assert names <= set(VARIABLES.values())
+    assert set(VARIABLES.values()) - names - NEVER_DEPLOYED == {
+        "MATOMO_FN_ALLOW_PRIVATE_ADDRESSES",
+        "MATOMO_FN_BUFFER_MEGABYTES",
+        "MATOMO_FN_TIME_BUDGET",
+        "MATOMO_FN_WAREHOUSE",
+    }
+    assert "max_instance_request_concurrency = local.collect_concurrency" in terraform_text("functions.tf")
+    framework = Path(inspect.getfile(gunicorn)).read_text(encoding="utf-8")
+    assert 'os.environ.get("THREADS"' in framework
 
 
 def test_every_setting_stands_in_the_documents() -> None:
@@ -100,14 +127,14 @@ def test_alerts_count_events_that_the_program_logs() -> None:
     text = terraform_text("monitoring.tf")
     filters = re.findall(r'^ +filter +=  ?"(jsonPayload\..*)"$', text, re.MULTILINE)
     events = {name for each in filters for name in re.findall(r'\\"([a-z_]+)\\"', each)}
-    assert events == {"run_finished", "request_refused", "message_refused"}
+    assert events == {"run_finished", "request_refused", "message_refused", "deliver_finished"}
     assert events <= logged_events()
     assert set(re.findall(r'status=\\"(\w+)\\"', text)) == {str(result.Verdict.FAILED)}
 
 
 def test_alerts_look_at_fields_that_a_run_logs() -> None:
     """And at numbers as numbers: 0 days late is what the alert about late data waits for."""
-    asked = set(re.findall(r"jsonPayload\.(\w+)", terraform_text("monitoring.tf"))) - {"message"}
+    asked = set(re.findall(r"jsonPayload\.(\w+)", terraform_text("monitoring.tf"))) - {"message", "rejected"}
     about = result.About(connector="shop", run_id="run1", mode="incremental")
     run = result.RunResult(about=about, tables={}, seconds=1.0, calls=1, reach=Reach(None, 0, None, 1))
     assert asked == {"connector", "days_late", "days_pending", "errors", "status"}
@@ -126,23 +153,23 @@ def test_alerts_look_at_fields_that_a_run_logs() -> None:
 def test_windows_of_alerts_outlast_the_delay_of_metrics() -> None:
     """A count from the log may be known ten minutes late."""
     windows = re.findall(r"\}\[(\d+)m\]", terraform_text("monitoring.tf"))
-    assert len(windows) == 4
+    assert len(windows) == 7
     assert {int(window) for window in windows} == {30}
 
 
 def test_queries_ask_for_metrics_that_are_made() -> None:
     """Prometheus' name of a metric from the log is made of its own."""
     text = terraform_text("monitoring.tf")
-    metrics = re.search(r"^  metrics = \{\n(.*?)^  \}\n", text, re.DOTALL | re.MULTILINE)
-    assert metrics
-    made = set(re.findall(r"^    (\w+) = \{", metrics[1], re.MULTILINE))
+    metrics = "".join(re.findall(r"^  (?:events_)?metrics = \{\n(.*?)^  \}\n", text, re.DOTALL | re.MULTILINE))
+    made = set(re.findall(r"^    (\w+) = \{", metrics, re.MULTILINE))
+    assert len(made) == 6
     asked = re.findall(
         r'logging_googleapis_com:user_\$\{google_logging_metric\.event\["(\w+)"\]\.name\}\{(.*?)\}\[', text
     )
     assert {name for name, _ in asked} == made
     assert all('monitored_resource=\\"cloud_run_revision\\"' in labels for _, labels in asked)
     for name, labels in asked:
-        block = metrics[1].partition(f"    {name} = {{")[2].partition("\n    }\n")[0]
+        block = metrics.partition(f"    {name} = {{")[2].partition("\n    }\n")[0]
         used = set(re.findall(r'(\w+)=\\"', labels)) - {"monitored_resource"}
         assert used <= set(re.findall(r'(\w+)\s+= "EXTRACT', block)), name
 

@@ -298,7 +298,15 @@ def test_the_default_dataset_and_the_config_command_are_the_programs_own() -> No
     outputs = (COMMANDS / "main.tf").read_text(encoding="utf-8")
     keys = re.search(r"set_config.*?jsonencode\(\{ for key, value in \{(.*?)\} :", outputs, re.DOTALL)
     assert keys
-    assert set(re.findall(r"(\w+) += ", keys[1])) == {"dataset", "kms_key", "location", "matomo_url", "sites"}
+    assert set(re.findall(r"(\w+) += ", keys[1])) == {
+        "dataset",
+        "events",
+        "kms_key",
+        "location",
+        "matomo_url",
+        "site",
+        "sites",
+    }
     default = re.search(
         r'variable "dataset_location".*?default\s+= "(\w+)"', (TERRAFORM / "variables.tf").read_text(), re.DOTALL
     )

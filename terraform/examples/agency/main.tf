@@ -1,4 +1,5 @@
-# An agency: a Matomo for each client, datasets side by side in one place, alerts, and a weekly look at what changed late.
+# An agency: a Matomo for each client, datasets side by side in one place, alerts, a weekly look at what changed late, and the
+# calls of one client's Segment.
 
 terraform {
   required_version = ">= 1.9"
@@ -47,7 +48,11 @@ module "matomo_fn" {
   max_instances = 3
 
   connectors = {
-    bakery = { matomo_url = "https://matomo.bakery.example.com" } # every night past four, at a minute of its own
+    # Every night past four, at a minute of its own. Segment's calls go to site 3 of its Matomo each minute.
+    bakery = {
+      events     = { site = "3" }
+      matomo_url = "https://matomo.bakery.example.com"
+    }
 
     # A dataset that is there already: it gets the right to be written, and nothing else.
     florist = {

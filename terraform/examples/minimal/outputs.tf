@@ -14,7 +14,7 @@ output "datasets" {
 }
 
 output "dead_letters" {
-  description = "Command that shows messages that came to nothing; they stay there."
+  description = "Commands that show messages that came to nothing; they stay there."
   value       = module.matomo_fn.dead_letters
 }
 
@@ -48,6 +48,11 @@ output "set_config" {
   value       = module.matomo_fn.set_config
 }
 
+output "set_signature" {
+  description = "Command that asks for the shared secret of each connector's webhook in Segment and sets it: it is in no file, no shell history and no state. Null where no connector has events."
+  value       = module.matomo_fn.set_signature
+}
+
 output "set_token" {
   description = "Command that asks for each connector's token and sets it: it is in no file, no shell history and no state."
   value       = module.matomo_fn.set_token
@@ -61,4 +66,9 @@ output "sync_now" {
 output "url" {
   description = "Address of the function sync; null without http_callers. It takes a POST with an identity token of one of them, from where ingress allows."
   value       = module.matomo_fn.url
+}
+
+output "webhook_urls" {
+  description = "Address of each connector's webhook, to paste into Segment; none where no connector has events."
+  value       = module.matomo_fn.webhook_urls
 }

@@ -10,19 +10,20 @@ terraform {
 }
 
 variable "connectors" {
-  description = "Dataset, its key and location, and Matomo of each connector, by its name."
+  description = "Dataset, its key and location, Matomo, and the site of events of each connector, by its name."
   type = map(object({
-    dataset    = string
-    kms_key    = optional(string)
-    location   = string
-    matomo_url = string
+    dataset     = string
+    events_site = optional(string)
+    kms_key     = optional(string)
+    location    = string
+    matomo_url  = string
   }))
   nullable = false
 }
 
 variable "dead_letters" {
-  description = "Name of the subscription that keeps dead letters."
-  type        = string
+  description = "Names of the subscriptions that keep dead letters."
+  type        = list(string)
   nullable    = false
 }
 
@@ -65,8 +66,8 @@ output "backfill" {
 }
 
 output "dead_letters" {
-  description = "Command that shows messages that came to nothing; they stay there."
-  value       = "gcloud pubsub subscriptions pull ${var.dead_letters} --project=${var.project} --limit=10\n"
+  description = "Commands that show messages that came to nothing; they stay there."
+  value       = join("", [for subscription in var.dead_letters : "gcloud pubsub subscriptions pull ${subscription} --project=${var.project} --limit=10\n"])
 }
 
 output "logs" {
@@ -90,6 +91,7 @@ output "set_config" {
     for name, connector in var.connectors :
     "gcloud secrets versions add matomo-${name}-config --project=${var.project} --data-file=- <<'JSON'\n${jsonencode({ for key, value in {
       dataset    = connector.dataset
+      events     = one([for site in connector.events_site[*] : { site = site }])
       kms_key    = connector.kms_key
       location   = connector.location
       matomo_url = connector.matomo_url
@@ -98,24 +100,35 @@ output "set_config" {
   ])
 }
 
-# One command in parentheses: the shell reads all of it before it runs any of it, so no line of it is taken for a token, and
+# One command in parentheses: the shell reads all of it before it runs any of it, so no line of it is taken for a secret, and
 # the variable ends with it. Nothing is shown from before the prompt on: `read -s`, which not every shell has, begins after it.
-output "set_token" {
-  description = "Command that asks for each connector's token and sets it: it is in no file, no shell history and no state."
-  value       = <<-EOT
+locals {
+  events = [for name, connector in var.connectors : name if connector.events_site != null]
+
+  ask = <<-EOT
     (
       trap 'stty echo' EXIT
       trap 'exit 1' INT
       stty -echo
-      for connector in ${join(" ", keys(var.connectors))}; do
-        printf 'Matomo token of connector %s: ' "$connector" >&2
-        IFS= read -r token
+      for connector in %s; do
+        printf '%s of connector %%s: ' "$connector" >&2
+        IFS= read -r value
         echo >&2
-        if [ -z "$token" ]; then echo "left out $connector: no token given" >&2; continue; fi
-        printf %s "$token" | gcloud secrets versions add "matomo-$connector-token" --project=${var.project} --data-file=-
+        if [ -z "$value" ]; then echo "left out $connector: no %s given" >&2; continue; fi
+        printf %%s "$value" | gcloud secrets versions add "matomo-$connector-%s" --project=%s --data-file=-
       done
     )
   EOT
+}
+
+output "set_signature" {
+  description = "Command that asks for the shared secret of each connector's webhook in Segment and sets it: it is in no file, no shell history and no state. Null where no connector has events."
+  value       = length(local.events) == 0 ? null : format(local.ask, join(" ", local.events), "Shared secret in Segment", "secret", "signature", var.project)
+}
+
+output "set_token" {
+  description = "Command that asks for each connector's token and sets it: it is in no file, no shell history and no state."
+  value       = format(local.ask, join(" ", keys(var.connectors)), "Matomo token", "token", "token", var.project)
 }
 
 output "sync_now" {
