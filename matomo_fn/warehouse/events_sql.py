@@ -1,0 +1,110 @@
+"""GoogleSQL text of the log of deliveries.
+
+Rows are inserted by statements and not loaded: BigQuery allows 1,500 load jobs a day and table, and a delivery a minute
+writes thrice that. The rows of a statement stand in it as one JSON text, which is parsed a hundred times faster than
+as many rows of literals.
+"""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from datetime import date, datetime, timedelta
+
+from matomo_fn.catalogue import EVENTS_LOG, Column, ColumnType, Schema
+from matomo_fn.values import encode
+from matomo_fn.warehouse.sql import literal, table_name
+
+# Bytes of the JSON text of one statement as a literal. A statement has at most 1 MB: https://cloud.google.com/bigquery/quotas#query_jobs
+_MOST_BYTES = 900_000
+# What a text of a row may have at most: of a call that is longer, its end is left out.
+LONGEST_TEXT = 200_000
+_VALUES = {
+    ColumnType.DATE: "cast({} as date)",
+    ColumnType.TIMESTAMP: "cast({} as timestamp)",
+    ColumnType.STRING: "{}",
+}
+
+Row = Mapping[str, str | date | datetime | None]
+
+
+def insert_rows(dataset: str, schema: Schema, rows: Iterable[Row]) -> Iterator[str]:
+    """Yield the statements that append rows; times have to know their time zone. Columns that a row lacks are NULL."""
+    names = ", ".join(schema.column_names)
+    values = ", ".join(_value(column) for column in schema.columns)
+    for text in _packed([encode(_plain(row)) for row in rows]):
+        yield (
+            f"insert into {table_name(dataset, schema.name)} ({names}) select {values} "
+            f"from unnest(json_query_array({literal(text)}, '$')) as r"
+        )
+
+
+def steps_of(dataset: str, connector: str, messages: Sequence[str], since: date) -> Iterator[str]:
+    """Yield the queries for what the log has of some messages since a day.
+
+    Columns: message_id, batch_id, status, logged_at, valid_until.
+    """
+    for text in _packed([encode(_clean(message)) for message in messages]):
+        yield (
+            "select l.message_id, l.batch_id, l.status, l.logged_at, l.valid_until "
+            f"from {table_name(dataset, EVENTS_LOG.name)} l "
+            f"where l.connector = {literal(connector)} and l.date >= {literal(since)} and l.message_id in "
+            f"(select json_value(i, '$') from unnest(json_query_array({literal(text)}, '$')) as i)"
+        )
+
+
+def deliveries_of(dataset: str, connector: str, since: date, rejected_since: datetime) -> str:
+    """Return the query for how the deliveries of a connector stand.
+
+    Columns: last_logged, uncertain (messages whose newest step is an attempt without an answer), rejected (messages
+    that were rejected after a time).
+    """
+    return (
+        "select max(n.logged_at) as last_logged, "
+        "countif(n.status = 'sending' and not n.is_done) as uncertain, "
+        f"countif(n.rejected_at >= {literal(rejected_since)}) as rejected from ("
+        "select l.message_id, l.status, l.logged_at, "
+        "countif(l.status in ('sent', 'rejected', 'skipped')) over (partition by l.message_id) > 0 as is_done, "
+        "max(if(l.status = 'rejected', l.logged_at, null)) over (partition by l.message_id) as rejected_at "
+        f"from {table_name(dataset, EVENTS_LOG.name)} l "
+        f"where l.connector = {literal(connector)} and l.date >= {literal(since)} "
+        "qualify row_number() over (partition by l.message_id order by l.logged_at desc, l.status) = 1) n"
+    )
+
+
+def first_kept(now: datetime, dedupe_days: int) -> date:
+    """Return the first day of the log that is looked at."""
+    return now.date() - timedelta(days=dedupe_days)
+
+
+def _value(column: Column) -> str:
+    return _VALUES[column.type].format(f"json_value(r, '$.{column.name}')") + f" as {column.name}"
+
+
+def _plain(row: Row) -> dict[str, str]:
+    """Return a row's values as texts, without those that are NULL."""
+    return {name: _text(value) for name, value in row.items() if value is not None}
+
+
+def _text(value: str | date | datetime) -> str:
+    if isinstance(value, datetime):
+        return value.isoformat(sep=" ", timespec="microseconds")
+    return str(value) if isinstance(value, date) else _clean(value)
+
+
+def _clean(text: str) -> str:
+    """Return a text as a column can hold it: no half of a surrogate pair, no NUL, and no more than a statement takes."""
+    text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "\ufffd")
+    return text if len(text) <= LONGEST_TEXT else text[:LONGEST_TEXT]
+
+
+def _packed(texts: Sequence[str]) -> Iterator[str]:
+    """Yield JSON lists of JSON texts, in order, each list no longer than a statement takes."""
+    part: list[str] = []
+    size = 0
+    for text in texts:
+        length = len(literal(text).encode()) + 1
+        if part and size + length > _MOST_BYTES:
+            yield f"[{','.join(part)}]"
+            part, size = [], 0
+        part.append(text)
+        size += length
+    if part:
+        yield f"[{','.join(part)}]"
