@@ -30,8 +30,9 @@ from matomo_fn.errors import (
 )
 from matomo_fn.redaction import redact, redact_value
 from matomo_fn.sync.outcome import Run
-from matomo_fn.sync.result import RunResult, Verdict
+from matomo_fn.sync.result import RunResult
 from matomo_fn.unforeseen import note_unforeseen
+from matomo_fn.verdict import Verdict
 
 log = structlog.get_logger()
 

@@ -24,10 +24,11 @@ from matomo_fn.matomo.rate_limit import RateLimit
 from matomo_fn.matomo.transport import HttpTransport
 from matomo_fn.sync.outcome import Run
 from matomo_fn.sync.reference import reference_scope
-from matomo_fn.sync.result import PlanResult, RunResult, Verdict
+from matomo_fn.sync.result import PlanResult, RunResult
 from matomo_fn.sync.run import Progress, no_progress, plan_sync, sync
 from matomo_fn.sync.session import Session
 from matomo_fn.unforeseen import note_unforeseen
+from matomo_fn.verdict import Verdict
 
 log = structlog.get_logger()
 

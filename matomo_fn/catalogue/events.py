@@ -24,8 +24,8 @@ EVENTS_LOG = Schema(
         Column(
             "status",
             ColumnType.STRING,
-            "sending: the batch is about to send it, or has no answer (see error); sent: it is in Matomo; not_sent: the "
-            "batch gave it back; rejected: see _events_rejected; skipped: it becomes no hit, see error.",
+            "sending: the batch is about to send it, or has no answer (see error); sent: it is in Matomo; not_sent: "
+            "the batch gave it back; rejected: see _events_rejected; skipped: it becomes no hit, see error.",
             required=True,
         ),
         _LOGGED,
@@ -50,7 +50,9 @@ EVENTS_REJECTED = Schema(
         _MESSAGE,
         Column("batch_id", ColumnType.STRING, "The batch that it was in.", required=True),
         _LOGGED,
-        Column("reason", ColumnType.STRING, "What is wrong with it, or which of its hits Matomo refused.", required=True),
+        Column(
+            "reason", ColumnType.STRING, "What is wrong with it, or which of its hits Matomo refused.", required=True
+        ),
         Column(
             "call",
             ColumnType.STRING,

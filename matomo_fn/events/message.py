@@ -17,9 +17,10 @@ from matomo_fn.events.queue import Received
 class Message:
     """A message that was pulled.
 
-    ``problem``: why it has no call. ``attempts``: batches before this one that may have sent it. Of the hits, by their
-    positions: ``done`` are in Matomo, ``refused`` has Matomo's refusals, ``uncertain`` may be in Matomo. ``reason``: why
-    one is uncertain, or why nothing was sent.
+    ``problem``: why it has no call. ``attempts``: batches before this one that may have sent it. ``went_out``: the
+    present batch may have brought some of its hits to Matomo. Of these, by their positions: ``done`` are in Matomo,
+    ``refused`` has Matomo's refusals, ``uncertain`` may be in Matomo. ``reason``: why one is uncertain, or why nothing
+    was sent.
     """
 
     received: Received
@@ -31,6 +32,7 @@ class Message:
     done: set[int] = field(default_factory=set)
     refused: dict[int, str] = field(default_factory=dict)
     uncertain: set[int] = field(default_factory=set)
+    went_out: bool = False
     reason: str = ""
 
     @property
@@ -59,9 +61,16 @@ class Message:
         return len(self.done) + len(self.refused) == len(self.hits)
 
     @property
-    def is_begun(self) -> bool:
-        """Whether some of its hits are, or may be, in Matomo or refused, and others not."""
-        return not self.is_final and bool(self.done or self.refused or self.uncertain)
+    def is_unclear(self) -> bool:
+        """Whether it is not known which of its hits Matomo has."""
+        return not self.is_final and (self.went_out or bool(self.uncertain))
+
+    def begin(self) -> None:
+        """Forget what became of it in an earlier batch."""
+        self.attempts, self.went_out, self.reason = 0, False, ""
+        self.done.clear()
+        self.refused.clear()
+        self.uncertain.clear()
 
     @property
     def rejection(self) -> str:

@@ -1,8 +1,8 @@
 """Settling what is uncertain: Matomo's visits log says which hits it has.
 
-Each hit of a page view, an event or a search carries a ``pv_id`` that its message id makes, and the visits log gives it
-back as ``idpageview``. An order has its number. A goal has neither: it is known by its number and second at the visitor.
-A cart that is sent again replaces itself, and a ping leaves nothing.
+Each hit of a page view, an event or a search carries a ``pv_id`` that its message id makes, and the visits log gives
+it back as ``idpageview``. An order has its number. A goal has neither: it is known by its number and second at the
+visitor. A cart that is sent again replaces itself, and a ping leaves nothing.
 """
 
 import hashlib
@@ -162,6 +162,8 @@ def _note(found: _Found, visit: Mapping[str, object]) -> None:
         if kind == "ecommerceOrder":
             found.orders.add(str(action.get("orderId")))
         elif kind == "goal":
-            found.marks.update((name, (kind, str(action.get("goalId")), str(action.get("timestamp")))) for name in names)
+            found.marks.update(
+                (name, (kind, str(action.get("goalId")), str(action.get("timestamp")))) for name in names
+            )
         elif action.get("idpageview"):
             found.marks.update((name, (kind, str(action["idpageview"]))) for name in names)

@@ -3,7 +3,6 @@
 import math
 import threading
 from collections.abc import Callable, Mapping
-from concurrent.futures import Future
 from functools import partial
 from typing import Any
 
@@ -68,7 +67,6 @@ def _answer(
     threads: DaemonThreads, deadline: Deadline, call: Callable[[], Reply], patience: float = 0.0
 ) -> Reply | None:
     """Return the answer of a call, or None where the run has ended before it came, and so many seconds more."""
-    reply: Future[Reply]
     with threads.running(call) as reply:
         ended = threading.Event()
         reply.add_done_callback(lambda _: ended.set())

@@ -8,13 +8,13 @@ they account for every hit, and for nothing else.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import structlog
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
 
 from matomo_fn.deadline import Deadline
-from matomo_fn.errors import AnswerLost, CallTooLarge, MatomoFatal, NotTaken
+from matomo_fn.errors import AnswerLost, CallTooLarge, MatomoFatal, NotTaken, OutOfTime, Stopped
 from matomo_fn.matomo.client import ATTEMPTS
 from matomo_fn.matomo.rate_limit import RateLimit
 from matomo_fn.matomo.responses import read_json
@@ -26,7 +26,13 @@ log = structlog.get_logger()
 # Seconds that a call of hits needs to be worth its risk: one that is cut off costs a question to Matomo.
 LEAST_SECONDS = 10.0
 # Statuses of a web server or a firewall that passes nothing on to Matomo, which itself answers none of them in bulk.
-_REFUSED = {401: "wants a password", 403: "refuses the call", 404: "has no matomo.php", 405: "takes no POST", 410: "has no matomo.php"}
+_REFUSED = {
+    401: "wants a password",
+    403: "refuses the call",
+    404: "has no matomo.php",
+    405: "takes no POST",
+    410: "has no matomo.php",
+}
 _TOO_LARGE = (413, 431)
 
 
@@ -80,12 +86,12 @@ class Tracker:
 
     def _try(self, body: Mapping[str, Any], time_left: Callable[[], float]) -> Taken:
         if not self._rate_limit.wait(min(self._deadline.time_for_requests(), time_left())):
-            raise NotTaken(f"{TRACKER}: requests_per_minute allows no call in the time that is left")
+            raise OutOfTime(f"{TRACKER}: requests_per_minute allows no call in the time that is left")
         if self._deadline.is_stopped:
-            raise NotTaken(f"{TRACKER}: the run has ended")
+            raise Stopped(f"{TRACKER}: the run has ended")
         seconds = time_left()
         if min(seconds, self._deadline.time_for_requests()) < self._least:
-            raise NotTaken(f"{TRACKER}: the time for requests is up")
+            raise OutOfTime(f"{TRACKER}: the time for requests is up")
         self.calls += 1
         reply = self._transport.track(body, seconds)
         return _read(self._transport.redact, reply, len(body["requests"]))
@@ -95,7 +101,9 @@ class Tracker:
 
     def _before_sleep(self, state: RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
-        log.warning("matomo_call_failed", attempt=state.attempt_number, wait=round(state.upcoming_sleep, 1), error=str(error))
+        log.warning(
+            "matomo_call_failed", attempt=state.attempt_number, wait=round(state.upcoming_sleep, 1), error=str(error)
+        )
         if isinstance(error, NotTaken) and error.retry_after:
             self._rate_limit.hold(error.retry_after)
 
@@ -130,7 +138,9 @@ def _read(redact: Callable[[str], str], reply: Reply, sent: int) -> Taken:
     value, is_json = read_json(reply.body)
     counts = _counts(value) if is_json and reply.status == 200 else None
     if counts is None:
-        raise AnswerLost(f"{TRACKER}: the answer has no counts of hits (HTTP {reply.status}): {_excerpt(redact, reply)}")
+        raise AnswerLost(
+            f"{TRACKER}: the answer has no counts of hits (HTTP {reply.status}): {_excerpt(redact, reply)}"
+        )
     tracked, invalid, refused = counts
     if (tracked, invalid) == (0, 0):
         raise MatomoFatal(
@@ -156,7 +166,7 @@ def _counts(value: object) -> tuple[int, int, tuple[int, ...] | None] | None:
     return tracked, invalid, tuple(refused)
 
 
-def _is_count(value: object) -> bool:
+def _is_count(value: object) -> TypeGuard[int]:
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 

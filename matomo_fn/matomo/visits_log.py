@@ -42,7 +42,9 @@ def find_visits(client: MatomoClient, site_id: str, days: Range, segment: str) -
     return _read(lambda most, after: client.visits_of(site_id, days, segment, most, after), _FIRST_LIMIT, None)
 
 
-def _read(page_of: Callable[[int, int | None], tuple[list[object], int]], limit: int, expected: int | None) -> Iterator[object]:
+def _read(
+    page_of: Callable[[int, int | None], tuple[list[object], int]], limit: int, expected: int | None
+) -> Iterator[object]:
     """Yield the visits of pages; ``page_of`` returns at most so many after a time, and the bytes that they had."""
     largest = _LARGEST_LIMIT
     last: int | None = None
