@@ -58,7 +58,7 @@ docs: setup ## write docs/tables.md from the catalogue, and the answers in docs/
 pictures: setup ## draw the README's pictures, from a run of the demo
 	$(BIN)/python -m tools.pictures
 
-programs: setup ## build the BigQuery emulator and Terraform for the tests, once
+programs: setup ## build the emulators of BigQuery and Pub/Sub, and Terraform, for the tests, once
 	@$(BIN)/python tools/go_programs.py
 
 bundle: setup ## pack what is deployed into dist/

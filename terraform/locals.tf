@@ -70,7 +70,7 @@ locals {
   secrets = merge([for name in keys(var.connectors) : { "matomo-${name}-config" = name, "matomo-${name}-token" = name }]...)
 
   # Every setting of the program (matomo_fn/config/settings.py), and MATOMO_FN_TIME_BUDGET beside each function.
-  # BIGQUERY_EMULATOR_HOST is the one that never stands here: it would send the rows elsewhere.
+  # BIGQUERY_EMULATOR_HOST and PUBSUB_EMULATOR_HOST never stand here: they would send rows and events elsewhere.
   environment = { for name, value in {
     GOOGLE_CLOUD_PROJECT              = var.project
     MATOMO_FN_LOG_FORMAT              = "json"

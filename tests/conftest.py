@@ -18,6 +18,7 @@ from matomo_fn.warehouse import duckdb
 from tests.support import analyzer as googlesql
 from tests.support import emulator as bigquery_emulator
 from tests.support import network
+from tests.support import pubsub as pubsub_emulator
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -85,6 +86,18 @@ def emulator(_only_local: list[str]) -> Iterator[Emulator]:
     """
     with bigquery_emulator.started() as running:
         yield running
+
+
+@pytest.fixture(scope="session")
+def pubsub_server(_only_local: list[str]) -> Iterator[pubsub_emulator.Server]:
+    with pubsub_emulator.started() as running:
+        yield running
+
+
+@pytest.fixture
+def pubsub(pubsub_server: pubsub_emulator.Server) -> pubsub_emulator.PubSub:
+    """A project of the test's own in a Pub/Sub emulator that the tests of a process share."""
+    return pubsub_emulator.PubSub(pubsub_server, pubsub_server.new_project())
 
 
 @pytest.fixture

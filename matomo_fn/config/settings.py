@@ -14,7 +14,9 @@ from matomo_fn.config.validation import read_model, suggestion
 from matomo_fn.errors import InputError
 
 PREFIX = "MATOMO_FN_"
-_VERSION = re.compile(r"(?P<secret>matomo-[a-z0-9-]+-(?:config|token))=(?P<version>[1-9][0-9]*)")
+_VERSION = re.compile(r"(?P<secret>matomo-[a-z0-9-]+-(?:config|token|signature))=(?P<version>[1-9][0-9]*)")
+
+_HOST_AND_PORT = re.compile(r"([\w.-]+|\[[0-9a-fA-F:]+\]):[0-9]{1,5}")
 
 
 def _number(value: Any) -> Any:
@@ -110,6 +112,11 @@ class Settings(BaseModel):
         default="",
         description="Address of a BigQuery emulator, which is then asked without credentials.",
     )
+    pubsub_emulator: str = Field(
+        validation_alias="PUBSUB_EMULATOR_HOST",
+        default="",
+        description="Address of a Pub/Sub emulator, such as 127.0.0.1:8085, which is then asked without credentials.",
+    )
 
     @field_validator("warehouse")
     @classmethod
@@ -138,6 +145,13 @@ class Settings(BaseModel):
         if urlsplit(address).scheme not in ("http", "https") or not urlsplit(address).hostname:
             raise ValueError(f"{value!r} is not an address such as 127.0.0.1:9050")
         return address
+
+    @field_validator("pubsub_emulator")
+    @classmethod
+    def _pubsub_emulator(cls, value: str) -> str:
+        if value and not _HOST_AND_PORT.fullmatch(value):
+            raise ValueError(f"{value!r} is not an address such as 127.0.0.1:8085")
+        return value
 
     @model_validator(mode="after")
     def _together(self) -> "Settings":

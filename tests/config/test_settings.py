@@ -82,6 +82,14 @@ EACH = [
         "MATOMO_FN_LOG_FORMAT has to be 'auto', 'json' or 'text', not \"JSON\"",
     ),
     ("emulator", "", "127.0.0.1:9050", "http://127.0.0.1:9050", "http://", None),
+    (
+        "pubsub_emulator",
+        "",
+        "[::1]:8085",
+        "[::1]:8085",
+        "http://127.0.0.1:8085",
+        "PUBSUB_EMULATOR_HOST: 'http://127.0.0.1:8085' is not an address such as 127.0.0.1:8085",
+    ),
 ]
 
 

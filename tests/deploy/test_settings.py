@@ -20,8 +20,8 @@ from tests.deploy.configuration import EXAMPLES, ROOT, TERRAFORM
 if TYPE_CHECKING:
     from pathlib import Path
 
-# The emulator is for tests: set on a function, the rows would go elsewhere.
-NEVER_DEPLOYED = {"BIGQUERY_EMULATOR_HOST"}
+# The emulators are for tests: set on a function, rows and events would go elsewhere.
+NEVER_DEPLOYED = {"BIGQUERY_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST"}
 
 
 def terraform_text(name: str) -> str:

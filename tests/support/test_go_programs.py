@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import dataclasses
 import re
+import shutil
 from typing import TYPE_CHECKING
 
 import pytest
@@ -10,7 +12,7 @@ import yaml
 
 from tests.deploy.configuration import ROOT
 from tools import go_programs
-from tools.go_programs import EMULATOR, GO_BIN, PROGRAMS, TERRAFORM, Program
+from tools.go_programs import EMULATOR, GO_BIN, PROGRAMS, PUBSUB_EMULATOR, TERRAFORM, Program
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -91,7 +93,21 @@ def test_a_module_is_for_the_pinned_go_and_names_its_tool(program: Program) -> N
     text = (program.module / "go.mod").read_text(encoding="utf-8")
     (minor,) = re.findall(r"^go (\d+\.\d+)$", text, re.MULTILINE)
     assert GO_BIN.startswith(f"go-bin=={minor}.")
-    assert re.findall(r"^tool (.*)$", text, re.MULTILINE) == [program.package]
+    tools = re.findall(r"^tool (.*)$", text, re.MULTILINE)
+    assert tools == ([] if program.package == "." else [program.package])
+
+
+def test_a_program_of_ours_is_built_again_when_its_source_changes(tmp_path: Path) -> None:
+    """And the source files are the folder's, all of them."""
+    folder = tmp_path / "module"
+    shutil.copytree(PUBSUB_EMULATOR.module, folder)
+    program = dataclasses.replace(PUBSUB_EMULATOR, module=folder)
+    assert program.built() == PUBSUB_EMULATOR.built()
+    for path in program.sources:
+        before = program.built()
+        path.write_text(path.read_text() + "\n")
+        assert program.built() != before
+    assert {path.name for path in program.sources} == {path.name for path in folder.iterdir()}
 
 
 def test_terraforms_versions_are_those_of_the_deployment() -> None:

@@ -16,8 +16,8 @@ from matomo_fn.errors import InputError
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 connector_argument = click.argument("connector")
-# All settings but the names behind "all": on a command line they are the arguments.
-_OF_SETTINGS = tuple(name for name in VARIABLES if name != "connectors")
+# All settings of a sync but the names behind "all": on a command line they are the arguments.
+_OF_SETTINGS = tuple(name for name in VARIABLES if name not in ("connectors", "pubsub_emulator"))
 _OF_SECRETS = ("secrets", "secret_versions", "project")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 

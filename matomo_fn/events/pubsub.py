@@ -1,0 +1,311 @@
+"""Calls in Pub/Sub: published in order within a visitor, and pulled as a Queue.
+
+A connector has one topic and one pull subscription, ordered and exactly once, both of the name ``events_name``.
+
+https://cloud.google.com/pubsub/docs/ordering and https://cloud.google.com/pubsub/docs/exactly-once-delivery
+"""
+
+import functools
+import hashlib
+import json
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from itertools import islice
+from typing import Any
+
+import grpc
+import structlog
+from google.api_core import exceptions
+from google.api_core.retry import Retry, if_exception_type
+from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
+
+# The generated client only: google.cloud.pubsub_v1 adds threads that batch and stream, which a function whose CPU
+# stops with its answer cannot rely on, and which a batch pulled each minute has no use for.
+from google.pubsub_v1 import PublisherClient, PubsubMessage, SubscriberClient
+
+from matomo_fn.config.settings import Settings
+from matomo_fn.deadline import Deadline
+from matomo_fn.errors import InputError, QueueUnavailable
+from matomo_fn.events.model import Call
+from matomo_fn.events.queue import Received
+from matomo_fn.values import utf8
+
+log = structlog.get_logger()
+
+# Seconds for publishing what one request brought, retries included: Segment waits ten for an answer, and what comes
+# later is a second delivery to it (https://segment.com/docs/connections/destinations/catalog/webhooks/).
+PUBLISH_SECONDS = 6.0
+# Visitors whose calls are published side by side. A publish request has messages of one ordering key only.
+_SIDE_BY_SIDE = 16
+# Seconds that a pull waits for the first message and for more of them, and that pulls go on where little arrives.
+_FIRST_SECONDS, _MORE_SECONDS, _GATHER_SECONDS = 5.0, 1.0, 15.0
+# Seconds for acknowledging or releasing messages, and the least of them where the run's time is over: without it,
+# what was delivered comes again.
+_SETTLE_SECONDS, _LEAST_SECONDS = 30.0, 1.0
+# Between two attempts at what Pub/Sub refused for the moment.
+_PAUSE_SECONDS = 0.5
+# What one call may have: messages (pubsub/quotas), and bytes of acknowledgement ids, of 512 KiB for the whole request.
+_MOST_MESSAGES = 1_000
+_MOST_ID_BYTES = 400_000
+_MOST_ATTRIBUTE_BYTES = 1_024
+
+# What a second attempt may cure. gRPC's own reconnecting is within the first.
+_IS_TRANSIENT = if_exception_type(
+    exceptions.Aborted,
+    exceptions.InternalServerError,
+    exceptions.ServiceUnavailable,
+    exceptions.TooManyRequests,
+    exceptions.Unknown,
+)
+_FAILURES = (exceptions.GoogleAPICallError, exceptions.RetryError, GoogleAuthError, OSError)
+
+
+def events_name(connector: str) -> str:
+    """Return the name of a connector's topic and of its subscription."""
+    return f"matomo-{connector}-events"
+
+
+class EventTopic:
+    """The topic that a connector's calls are published to; thread-safe."""
+
+    def __init__(self, settings: Settings, connector: str, seconds: float = PUBLISH_SECONDS) -> None:
+        self._connector = connector
+        self._path = f"projects/{_project(settings)}/topics/{events_name(connector)}"
+        self._client = _publisher(settings.pubsub_emulator)
+        self._seconds = seconds
+
+    def publish(self, calls: Sequence[Call]) -> frozenset[int]:
+        """Publish calls, those of a visitor in their order, and return the positions of those that were taken.
+
+        Where one is not taken, none that follows it of the same visitor is. Raises QueueUnavailable where none is. A
+        call may be published though it is not among those that were taken, where the answer was lost.
+        """
+        end = time.monotonic() + self._seconds
+        received_at = datetime.now(UTC)
+        by_visitor: dict[str, list[int]] = {}
+        for position, call in enumerate(calls):
+            by_visitor.setdefault(_ordering_key(self._connector, call), []).append(position)
+
+        def publish_visitor(key: str) -> tuple[list[int], str]:
+            messages = [(position, self._message(calls[position], key, received_at)) for position in by_visitor[key]]
+            return self._publish_in_order(messages, end)
+
+        outcomes = _side_by_side(publish_visitor, list(by_visitor))
+        taken = frozenset(position for positions, _ in outcomes for position in positions)
+        failures = sorted({failure for _, failure in outcomes if failure})
+        if failures and not taken:
+            raise QueueUnavailable("; ".join(failures))
+        if failures:
+            log.warning("events_not_published", connector=self._connector, errors=failures)
+        return taken
+
+    def _message(self, call: Call, key: str, received_at: datetime) -> PubsubMessage:
+        # Segment's own time of arrival corrects the sender's clock, so ours does not replace it.
+        data = {"receivedAt": received_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"), **call.data}
+        attributes = {"connector": self._connector}
+        message_id = utf8(call.message_id)
+        if len(message_id) <= _MOST_ATTRIBUTE_BYTES:
+            attributes["messageId"] = message_id.decode()
+        text = utf8(json.dumps(data, ensure_ascii=False, separators=(",", ":")))
+        return PubsubMessage(data=text, attributes=attributes, ordering_key=key)
+
+    def _publish_in_order(self, messages: list[tuple[int, PubsubMessage]], end: float) -> tuple[list[int], str]:
+        """Return the positions of one visitor's messages that were taken, and why others were not."""
+        taken: list[int] = []
+        rest = iter(messages)
+        while part := list(islice(rest, _MOST_MESSAGES)):
+            seconds = end - time.monotonic()
+            if seconds <= 0:
+                return taken, f"{self._path} did not take the events within {self._seconds:g} seconds"
+            try:
+                self._client.publish(
+                    topic=self._path,
+                    messages=[message for _, message in part],
+                    retry=_retry(seconds),
+                    timeout=seconds,
+                )
+            except _FAILURES as error:
+                return taken, _told(self._path, error)
+            taken += [position for position, _ in part]
+        return taken, ""
+
+
+class PubSubQueue:
+    """The Queue of a connector's calls: its subscription.
+
+    A message that is neither acknowledged nor released is pulled again when its acknowledgement deadline is over, and
+    with it the later ones of its visitor. Messages have to be acknowledged in the order in which they were pulled.
+    """
+
+    def __init__(self, settings: Settings, connector: str, deadline: Deadline) -> None:
+        self._connector = connector
+        self._path = f"projects/{_project(settings)}/subscriptions/{events_name(connector)}"
+        self._client = _subscriber(settings.pubsub_emulator)
+        self._deadline = deadline
+
+    def pull(self, most: int) -> tuple[Received, ...]:
+        """Return at most so many messages, in order within a visitor; none where nothing waits or the time is over.
+
+        It gathers for some seconds, since Pub/Sub answers with no more than a thousand, and with fewer as it likes.
+        """
+        received: list[Received] = []
+        end = time.monotonic() + _GATHER_SECONDS
+        seconds = _FIRST_SECONDS
+        while len(received) < most and time.monotonic() < end and self._deadline.allows_requests():
+            try:
+                found = self._pull(min(most - len(received), _MOST_MESSAGES), self._deadline.limit_request(seconds))
+            except QueueUnavailable:
+                if not received:
+                    raise
+                break  # what was pulled is delivered; the next pull tells of it
+            if not found:
+                break
+            received += found
+            seconds = _MORE_SECONDS
+        return tuple(received)
+
+    def _pull(self, most: int, seconds: float) -> list[Received]:
+        try:
+            answer = self._client.pull(
+                subscription=self._path, max_messages=most, retry=_retry(seconds), timeout=seconds
+            )
+        except exceptions.DeadlineExceeded:
+            return []  # Pub/Sub waits longer for a message than we do
+        except _FAILURES as error:
+            raise QueueUnavailable(_told(self._path, error)) from None
+        return [
+            Received(each.message.data, each.ack_id, f"message {each.message.message_id}")
+            for each in answer.received_messages
+        ]
+
+    def acknowledge(self, messages: Sequence[Received]) -> None:
+        """Take messages as done; one whose deadline is over is logged, since it comes again."""
+        self._settle("acknowledge", messages, functools.partial(self._client.acknowledge, subscription=self._path))
+
+    def release(self, messages: Sequence[Received]) -> None:
+        """Give messages back; with each come all later ones of its visitor. One that is back already is logged."""
+        refuse = functools.partial(self._client.modify_ack_deadline, subscription=self._path, ack_deadline_seconds=0)
+        self._settle("release", messages, refuse)
+
+    def _settle(self, what: str, messages: Sequence[Received], send: Callable[..., None]) -> None:
+        end = time.monotonic() + max(_LEAST_SECONDS, self._deadline.limit(_SETTLE_SECONDS))
+        refused: list[str] = []
+        for part in _parts([message.handle for message in messages]):
+            refused += self._settle_part(part, send, end)
+        if refused:
+            of_handle = {message.handle: message.origin for message in messages}
+            origins = [of_handle[handle] for handle in refused]
+            log.warning(
+                "messages_not_settled", connector=self._connector, what=what, count=len(refused), messages=origins
+            )
+
+    def _settle_part(self, handles: list[str], send: Callable[..., None], end: float) -> list[str]:
+        """Send acknowledgement ids of one request and return those that were refused."""
+        refused: list[str] = []
+        while handles:
+            seconds = max(_LEAST_SECONDS, end - time.monotonic())
+            try:
+                send(ack_ids=handles, retry=_retry(seconds), timeout=seconds)
+            except exceptions.GoogleAPICallError as error:
+                reasons = _reasons(error)
+                if not reasons:
+                    raise QueueUnavailable(_told(self._path, error)) from None
+                # What is not named was taken.
+                again = [handle for handle in handles if reasons.get(handle, "").startswith("TRANSIENT_")]
+                refused += [handle for handle in handles if handle in reasons and handle not in again]
+                if time.monotonic() + _PAUSE_SECONDS >= end:
+                    return refused + again
+                handles = again
+            except _FAILURES as error:
+                raise QueueUnavailable(_told(self._path, error)) from None
+            else:
+                return refused
+            if handles:
+                self._deadline.pause_writing(_PAUSE_SECONDS)
+        return refused
+
+
+def _reasons(error: exceptions.GoogleAPICallError) -> Mapping[str, str]:
+    """Return why acknowledgement ids of a subscription that is exactly once were refused, by id."""
+    return dict(error.metadata or {}) if error.reason == "EXACTLY_ONCE_ACKID_FAILURE" else {}
+
+
+def _parts(handles: Sequence[str]) -> Iterator[list[str]]:
+    """Yield acknowledgement ids, as many as one request may have."""
+    part: list[str] = []
+    size = 0
+    for handle in handles:
+        if part and (len(part) == _MOST_MESSAGES or size + len(handle) > _MOST_ID_BYTES):
+            yield part
+            part, size = [], 0
+        part.append(handle)
+        size += len(handle)
+    if part:
+        yield part
+
+
+def _ordering_key(connector: str, call: Call) -> str:
+    """Return what calls of a visitor have in common, without telling who it is: metadata is seen by more people."""
+    return hashlib.sha256(utf8(f"{connector} {call.visitor_key}")).hexdigest()[:32]
+
+
+def _side_by_side(do: Callable[[str], Any], keys: Sequence[str]) -> list[Any]:
+    if len(keys) <= 1:
+        return [do(key) for key in keys]
+    with ThreadPoolExecutor(min(len(keys), _SIDE_BY_SIDE), thread_name_prefix="publish") as pool:
+        return list(pool.map(do, keys))
+
+
+def _retry(seconds: float) -> Retry:
+    return Retry(predicate=_IS_TRANSIENT, initial=0.1, maximum=1.0, multiplier=2.0, timeout=seconds)
+
+
+def _project(settings: Settings) -> str:
+    if not settings.project:
+        raise InputError(
+            "GOOGLE_CLOUD_PROJECT is not set: it names the project of the Pub/Sub topic that events wait in "
+            "(to deliver events without Pub/Sub, name a file: matomo-fn deliver CONNECTOR --file events.jsonl)"
+        )
+    return settings.project
+
+
+def _told(path: str, error: Exception) -> str:
+    """Return a sentence on why Pub/Sub did not do it. The error's own text is left out: it may repeat a message."""
+    cause = error.cause if isinstance(error, exceptions.RetryError) and error.cause else error
+    name = path.rpartition("/")[2]
+    match cause:
+        case exceptions.NotFound():
+            return f"there is no {path}: give the connector `events` in Terraform, which creates it"
+        case exceptions.PermissionDenied() | exceptions.Unauthenticated():
+            role = "publisher" if "/topics/" in path else "subscriber"
+            return f"{path} may not be used: give the function's service account the role roles/pubsub.{role} on {name}"
+        case _:
+            return f"Pub/Sub failed for {path}: {type(cause).__name__}"
+
+
+# A channel is opened once: its handshake takes longer than publishing.
+@functools.lru_cache(maxsize=1)
+def _publisher(emulator: str) -> PublisherClient:
+    client: PublisherClient = _opened(PublisherClient, emulator)
+    return client
+
+
+@functools.lru_cache(maxsize=1)
+def _subscriber(emulator: str) -> SubscriberClient:
+    client: SubscriberClient = _opened(SubscriberClient, emulator)
+    return client
+
+
+def _opened(client: Any, emulator: str) -> Any:
+    if emulator:
+        # A thousand messages have up to 10 MB; the library opens its own channels without a limit too.
+        channel = grpc.insecure_channel(emulator, [("grpc.max_receive_message_length", -1)])
+        return client(transport=client.get_transport_class("grpc")(channel=channel))
+    try:
+        return client()
+    except DefaultCredentialsError:
+        raise InputError(
+            "there are no Google credentials for Pub/Sub: run `gcloud auth application-default login`"
+        ) from None

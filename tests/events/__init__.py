@@ -1,0 +1,1 @@
+"""Tests of the events on their way into Matomo."""
