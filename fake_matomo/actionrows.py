@@ -10,6 +10,7 @@ from fake_matomo.php import php_number, pretty_money, pretty_seconds
 from fake_matomo.pools import AUTHORS, SEARCH, Content, Event, Search
 from fake_matomo.sites import Goal, Site, zone
 from fake_matomo.tallies import Row
+from fake_matomo.visitrows import variables_row
 from fake_matomo.visits import Action, Item, Load, Order, Visit
 
 # [General] visitor_log_maximum_actions_per_visit: the surplus is only counted.
@@ -33,11 +34,15 @@ def _action(visit: Visit, site: Site, number: int, action: Action) -> Row:
     # The wall clock of the site, written as if it were UTC.
     made["timestamp"] = timegm(local.timetuple())
     made["dimension2"] = author_of(action, number, site)
+    if action.sent is not None and action.sent.variables:
+        made["customVariables"] = variables_row(action.sent.variables, "customVariablePage")
     return made
 
 
 def author_of(action: Action, number: int, site: Site) -> str | None:
-    """Return the value of custom dimension 2, which three in eight page views have."""
+    """Return the value of custom dimension 2, which three in eight page views of the modelled traffic have."""
+    if action.sent is not None:
+        return action.sent.dimension
     written = action.kind == "action" and (action.at + number) % 8 < 3
     return AUTHORS[action.at % len(AUTHORS)] if written and site.has_custom_dimensions else None
 
@@ -65,11 +70,19 @@ class _Context:
     @property
     def page_id(self) -> int:
         """The id of the row in Matomo's table of actions."""
-        return self.visit.id * _PAGE_IDS + self.number
+        sent = self.action.sent
+        return self.visit.id * _PAGE_IDS + self.number if sent is None else sent.number
 
     @property
-    def page_view(self) -> str:
-        """The page view's id: six hex digits."""
+    def position(self) -> int | None:
+        """The position of the page view that the action belongs to."""
+        return self.action.position or None
+
+    @property
+    def page_view(self) -> str | None:
+        """The page view's id: six hex digits, or what was sent."""
+        if self.action.sent is not None:
+            return self.action.sent.page_view
         return f"{(self.visit.id * 7919 + self.action.position * 104729) % 0xFFFFFF:06x}"
 
     def images(self, name: str) -> Row:
@@ -81,32 +94,33 @@ def _page_view(at: _Context) -> Row:
     action, page = at.action, at.action.page
     row: Row = {
         "type": "action",
-        "url": page.url,
-        "pageTitle": page.title,
+        "url": page.url or None,
+        "pageTitle": page.title or None,
         "pageIdAction": page.id,
         "idpageview": at.page_view,
         "serverTimePretty": at.pretty,
         "pageId": at.page_id,
     }
     if page.product:
-        row |= {
+        seen: Row = {
             "productViewPrice": php_number(page.product.price),
             "productViewName": page.product.name,
             "productViewSku": page.product.sku,
         }
+        row |= {name: value for name, value in seen.items() if value}
     row |= {"timeSpent": action.spent, "timeSpentPretty": pretty_seconds(action.spent)}
     if isinstance(action.detail, Load):
         milliseconds = sum(action.detail.times)
         row["pageLoadTime"] = f"{milliseconds / 1000:.2f}s"
         row["pageLoadTimeMilliseconds"] = milliseconds
     row |= {
-        "pageviewPosition": action.position,
-        "title": page.title,
-        "subtitle": page.url,
+        "pageviewPosition": at.position,
+        "title": page.title or None,
+        "subtitle": page.url or None,
         "icon": "",
         "iconSVG": f"{_IMAGES}action.svg",
     }
-    if page.product:
+    if page.product and (page.product.categories or action.sent is None):
         row["productViewCategories"] = list(page.product.categories)
     return row
 
@@ -121,7 +135,7 @@ def _link(kind: str, image: str, title: str) -> Callable[[_Context], Row]:
             "idpageview": at.page_view,
             "serverTimePretty": at.pretty,
             "pageId": at.page_id,
-            "pageviewPosition": at.action.position,
+            "pageviewPosition": at.position,
             **at.images(image),
             "title": title,
             "subtitle": at.action.url,
@@ -134,14 +148,14 @@ def _event(at: _Context) -> Row:
     event = at.detail(Event)
     row: Row = {
         "type": "event",
-        "url": at.action.page.url,
+        "url": at.action.page.url or None,
         "pageIdAction": at.action.page.id,
         "idpageview": at.page_view,
         "serverTimePretty": at.pretty,
         "pageId": at.page_id,
         "eventCategory": event.category,
         "eventAction": event.action,
-        "pageviewPosition": at.action.position,
+        "pageviewPosition": at.position,
         **at.images("event"),
         "title": "Event",
         "subtitle": f'Category: "{event.category}\', Action: "{event.action}"',
@@ -156,6 +170,8 @@ def _event(at: _Context) -> Row:
 def _search(at: _Context) -> Row:
     search = at.detail(Search)
     category = f" - Search Category: {search.category}" if search.category else ""
+    shown = search.count or at.action.sent is None
+    count = f" - Search Results Count: {search.count}" if shown else ""
     return {
         "type": "search",
         "url": None,
@@ -166,10 +182,10 @@ def _search(at: _Context) -> Row:
         "siteSearchKeyword": search.keyword,
         "siteSearchCategory": search.category,
         "siteSearchCount": search.count,
-        "pageviewPosition": at.action.position,
+        "pageviewPosition": at.position,
         **at.images("search"),
         "title": "Site Search",
-        "subtitle": f"{search.keyword}{category} - Search Results Count: {search.count}",
+        "subtitle": f"{search.keyword}{category}{count}",
     }
 
 
@@ -177,7 +193,7 @@ def _content(at: _Context) -> Row:
     content = at.detail(Content)
     return {
         "type": 13,
-        "url": at.action.page.url,
+        "url": at.action.page.url or None,
         "pageTitle": None,
         "pageIdAction": at.action.page.id,
         "idpageview": at.page_view,
@@ -186,17 +202,19 @@ def _content(at: _Context) -> Row:
         "contentName": content.name,
         "contentPiece": content.piece,
         "contentTarget": content.target,
-        "contentInteraction": None,
-        "pageviewPosition": at.action.position,
-        **at.images("contentimpression"),
-        "title": "Content Impression",
-        "subtitle": f"{content.name} - {content.piece}",
+        "contentInteraction": content.interaction,
+        "pageviewPosition": at.position,
+        **at.images("contentinteraction" if content.interaction else "contentimpression"),
+        "title": f"Content Interaction ({content.interaction})" if content.interaction else "Content Impression",
+        "subtitle": f"{content.name} - {content.piece}" if content.piece else content.name,
     }
 
 
-def _referrer(visit: Visit) -> Row:
+def _referrer(visit: Visit, action: Action) -> Row:
     """Return the referrer that a conversion is attributed to; absent values are null here, not ''."""
     referrer = visit.referrer
+    if action.sent is not None and action.sent.referrer is not None:
+        referrer = action.sent.referrer
     return {
         "referrerType": CHANNEL_CODES[referrer.type],
         "referrerName": referrer.name or None,
@@ -206,7 +224,10 @@ def _referrer(visit: Visit) -> Row:
 
 def _goal(at: _Context) -> Row:
     goal = at.detail(Goal)
-    by_hand = goal.id % 2 == 0
+    # Goals of the modelled traffic are shown without their revenue: their answers stay as they are.
+    shown = at.action.sent is not None and goal.revenue
+    revenue = f" ({pretty_money(at.site.currency_symbol, goal.revenue)} revenue)" if shown else ""
+    by_hand = at.action.sent is not None or goal.id % 2 == 0
     return {
         "type": "goal",
         "goalName": goal.name,
@@ -216,11 +237,11 @@ def _goal(at: _Context) -> Row:
         "revenue": php_number(goal.revenue),
         "goalPageId": None if by_hand else at.page_id,
         "serverTimePretty": at.pretty,
-        "url": at.action.page.url,
-        **_referrer(at.visit),
+        "url": at.action.page.url or None,
+        **_referrer(at.visit, at.action),
         **at.images("goal"),
         "title": "Goal conversion",
-        "subtitle": goal.name,
+        "subtitle": f"{goal.name}{revenue}",
     }
 
 
@@ -245,7 +266,7 @@ def _order(at: _Context) -> Row:
         "items": order.quantity,
         "serverTimePretty": at.pretty,
         "idpageview": None,
-        **_referrer(at.visit),
+        **_referrer(at.visit, at.action),
         "itemDetails": [_item(item) for item in order.items],
         **at.images(kind),
         "title": "Abandoned Cart" if order.id is None else f"Ordered ({order.id})",
@@ -258,7 +279,7 @@ def _item(item: Item) -> Row:
     product = item.product
     return {
         "itemSKU": product.sku,
-        "itemName": product.name,
+        "itemName": product.name or None,
         "itemCategory": product.categories[0] if product.categories else None,
         "price": php_number(product.price),
         "quantity": item.quantity,

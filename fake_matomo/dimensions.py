@@ -3,7 +3,7 @@
 import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, time
+from datetime import date, datetime, time
 from functools import lru_cache
 from html import escape
 from urllib.parse import quote, quote_plus, unquote
@@ -237,8 +237,7 @@ def _sub_table(key: str) -> tuple[str, int]:
 
 
 def _local_hour(visit: Visit, _asking: Context) -> Value:
-    # The visitor's local time; the fake's visitors are all in UTC.
-    hour = datetime.fromtimestamp(visit.first_at, UTC).hour
+    hour = int(visit.local_time[:2])
     return Value(f"{hour:02}", (("segment", f"visitLocalHour=={hour}"),))
 
 
@@ -265,8 +264,7 @@ def _weekday(visit: Visit, context: Context) -> Value:
 
 
 def _plugin(visit: Visit, context: Context) -> Value | None:
-    # Unknown browsers do not report their plugins.
-    return constant_values(context, visit.day)[0] if visit.visitor.device.type else None
+    return constant_values(context, visit.day)[0] if "cookie" in visit.plugins else None
 
 
 _RANGE = re.compile(r"(\d+)(?:\D(\d+))?(\+)?")
@@ -322,7 +320,7 @@ def _search_keyword(search: Search) -> Value:
 
 
 def _search_without_result(search: Search) -> Value | None:
-    return None if search.count else _search_keyword(search)
+    return _search_keyword(search) if search.count == 0 else None
 
 
 def _search_category(search: Search) -> Value | None:
@@ -350,7 +348,7 @@ def _contents(field: str) -> Reader:
     def read(visit: Visit, _asking: Context) -> Iterator[Occurrence]:
         for action in visit.actions:
             if isinstance(action.detail, Content):
-                text = str(getattr(action.detail, field))
+                text = str(getattr(action.detail, field) or f"Content {field.title()} not defined")
                 yield Value(text, (_segment(f"content{field.title()}", text), _sub_table(text))), action, text
 
     return read

@@ -5,12 +5,16 @@ import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
 from datetime import date
+from random import Random
 from threading import Lock
 
 from fake_matomo.errors import MAINTENANCE_PAGE
 
 # Changes the decoded answer.
 Mutation = Callable[[object], object]
+
+# The method of calls of the tracker, matomo.php: only a fault that names it applies to them.
+TRACKER = "matomo.php"
 
 JSON = "application/json; charset=utf-8"
 HTML = "text/html; charset=utf-8"
@@ -22,19 +26,21 @@ NOTICE = (
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A fault, and the calls that it applies to.
+    """A fault, and the calls that it applies to: API calls, and those of the tracker if `method` is `TRACKER`.
 
     The first group of fields selects the calls; all conditions must hold. `method` is a name or a regular
     expression for the full name, `day` is one of the requested days, `segment` its definition, `in_bulk` is True for
-    calls inside a bulk request, False for calls on their own; the first `after` matching calls succeed, the next
-    `times` fail.
+    calls inside a bulk request, False for calls on their own; the first `after` matching calls succeed, of the next
+    `times` the `share` fails that the `seed` chooses. A call of the tracker has the sites of its hits, no day and no
+    segment, and is in a bulk if it brings one.
 
     The second group is the effect. `status` and `body` replace the answer, `message` is a Matomo error, as JSON
     or as its HTML page, depending on where the parameters were sent. `delay` in seconds, without the others, only
     delays the answer. `cut` sends that many bytes less than announced and closes the connection, `reset` resets
     it, `notice` puts a PHP notice before the JSON, `mutate` changes the decoded answer, `to_https` redirects as
     `force_ssl` does. Inside a bulk request, JSON, messages and mutations affect only the call's entry, everything
-    else the whole response.
+    else the whole response. The tracker stores no hits before it fails, unless they are `taken`: then it stores them
+    at once, also if the answer is delayed or never comes.
     """
 
     method: str | None = None
@@ -44,6 +50,8 @@ class Fault:
     segment: str | None = None
     after: int = 0
     times: int | None = None
+    share: float = 1.0
+    seed: int = 0
 
     status: int | None = None
     body: str | None = None
@@ -56,6 +64,7 @@ class Fault:
     notice: bool = False
     mutate: Mutation | None = None
     to_https: bool = False
+    taken: bool = False
 
     @property
     def whole(self) -> bool:
@@ -79,6 +88,8 @@ class Fault:
 
     def matches(self, call: "FaultyCall") -> bool:
         """Whether the fault applies to such a call, however often it was applied already."""
+        if self.method is None and call.method == TRACKER:
+            return False
         if self.method is not None and not re.fullmatch(self.method, call.method):
             return False
         if self.site is not None and self.site not in call.sites:
@@ -88,6 +99,12 @@ class Fault:
         if self.day is not None and not (call.days and call.days[0] <= self.day <= call.days[1]):
             return False
         return self.in_bulk is None or self.in_bulk == call.in_bulk
+
+    def chooses(self, number: int) -> bool:
+        """Whether the fault applies to that one of the calls that match it, the first being 1."""
+        if number <= self.after or (self.times is not None and number > self.after + self.times):
+            return False
+        return self.share >= 1 or Random(f"{self.seed}/{number}").random() < self.share
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,7 +142,7 @@ class Faults:
                 if not fault.matches(call):
                     continue
                 met[0] += 1
-                if met[0] > fault.after and (fault.times is None or met[0] <= fault.after + fault.times):
+                if fault.chooses(met[0]):
                     return fault
         return None
 
@@ -150,7 +167,7 @@ def out_of_memory(when: Fault | None = None) -> Fault:
 
 
 def database_down(when: Fault | None = None) -> Fault:
-    """The database is unreachable (down_database_unreachable_*): JSON or HTML."""
+    """The database is unreachable (down_database_unreachable_*): JSON or HTML, the tracker's 400 or 500 in bulk."""
     return replace(when or Fault(), status=500, message="SQLSTATE[HY000] [2002] Connection refused")
 
 

@@ -8,9 +8,10 @@ from threading import Event, RLock
 from fake_matomo.api import Api
 from fake_matomo.dates import parse_day, parse_range, span_of
 from fake_matomo.errors import ApiError, error_page
-from fake_matomo.faults import NOTICE, Fault, Faults, FaultyCall, Mutation
+from fake_matomo.faults import NOTICE, TRACKER, Fault, Faults, FaultyCall, Mutation
 from fake_matomo.language import language_of
 from fake_matomo.tokens import Tokens, User
+from fake_matomo.tracker import PATHS, Tracker, read_batch
 from fake_matomo.wire import Answer, Request, html_answer, json_answer, xml_error
 
 _FORMATS = ("console", "csv", "html", "json", "original", "rss", "tsv", "xml")
@@ -36,6 +37,8 @@ class Front:
 
     def __init__(self, api: Api, tokens: Tokens, *, mount: str) -> None:
         self.api, self.tokens, self.mount = api, tokens, mount
+        self.tracker = Tracker(api.traffic, tokens)
+        self._tracker_paths = frozenset(f"{mount}/{name}" for name in PATHS)
         self.faults = Faults()
         self.lock = RLock()
         self.stopping = Event()
@@ -47,6 +50,8 @@ class Front:
         with self.lock:
             self.http_requests += 1
             number = self.http_requests
+        if request.path in self._tracker_paths:
+            return self._track(request, number)
         if request.path not in (f"{self.mount}/index.php", f"{self.mount}/"):
             return html_answer(404, "<html>\n<head><title>404 Not Found</title></head>\n<body></body>\n</html>\n")
         params = request.params
@@ -59,6 +64,23 @@ class Front:
         if fault.replaces:
             return self._replacement(fault, request)
         return self._damaged(self._answer(request, params, number, fault.mutate), fault)
+
+    def _track(self, request: Request, number: int) -> Answer | None:
+        """Answer a call of the tracker; a fault may come before or after the hits are stored."""
+        batch = read_batch(request)
+        params = {"requests": str(len(batch.hits))} if batch.bulk else dict(*batch.hits)
+        self.note(request, {**params, "method": TRACKER}, number, in_bulk=batch.bulk)
+        fault = self.faults.take(FaultyCall(TRACKER, batch.sites, None, "", batch.bulk))
+        if fault is None:
+            return self.tracker.answer(batch, self.tracker.take(batch, request), request.http_method)
+        taken = self.tracker.take(batch, request) if fault.taken else None
+        self.stopping.wait(fault.delay)
+        if fault.replaces:
+            if fault.message is not None:
+                return self.tracker.unavailable(batch, request.http_method)
+            return self._replacement(fault, request)
+        taken = taken or self.tracker.take(batch, request)
+        return self._damaged(self.tracker.answer(batch, taken, request.http_method), fault)
 
     def _answer(
         self, request: Request, params: dict[str, str], number: int, mutate: Mutation | None = None

@@ -20,7 +20,17 @@ _COUNTRIES: Mapping[str, tuple[str, str, str]] = {
     "is": ("Iceland", "Islande", "Island"),
     "jp": ("Japan", "Japon", "Japan"),
     "ca": ("Canada", "Canada", "Kanada"),
+    "at": ("Austria", "Autriche", "Österreich"),
+    "au": ("Australia", "Australie", "Australien"),
+    "be": ("Belgium", "Belgique", "Belgien"),
+    "ch": ("Switzerland", "Suisse", "Schweiz"),
+    "it": ("Italy", "Italie", "Italien"),
+    "nl": ("Netherlands", "Pays-Bas", "Niederlande"),
+    "nz": ("New Zealand", "Nouvelle-Zélande", "Neuseeland"),
+    "pt": ("Portugal", "Portugal", "Portugal"),
+    "se": ("Sweden", "Suède", "Schweden"),
 }
+COUNTRY_CODES = frozenset(_COUNTRIES)
 
 _CONTINENTS: Mapping[str, str] = {
     "eur": "Europe",
@@ -28,6 +38,7 @@ _CONTINENTS: Mapping[str, str] = {
     "ams": "South America",
     "asi": "Asia",
     "afr": "Africa",
+    "oce": "Oceania",
     "unk": "Unknown",
 }
 
@@ -40,6 +51,9 @@ _LANGUAGE_NAMES: Mapping[str, tuple[str, str, str]] = {
     "pl": ("Polish", "Polonais", "Polnisch"),
     "is": ("Icelandic", "Islandais", "Isländisch"),
     "ja": ("Japanese", "Japonais", "Japanisch"),
+    "it": ("Italian", "Italien", "Italienisch"),
+    "nl": ("Dutch", "Néerlandais", "Niederländisch"),
+    "sv": ("Swedish", "Suédois", "Schwedisch"),
 }
 
 _DEVICE_TYPES: Mapping[str, tuple[str, str, str]] = {

@@ -9,9 +9,9 @@ from fake_matomo.dates import parse_day, parse_range, span_of
 from fake_matomo.errors import ApiError
 from fake_matomo.filters import names, parse_int, parse_limit
 from fake_matomo.language import Language
-from fake_matomo.segments import Test, parse_segment
+from fake_matomo.segments import Test, parse_segment, people_of
 from fake_matomo.sites import Site, day_bounds, local_day
-from fake_matomo.store import Traffic
+from fake_matomo.store import People, Traffic
 from fake_matomo.tallies import Row
 from fake_matomo.visitrows import visit_row
 from fake_matomo.visits import Visit
@@ -98,7 +98,8 @@ class Live:
         zone = "UTC" if several else sites[0].timezone
         window = self._window(params, zone)
         minimum = max(parse_int(params.get("minTimestamp"), 0), self.purged_until - 1)
-        query = _Query(self.traffic, tuple(sites), test, minimum, params.get("filter_sort_order") == "asc")
+        people = people_of(segment) if segment else None
+        query = _Query(self.traffic, tuple(sites), test, people, minimum, params.get("filter_sort_order") == "asc")
         visits = query.run(window, limit, offset)
         by_id = {site.id: site for site in sites}
         show, hide = names(params.get("showColumns")), names(params.get("hideColumns"))
@@ -149,6 +150,8 @@ class _Query:
     traffic: Traffic
     sites: tuple[Site, ...]
     test: Test | None
+    # The visitors that the segment names, whose visits need not be looked for among all.
+    people: People | None
     minimum: int
     ascending: bool
 
@@ -206,7 +209,7 @@ class _Query:
     def _of_day(self, site: Site, day: date, window: Window) -> list[Visit]:
         visits = [
             visit
-            for visit in self.traffic.visits(site, day)
+            for visit in self.traffic.visits(site, day, self.people)
             if visit.last_at > self.minimum and window.holds(visit.last_at)
         ]
         if self.test:

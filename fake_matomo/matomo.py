@@ -9,6 +9,7 @@ from typing import Self
 from fake_matomo.api import Api
 from fake_matomo.faults import Faults
 from fake_matomo.front import Call, Front
+from fake_matomo.hits import Hit
 from fake_matomo.purge import Purge
 from fake_matomo.sites import Site, World
 from fake_matomo.store import Traffic
@@ -16,7 +17,7 @@ from fake_matomo.tokens import Tokens
 from fake_matomo.visits import Visit
 from fake_matomo.wire import HttpServer
 
-# The default token, of a user with view access to all sites.
+# The default token, of a user with write access to all sites: it reads reports, and may send past hits.
 TOKEN = "c0ffee00c0ffee00c0ffee00c0ffee00"  # noqa: S105 - gives access to the fake only
 
 
@@ -41,7 +42,7 @@ class FakeMatomo:
         self.token = token
         self.compress = compress
         self.tokens = Tokens()
-        self.tokens.add(token)
+        self.tokens.add(token, writes=True)
         self.traffic = Traffic(world)
         self.api = Api(self.traffic, self.tokens)
         self._front = Front(self.api, self.tokens, mount=self.mount)
@@ -145,9 +146,12 @@ class FakeMatomo:
         superuser: bool = False,
         secure_only: bool = False,
         expired: bool = False,
+        writes: bool = False,
     ) -> str:
-        """Add a token and return it; `sites=None` is view access to all sites."""
-        self.tokens.add(token, sites=sites, superuser=superuser, secure_only=secure_only, expired=expired)
+        """Add a token and return it; `sites=None` is view access to all sites, with `writes` write access."""
+        self.tokens.add(
+            token, sites=sites, superuser=superuser, secure_only=secure_only, expired=expired, writes=writes
+        )
         return token
 
     def unprocess(self, site_id: int, day: date) -> None:
@@ -198,6 +202,29 @@ class FakeMatomo:
     def visits(self, site_id: int, day: date) -> tuple[Visit, ...]:
         """Return the visits of the site's day, whether archived or not."""
         return self.traffic.visits(self._site(site_id), day)
+
+    @property
+    def hits(self) -> list[Hit]:
+        """The hits that were stored, in the order in which they arrived; a copy."""
+        return self.traffic.tracked.stored()
+
+    def hits_of(self, visitor_id: str) -> list[Hit]:
+        """Return the stored hits of a visitor: `_id` and `cid` as they were sent, or the hash of the user id."""
+        return [hit for hit in self.traffic.tracked.stored() if hit.visitor_id == visitor_id]
+
+    @property
+    def refused_hits(self) -> list[tuple[dict[str, str], str]]:
+        """The parameters of the hits that were refused, each with the reason; a copy."""
+        return self.traffic.tracked.rejected()
+
+    @property
+    def record_statistics(self) -> bool:
+        """Whether hits are stored; without it, the tracker only answers."""
+        return self._front.tracker.records
+
+    @record_statistics.setter
+    def record_statistics(self, on: bool) -> None:
+        self._front.tracker.records = on
 
     def refuse_ranges(self, method: str) -> None:
         """Make a method refuse ranges of days, as `Referrers.getAll` does."""

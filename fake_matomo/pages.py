@@ -1,9 +1,10 @@
 """The pages of a site, and their names in Matomo's page reports."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import lru_cache
 from html import escape
-from urllib.parse import quote, quote_plus, unquote
+from urllib.parse import quote, quote_plus, unquote, urlsplit
+from zlib import crc32
 
 from fake_matomo.pools import PRODUCTS, Product
 from fake_matomo.sites import Site
@@ -71,6 +72,18 @@ def _page(number: int, site: Site, path: str, title: str, product: Product | Non
         title_segment="pageTitle==" + quote(quote_plus(escape(title).replace("&#x27;", "&#039;")), safe=""),
         product=product,
     )
+
+
+@lru_cache(maxsize=16_384)
+def page_of_hit(site: Site, url: str, title: str, product: Product | None) -> Page:
+    """Return the page that a hit was sent for; its id is that of its URL."""
+    if url.startswith(site.main_url):
+        made = _page(0, site, url[len(site.main_url) :] or "/", title, product)
+    else:
+        split = urlsplit(url)
+        made = _page(0, replace(site, main_url=f"{split.scheme}://{split.netloc}"), split.path or "/", title, product)
+    path = made.path if url else "Page URL not defined"
+    return replace(made, id=100_000 + crc32(url.encode()), url=url, path=path, flat_label=unquote(path))
 
 
 @lru_cache(maxsize=64)

@@ -75,16 +75,17 @@ class Search:
 
     keyword: str
     category: str
-    count: int
+    count: int | None
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """A content impression."""
+    """A content impression, or an interaction with a content if that has a name."""
 
     name: str
-    piece: str
-    target: str
+    piece: str | None
+    target: str | None
+    interaction: str | None = None
 
 
 class Pool(Generic[T]):
@@ -124,6 +125,12 @@ RARE_PLACES = (
     Place("jp", "asi", "13", "Tokyo", "35.690000", "139.690000", "ja-jp"),
     Place("ca", "amn", "QC", "Montréal", "45.500000", "-73.570000", "fr-ca"),
 )
+
+# The continents of the countries that have a name (language.py).
+CONTINENTS = {place.code: place.continent for place in (*PLACES.items, *RARE_PLACES) if place.code} | {
+    **dict.fromkeys(("at", "be", "ch", "it", "nl", "pt", "se"), "eur"),
+    **dict.fromkeys(("au", "nz"), "oce"),
+}
 
 REGIONS = {
     ("fr", "IDF"): "Île-de-France",
@@ -343,7 +350,14 @@ SEARCH_ENGINES = {
     "Yandex": ("http://yandex.ru", "http://yandex.ru/yandsearch?text={}"),
 }
 
-SOCIALS = {"LinkedIn": "linkedin.com", "reddit": "reddit.com", "Twitter": "twitter.com"}
+SOCIALS = {
+    "LinkedIn": "linkedin.com",
+    "reddit": "reddit.com",
+    "Twitter": "twitter.com",
+    "Facebook": "facebook.com",
+    "Instagram": "instagram.com",
+    "YouTube": "youtube.com",
+}
 
 PRODUCTS = (
     Product("SKU-001", "Robe rouge", 59.0, ("Robes", "Été")),

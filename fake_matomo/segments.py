@@ -73,10 +73,37 @@ _DIMENSIONS: Mapping[str, Values] = {
 
 
 def parse_segment(text: str) -> Test:
-    """Parse a segment into a predicate of visits; `,` is OR and binds tighter than `;`, which is AND."""
-    if not any(sign in text for sign in "=<>!"):
-        # Encoded twice, like values inside a bulk request.
-        text = unquote_plus(text)
+    """Parse a segment into a predicate of visits; `,` is OR and binds tighter than `;`, which is AND.
+
+    Matomo decodes the whole expression before it splits it, and each value again: a `,`, `;` or `+` of a value has to
+    be encoded twice.
+    """
+    try:
+        return _parsed(unquote_plus(text))
+    except ApiError:
+        return _parsed(text)
+
+
+def people_of(text: str) -> frozenset[tuple[str, str]] | None:
+    """Return the visitors and users that the visits of a segment are of, or None if it does not say.
+
+    They are pairs of `visitorId` or `userId` and the id, in lower case.
+    """
+    for group in unquote_plus(text).split(";"):
+        people = [_person(part) for part in group.split(",")]
+        if all(people):
+            return frozenset(one for one in people if one)
+    return None
+
+
+def _person(text: str) -> tuple[str, str] | None:
+    match = _OPERATOR.match(text)
+    if not match or match[1] not in ("visitorId", "userId") or match[2] != "==" or not match[3]:
+        return None
+    return match[1], unquote_plus(match[3]).lower()
+
+
+def _parsed(text: str) -> Test:
     groups = [[_condition(part) for part in group.split(",")] for group in text.split(";")]
     return lambda visit: all(any(test(visit) for test in group) for group in groups)
 
@@ -85,7 +112,7 @@ def _condition(text: str) -> Test:
     match = _OPERATOR.match(text)
     if not match:
         raise ApiError(f"The segment condition '{text}' is not valid.")
-    name, operator, value = match[1], match[2], unquote_plus(unquote_plus(match[3]))
+    name, operator, value = match[1], match[2], unquote_plus(match[3])
     values = _DIMENSIONS.get(name)
     if values is None:
         raise ApiError(f"Segment '{name}' is not a supported segment.")

@@ -47,11 +47,12 @@ CUSTOM_DIMENSIONS: tuple[dict[str, object], ...] = tuple(
 
 @dataclass(frozen=True, slots=True)
 class Goal:
-    """A goal of a site, with its revenue per conversion."""
+    """A goal of a site, with its revenue per conversion; a visit converts it once, unless it allows several."""
 
     id: int
     name: str
     revenue: float = 0.0
+    allow_multiple: bool = False
 
     def described(self, site_id: int) -> dict[str, object]:
         """Return the goal as in `Goals.getGoals`."""
@@ -61,7 +62,7 @@ class Goal:
             "name": self.name,
             "description": "",
             "match_attribute": "manually",
-            "allow_multiple": 1,
+            "allow_multiple": int(self.allow_multiple),
             "revenue": int(self.revenue) if self.revenue == int(self.revenue) else self.revenue,
             "deleted": 0,
             "event_value_as_revenue": 0,

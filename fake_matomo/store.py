@@ -2,6 +2,7 @@
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
 from random import Random
@@ -10,6 +11,7 @@ from threading import RLock
 from fake_matomo.pages import pages_of
 from fake_matomo.pools import REFERRERS
 from fake_matomo.sites import Site, World, local_day
+from fake_matomo.tracked_visits import TrackedVisits
 from fake_matomo.traffic import (
     ARRIVED_FROM,
     VisitBuilder,
@@ -20,6 +22,9 @@ from fake_matomo.traffic import (
     visits_of,
 )
 from fake_matomo.visits import Action, Load, Visit
+
+# Visitors and users by the names of their segments: ("visitorId", "…"), ("userId", "…"), in lower case.
+People = frozenset[tuple[str, str]]
 
 # Days around a visit whose orders and carts count as those of its visitor. A real Matomo counts all of them, which here
 # would require years of generated visits for a single one.
@@ -43,6 +48,8 @@ class Traffic:
         self._gone: set[int] = set()
         self._added: dict[tuple[int, date], list[Visit]] = {}
         self._arrivals = 0
+        # The visits that hits brought, beside the modelled ones.
+        self.tracked = TrackedVisits()
 
     def now(self) -> datetime:
         """Return the time of the world's clock, in UTC."""
@@ -57,8 +64,24 @@ class Traffic:
         """Return the current day in the site's time zone."""
         return local_day(site.timezone, int(self.now().timestamp()))
 
-    def visits(self, site: Site, day: date) -> tuple[Visit, ...]:
-        """Return the visits so far of a site's day, by last action."""
+    def visits(self, site: Site, day: date, people: People | None = None) -> tuple[Visit, ...]:
+        """Return the visits so far of a site's day, by last action; only those of `people`, if they are given."""
+        modelled = self._modelled(site, day)
+        if people is None:
+            tracked = self.tracked.of_day(site, day)
+        else:
+            modelled = tuple(
+                visit
+                for visit in modelled
+                if ("visitorId", visit.visitor.id) in people
+                or ("userId", (visit.visitor.user_id or "").lower()) in people
+            )
+            tracked = self.tracked.of_people(site, day, people)
+        if not tracked or not modelled:
+            return tracked or modelled
+        return tuple(sorted((*modelled, *tracked), key=lambda visit: (visit.last_at, visit.id)))
+
+    def _modelled(self, site: Site, day: date) -> tuple[Visit, ...]:
         with self._lock:
             key = (site.id, day)
             today = self.today(site)
@@ -80,12 +103,13 @@ class Traffic:
 
         Those of two weeks around the visit count, and those of visits that a test added, whenever they happened.
         """
+        tracked = self.tracked.commerce(site, visit.visitor.id)
         if not site.ecommerce:
-            return []
+            return tracked
         with self._lock:
             around = [visit.day + timedelta(days=by) for by in range(-_COMMERCE_DAYS, _COMMERCE_DAYS + 1)]
             added = [day for site_id, day in self._added if site_id == site.id]
-            return [
+            return tracked + [
                 action
                 for day in dict.fromkeys([*around, *added])
                 for action in self._commerce_of_day(site, day).get(visit.visitor.id, ())
@@ -96,7 +120,7 @@ class Traffic:
         key = (site.id, day)
         changed = key in self._revisions or key in self._empty or key in self._added or bool(self._gone)
         if changed or day >= self.today(site):
-            return by_visitor(self.visits(site, day))
+            return by_visitor(self._modelled(site, day))
         return commerce_of(self.world.seed, site, day)
 
     def change(self, site: Site, day: date, *, to_empty: bool = False) -> None:
@@ -120,10 +144,12 @@ class Traffic:
         """Add a page view that happens now; the visit moves to today, the day of its last action."""
         with self._lock:
             old = visit if isinstance(visit, Visit) else self._find(site, visit)
+            if old.tracked is not None:
+                raise LookupError(f"the visit {old.id} is one of hits: extend it by a hit")
             now = max(int(self.now().timestamp()), old.last_at + 1)
             day = local_day(site.timezone, now)
             before, last = old.actions[:-1], old.actions[-1]
-            waited = Action(last.kind, last.at, last.page, last.position, now - last.at, last.detail, last.url)
+            waited = replace(last, spent=now - last.at)
             page = pages_of(site)[old.id % len(pages_of(site))]
             seen = Action("action", now, page, last.position + 1, 0, Load((20, 300, 80, 400, 300, 20)))
             new = reassembled(old, (*before, waited, seen), day)

@@ -8,7 +8,7 @@ from fake_matomo.php import php_number, pretty_seconds
 from fake_matomo.pools import FAMILIES, REGIONS, SEARCH, SEARCH_ENGINES, SOCIAL, SOCIALS, Referrer
 from fake_matomo.sites import Site, zone
 from fake_matomo.tallies import Row
-from fake_matomo.visits import Action, Order, Visit
+from fake_matomo.visits import Action, Order, Variables, Visit
 
 _ICONS = "plugins/Morpheus/icons/dist/"
 _IMAGES = "plugins/Morpheus/images/"
@@ -28,22 +28,25 @@ def visit_row(visit: Visit, site: Site, language: Language, *, actions: list[Row
     row |= _commerce(commerce)
     row["events"] = visit.count("event")
     row |= _place(visit, language)
-    begun = datetime.fromtimestamp(visit.first_at, UTC)
     row |= {
-        # The visitor's local time; the fake's visitors are all in UTC.
-        "visitLocalTime": f"{begun:%H:%M:%S}",
-        "visitLocalHour": str(begun.hour),
+        "visitLocalTime": visit.local_time,
+        "visitLocalHour": str(int(visit.local_time[:2])),
         "daysSinceLastVisit": visit.since_last // _DAY,
         "secondsSinceLastVisit": visit.since_last,
         "resolution": visit.visitor.device.resolution,
-        "plugins": "cookie",
-        "pluginsIcons": [{"pluginIcon": False, "pluginName": "cookie"}],
+        "plugins": ", ".join(visit.plugins),
+        "pluginsIcons": [{"pluginIcon": False, "pluginName": name} for name in visit.plugins] or None,
         "dimension1": visit.visitor.plan,
     }
-    if visit.visitor.device.type == "":
-        # Browsers that do not report their plugins.
-        row["plugins"], row["pluginsIcons"] = "", None
+    if visit.tracked is not None and visit.tracked.variables:
+        # Matomo has the field where its plugin for custom variables is active, which it was not when recorded.
+        row["customVariables"] = variables_row(visit.tracked.variables, "customVariable")
     return row
+
+
+def variables_row(variables: Variables, prefix: str) -> Row:
+    """Return custom variables by slot, as Matomo names their fields."""
+    return {str(slot): {f"{prefix}Name{slot}": name, f"{prefix}Value{slot}": value} for slot, name, value in variables}
 
 
 def _identity(visit: Visit, actions: list[Row]) -> Row:
@@ -89,8 +92,11 @@ def _status(visit: Visit) -> Row:
     customer = returning and visit.since_order is not None
     kinds = {action.kind for action in visit.conversions}
     ordered, left = "ecommerceOrder" in kinds, "ecommerceAbandonedCart" in kinds
-    status = "ordered" if ordered else "abandonedCart" if left else "none"
-    icon = {"ordered": "ecommerceOrder.svg", "abandonedCart": "ecommerceAbandonedCart.svg"}.get(status)
+    # An order takes over the cart of its visit: one that is left was filled after it.
+    status = "orderedThenAbandonedCart" if ordered and left else "ordered" if ordered else "none"
+    if left and not ordered:
+        status = "abandonedCart"
+    icon = "ecommerceOrder.svg" if ordered else "ecommerceAbandonedCart.svg" if left else None
     since_order = 0 if ordered else visit.since_order
     return {
         "userId": visit.visitor.user_id,

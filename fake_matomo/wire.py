@@ -28,6 +28,8 @@ class Request:
     body: Mapping[str, str]
     headers: Message
     target: str
+    raw: bytes = b""
+    client: str = "127.0.0.1"
 
     @property
     def params(self) -> dict[str, str]:
@@ -68,6 +70,8 @@ def xml_error(status: int, message: str) -> Answer:
     return Answer(status, "text/xml; charset=utf-8", text.encode())
 
 
+# The status of an answer that has no body, and says so by its status alone.
+NO_CONTENT = 204
 # PHP's max_input_vars: fields past it are silently dropped, including the token if it comes last.
 MAX_INPUT_VARS = 1000
 
@@ -151,7 +155,8 @@ class _Handler(BaseHTTPRequestHandler):
         raw = self.rfile.read(length) if length else b""
         body = _form(raw, self.headers) if self.command == "POST" else {}
         query = _fields(split.query)
-        request = Request(self.command, split.path, query, body, self.headers, self.path)
+        client = str(self.client_address[0])
+        request = Request(self.command, split.path, query, body, self.headers, self.path, raw, client)
         answer = self.server.serve(request)
         if answer is None:
             self._reset()
@@ -166,7 +171,8 @@ class _Handler(BaseHTTPRequestHandler):
             headers["Content-Encoding"] = "gzip"
         self.send_response(answer.status)
         self.send_header("Content-Type", answer.content_type)
-        self.send_header("Content-Length", str(len(body)))
+        if answer.status != NO_CONTENT:
+            self.send_header("Content-Length", str(len(body)))
         for name, value in headers.items():
             self.send_header(name, value)
         if answer.cut:

@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 from fake_matomo import FakeMatomo, Goal, Site, World
-from tests.fake_matomo.recorded import Exchanged, exchange
+from tests.fake_matomo.exchanges import Exchanged, exchange
 
 NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 DAY = date(2026, 11, 12)

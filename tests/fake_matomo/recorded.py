@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from fnmatch import fnmatch
 from functools import cache
-from http.client import HTTPConnection
 from pathlib import Path
-from typing import Protocol
-from urllib.parse import parse_qsl, urlencode
+from urllib.parse import parse_qsl
 
 from fake_matomo import (
+    TRACKER,
     FakeMatomo,
     Fault,
     Goal,
@@ -25,6 +24,8 @@ from fake_matomo import (
     out_of_memory,
     upgrade_required,
 )
+from tests.fake_matomo.exchanges import Exchanged, exchange
+from tests.fake_matomo.sending import hits_of_each_kind, post
 
 FOLDER = Path(__file__).parents[1] / "data" / "recordings"
 
@@ -79,6 +80,11 @@ class Recording:
     def method(self) -> str:
         """The API's method."""
         return self.params.get("method", "")
+
+    @property
+    def is_of_tracker(self) -> bool:
+        """Whether it is a call of the tracker."""
+        return self.path.endswith(TRACKER)
 
     @property
     def is_json(self) -> bool:
@@ -197,6 +203,9 @@ def recorded_instance() -> Iterator[FakeMatomo]:
 _TOKENS: Mapping[str, str] = {
     "*_view1.json": VIEW_ONE,
     "error_no_access_site.json": VIEW_ONE,
+    "track_cdt_old_view_token.json": VIEW,
+    "trackbulk_view_token.json": VIEW,
+    "track*": SUPER,
     "*_super.json": SUPER,
     "meta_Goals.getGoals_none.json": SUPER,
     "site3_*": SUPER,
@@ -256,6 +265,17 @@ def _iceland(matomo: FakeMatomo) -> None:
         matomo.change(1, date(2026, 10, 20))
 
 
+def _order(matomo: FakeMatomo) -> None:
+    """Send the recorded order, and then the cart with which the visit stood when it was sent again."""
+    for name in ("track_order.json", "track_cart.json"):
+        replay(matomo, read(name))
+
+
+def _each_kind(matomo: FakeMatomo) -> None:
+    """Send the hits of the recorded visit."""
+    post(matomo, hits_of_each_kind(), SUPER)
+
+
 def _fault(fault: Fault) -> Setup:
     return lambda matomo: matomo.faults.add(fault)
 
@@ -267,6 +287,7 @@ _BEFORE: Mapping[str, Setup] = {
     "bruteforce_*": _block,
     "date_today_*": lambda matomo: matomo.arrive(1, 16),
     "down_database_*": _fault(database_down()),
+    "down_database_unreachable_tracker.json": _fault(database_down(Fault(method=TRACKER))),
     "down_maintenance_*": _fault(maintenance()),
     "down_php_*": _fault(out_of_memory()),
     "down_upgrade_*": _fault(upgrade_required()),
@@ -276,11 +297,15 @@ _BEFORE: Mapping[str, Setup] = {
     "limit_default_config_5.json": lambda matomo: setattr(matomo, "default_limit", 5),
     "live_disabled.json": lambda matomo: matomo.disable_visitor_log(),
     "live_paging_*": lambda matomo: matomo.arrive(1, 16),
+    "m53_live_pv_id.json": _each_kind,
     "m53_seg_*_not_archived.json": _unprocess_segments,
     "m53_seg_getAll.json": _save_segments,
     "live_today_*": lambda matomo: matomo.arrive(1, 13),
     "range_into_future.json": _unprocess(_TODAY),
     "redirect_*": _fault(force_ssl()),
+    "track*": lambda _: None,
+    "track_order_again.json": _order,
+    "track_record_statistics_0.json": lambda matomo: setattr(matomo, "record_statistics", False),
     "unprocessed_no_archive_[drw]*": _unprocess(*_WEEK),
     "unprocessed_no_archive_segment_day.json": _segments_without_archive,
     "unprocessed_segment_*": _unprocess(*_WEEK),
@@ -298,56 +323,6 @@ def prepare(matomo: FakeMatomo, name: str) -> None:
     for pattern, setup in _BEFORE.items():
         if fnmatch(name, pattern):
             setup(matomo)
-
-
-@dataclass(frozen=True, slots=True)
-class Exchanged:
-    """An answer of the fake."""
-
-    status: int
-    content_type: str
-    location: str | None
-    body: str
-
-    @property
-    def answer(self) -> object:
-        """The decoded answer."""
-        return json.loads(self.body)
-
-
-class HasUrl(Protocol):
-    """A server, here or in another process."""
-
-    @property
-    def url(self) -> str:
-        """Its URL, with a trailing slash."""
-
-
-def exchange(
-    matomo: HasUrl,
-    http_method: str,
-    query: Mapping[str, str],
-    form: Mapping[str, str] | str,
-    headers: Mapping[str, str] | None = None,
-    path: str = "/index.php",
-) -> Exchanged:
-    """Send a request on a new connection."""
-    host, port = matomo.url.removeprefix("http://").split("/")[0].split(":")
-    target = path + (f"?{urlencode(query)}" if query else "")
-    sent = {"Content-Type": "application/x-www-form-urlencoded", **(headers or {})}
-    body = form if isinstance(form, str) else urlencode(form)
-    connection = HTTPConnection(host, int(port), timeout=30)
-    try:
-        connection.request(http_method, target, body=body.encode() if http_method != "GET" else None, headers=sent)
-        response = connection.getresponse()
-        return Exchanged(
-            response.status,
-            response.headers.get("Content-Type", ""),
-            response.headers.get("Location"),
-            response.read().decode(),
-        )
-    finally:
-        connection.close()
 
 
 def _visit_with(matomo: FakeMatomo, kind: str) -> int:

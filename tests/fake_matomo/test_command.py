@@ -7,7 +7,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
-from tests.fake_matomo.recorded import exchange
+from tests.fake_matomo.exchanges import exchange
 
 
 class Served:

@@ -23,7 +23,8 @@ from fake_matomo import (
     upgrade_required,
 )
 from tests.fake_matomo.client import DAY, fetch, fetch_raw, row, small_world, visits
-from tests.fake_matomo.recorded import exchange, read
+from tests.fake_matomo.exchanges import exchange
+from tests.fake_matomo.recorded import read
 
 SUMMARY: dict[str, Any] = {"idSite": 1, "period": "day", "date": DAY}
 
