@@ -218,12 +218,12 @@ class _Delivery:
         waiting: list[Message] = []
         for message in batch.messages:
             found = known.get(message.id, Known())
-            if found.is_final:
+            if message.visitor in blocked:
+                batch.left[message.id] = blocked[message.visitor]
+            elif found.is_final:
                 batch.known.add(message.id)
             elif message.is_final:
                 continue  # invalid or skipped: nothing of it is sent
-            elif message.visitor in blocked:
-                batch.left[message.id] = blocked[message.visitor]
             elif any(claim + self._settle > now for claim in found.claims):
                 look = now + self._held.next_look(message, _FIRST_LOOK, _LAST_LOOK)
                 batch.left[message.id] = blocked[message.visitor] = min(look, max(found.claims) + self._settle)
@@ -250,29 +250,30 @@ class _Delivery:
     def _finish(self, batch: _Batch) -> None:
         """Log what became of a batch, acknowledge what is dealt with, and hold back everything else."""
         now = self._session.now()
-        entries = [self._entry(batch, message, now) for message in batch.messages if message.id not in batch.known]
-        finals = batch.known | {entry.message.id for entry in entries if entry.step.is_final}
+        entries = {
+            message.id: self._entry(batch, message, now) for message in batch.messages if message.id not in batch.known
+        }
+        done: list[Message] = []
         try:
             with self._session.deadline.logging():
-                self._log.record(batch.id, entries, now)
-        except WarehouseError:
-            finals.clear()  # what is sent and not logged is found in Matomo by a later delivery
-            raise
-        finally:
-            done: list[Message] = []
+                self._log.record(batch.id, list(entries.values()), now)
+            done = _in_order(batch, {name for name, entry in entries.items() if entry.step.is_final})
+        finally:  # what is sent and not logged is found in Matomo by a later delivery
+            dealt_with = set(done)
             for message in batch.messages:
-                if message.id in finals:
-                    done += [message, *batch.doubles[message.id]]
-                else:
+                if message not in dealt_with:
                     self._hold(batch, message, now)
-        self._tally.already_sent += len(done) - len(finals - batch.known)
-        for entry in entries:
-            self._count(entry)
-        self._session.queue.acknowledge([message.received for message in done])
-        self._progress(len(done))
+        for message in done:
+            self._count(entries.get(message.id))
+            self._tally.already_sent += len(batch.doubles[message.id])
+        acknowledged = [each.received for message in done for each in (message, *batch.doubles[message.id])]
+        self._session.queue.acknowledge(acknowledged)
+        self._progress(len(acknowledged))
 
     def _entry(self, batch: _Batch, message: Message, now: datetime) -> Entry:
         """Return what is to be logged of a message."""
+        if message.id in batch.left:
+            return Entry(message, Step.NOT_SENT, message.reason)
         if not message.is_final:
             if not message.went_out:
                 return Entry(message, Step.NOT_SENT, message.reason)
@@ -283,17 +284,17 @@ class _Delivery:
             return Entry(message, Step.REJECTED, message.rejection)
         return Entry(message, Step.SENT) if message.hits else Entry(message, Step.SKIPPED, message.mapped.skipped)
 
-    def _count(self, entry: Entry) -> None:
-        match entry.step:
-            case Step.SENT:
-                self._tally.sent += 1
-            case Step.SKIPPED:
-                self._tally.skipped[entry.error] += 1
-            case Step.REJECTED:
-                self._tally.rejected += 1
-                self._problems[f"{entry.message.received.origin}: {entry.error}"] = None
-            case _:
-                pass  # counted where it is given back
+    def _count(self, entry: Entry | None) -> None:
+        """Count a message that is dealt with, by what was logged of it; None is one that the log had already."""
+        if entry is None:
+            self._tally.already_sent += 1
+        elif entry.step is Step.SENT:
+            self._tally.sent += 1
+        elif entry.step is Step.SKIPPED:
+            self._tally.skipped[entry.error] += 1
+        else:
+            self._tally.rejected += 1
+            self._problems[f"{entry.message.received.origin}: {entry.error}"] = None
 
     def _hold(self, batch: _Batch, message: Message, now: datetime) -> None:
         """Hold a message back until it can be looked at again."""
@@ -314,3 +315,19 @@ class _Delivery:
                 self._tally.remaining += 1
         with suppress(QueueUnavailable):  # then they come back by themselves
             self._session.queue.release([message.received for message in self._held])
+
+
+def _in_order(batch: _Batch, final: set[str]) -> list[Message]:
+    """Return the messages that are dealt with, but for those behind one of the same visitor that is not.
+
+    A queue that keeps an order wants them acknowledged in it.
+    """
+    done: list[Message] = []
+    behind: set[str] = set()
+    for message in batch.messages:
+        is_done = message.id in final or message.id in batch.known
+        if is_done and (not message.visitor or message.visitor not in behind):
+            done.append(message)
+        else:
+            behind.add(message.visitor)
+    return done

@@ -13,7 +13,7 @@ from matomo_fn.events.model import Call, Hit, Mapped
 from matomo_fn.events.queue import Received
 
 
-@dataclass(slots=True)
+@dataclass(slots=True, eq=False)
 class Message:
     """A message that was pulled.
 

@@ -50,22 +50,25 @@ def steps_of(dataset: str, connector: str, messages: Sequence[str], since: date)
         )
 
 
-def deliveries_of(dataset: str, connector: str, since: date, rejected_since: datetime) -> str:
+def deliveries_of(dataset: str, connector: str, since: date, now: datetime, rejected_since: datetime) -> str:
     """Return the query for how the deliveries of a connector stand.
 
-    Columns: last_logged, uncertain (messages whose newest step is an attempt without an answer), rejected (messages
-    that were rejected after a time).
+    Columns: last_logged, uncertain (messages that a batch began to send, whose time is over, and did not say how that
+    ended), rejected (messages that were rejected after a time).
     """
     return (
-        "select max(n.logged_at) as last_logged, "
-        "countif(n.status = 'sending' and not n.is_done) as uncertain, "
-        f"countif(n.rejected_at >= {literal(rejected_since)}) as rejected from ("
-        "select l.message_id, l.status, l.logged_at, "
-        "countif(l.status in ('sent', 'rejected', 'skipped')) over (partition by l.message_id) > 0 as is_done, "
-        "max(if(l.status = 'rejected', l.logged_at, null)) over (partition by l.message_id) as rejected_at "
+        "select max(m.last_logged) as last_logged, countif(m.is_open and not m.is_done) as uncertain, "
+        f"countif(m.rejected_at >= {literal(rejected_since)}) as rejected from ("
+        "select b.message_id, max(b.last_logged) as last_logged, logical_or(b.is_done) as is_done, "
+        f"logical_or(not b.is_closed and b.last_valid < {literal(now)}) as is_open, "
+        "max(b.rejected_at) as rejected_at from ("
+        "select l.message_id, l.batch_id, max(l.logged_at) as last_logged, max(l.valid_until) as last_valid, "
+        "countif(l.status != 'sending') > 0 as is_closed, "
+        "countif(l.status in ('sent', 'rejected', 'skipped')) > 0 as is_done, "
+        "max(if(l.status = 'rejected', l.logged_at, null)) as rejected_at "
         f"from {table_name(dataset, EVENTS_LOG.name)} l "
         f"where l.connector = {literal(connector)} and l.date >= {literal(since)} "
-        "qualify row_number() over (partition by l.message_id order by l.logged_at desc, l.status) = 1) n"
+        "group by l.message_id, l.batch_id) b group by b.message_id) m"
     )
 
 
@@ -90,7 +93,7 @@ def _text(value: str | date | datetime) -> str:
 
 
 def _clean(text: str) -> str:
-    """Return a text as a column can hold it: no half of a surrogate pair, no NUL, and no more than a statement takes."""
+    """Return a text without halves of surrogate pairs and NUL, and no longer than a statement takes."""
     text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "\ufffd")
     return text if len(text) <= LONGEST_TEXT else text[:LONGEST_TEXT]
 
