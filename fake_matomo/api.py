@@ -103,6 +103,10 @@ class Api:
             )
         if name == "getSitesIdWithAtLeastViewAccess":
             return [site.id for site in seen]
+        if name == "getSitesIdWithAdminAccess":
+            return [site.id for site in seen] if user.superuser else []
+        if name == "getSitesIdWithWriteAccess":
+            return [] if user.superuser else [site.id for site in seen if user.may_write(site.id)]
         if name == "getSiteFromId":
             (site,), _ = self._sites(params, user)
             return site.described()

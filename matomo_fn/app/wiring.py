@@ -62,10 +62,12 @@ def read_credentials(settings: Settings, name: str) -> Credentials:
     return Credentials(connector, token, settings.allow_private_addresses)
 
 
-def make_client(credentials: Credentials, deadline: Deadline, *, attempts: int = ATTEMPTS) -> MatomoClient:
+def make_client(
+    credentials: Credentials, deadline: Deadline, *, attempts: int = ATTEMPTS, rate_limit: RateLimit | None = None
+) -> MatomoClient:
     """Return a client of the connector's Matomo, within the bounds that the connector sets.
 
-    None of its calls and waits outlives the deadline.
+    None of its calls and waits outlives the deadline. ``rate_limit``: one that others share.
     """
     connector = credentials.connector
     transport = HttpTransport(
@@ -77,7 +79,7 @@ def make_client(credentials: Credentials, deadline: Deadline, *, attempts: int =
     )
     return MatomoClient(
         InterruptibleTransport(transport, deadline),
-        RateLimit(connector.requests_per_minute, sleep=deadline.pause),
+        rate_limit or RateLimit(connector.requests_per_minute, sleep=deadline.pause),
         deadline,
         page_rows=connector.page_rows,
         attempts=attempts,

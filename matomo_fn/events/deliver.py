@@ -5,6 +5,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
 from time import monotonic
+from typing import Literal
 
 import structlog
 
@@ -28,6 +29,7 @@ log = structlog.get_logger()
 # Is told how many messages are dealt with.
 Progress = Callable[[int], None]
 
+Uncertain = Literal["ask", "resend", "drop"]
 # Messages of a batch: three statements of the warehouse for all of them. Pub/Sub gives at most as many at once.
 BATCH = 1_000
 # Messages that are held back before no more are pulled.
@@ -46,8 +48,9 @@ class Session:
     """The parts that a delivery works with.
 
     ``waits``: it ends when nothing waits any more, also where it has to wait itself until what is uncertain can be
-    settled; without it that is left to the next one. ``now`` gives the time of day in UTC, ``clock`` seconds that only
-    grow; ``pause`` sleeps until the delivery is stopped.
+    settled; without it that is left to the next one. ``uncertain``: what is done with what may be in Matomo already:
+    Matomo is asked, or it is sent once more, or taken as sent. ``now`` gives the time of day in UTC, ``clock`` seconds
+    that only grow; ``pause`` sleeps until the delivery is stopped.
     """
 
     connector: Connector
@@ -59,6 +62,7 @@ class Session:
     deadline: Deadline
     run_id: str
     waits: bool = False
+    uncertain: Uncertain = "ask"
     batch: int = BATCH
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     clock: Callable[[], float] = monotonic
@@ -235,6 +239,12 @@ class _Delivery:
 
     def _ask(self, messages: Sequence[Message]) -> None:
         """Ask Matomo which hits it has of messages that earlier batches may have sent."""
+        if self._session.uncertain == "resend":
+            return
+        if self._session.uncertain == "drop":
+            for message in messages:
+                message.done.update(range(len(message.hits)))
+            return
         try:
             self._settler.settle(messages)
         except CannotSettle as error:

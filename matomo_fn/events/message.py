@@ -82,8 +82,14 @@ class Message:
 def prepare(received: Received, config: EventsConfig) -> Message:
     """Return a message with its call and hits, or with the problem that it has none."""
     try:
-        call = read_call(read_object(received.data, "the call"))
+        call = _call_of(received)
     except InputError as error:
         digest = hashlib.sha256(received.data).hexdigest()
         return Message(received, f"invalid-{digest[:32]}", problem="; ".join(error.problems))
     return Message(received, call.message_id, call, map_call(call, config))
+
+
+def _call_of(received: Received) -> Call:
+    if received.problem:
+        raise InputError(received.problem)
+    return read_call(read_object(received.data, "the call"))

@@ -1,11 +1,14 @@
 """Calls that wait elsewhere than in Pub/Sub: the lines of a file, or the rows of a query."""
 
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
+from matomo_fn.errors import InputError
+from matomo_fn.events.calls import values_of
 from matomo_fn.events.queue import Received
+from matomo_fn.events.rows import row_to_call
 from matomo_fn.values import utf8
 
 
@@ -41,15 +44,23 @@ def read_lines(lines: Iterable[bytes], name: str) -> Iterator[Received]:
             yield Received(text, "", origin)
             continue
         for position, call in enumerate(calls, start=1):
-            yield Received(utf8(json.dumps(call, ensure_ascii=False)), "", f"{origin}, call {position}")
+            yield Received(_text(call), "", f"{origin}, call {position}")
 
 
-def read_rows(
-    rows: Iterable[Mapping[str, Any]], call_of: Callable[[Mapping[str, Any]], Mapping[str, Any]]
-) -> Iterator[Received]:
-    """Yield the calls that the rows of a query are."""
+def read_rows(rows: Iterable[Mapping[str, Any]], columns: Mapping[str, str]) -> Iterator[Received]:
+    """Yield the calls of the rows of a query; ``columns``: the column by the path that it has in a call.
+
+    Raises InputError where the query lacks a column that a call needs; a row with a value that a call cannot have comes
+    with its problem.
+    """
     for number, row in enumerate(rows, start=1):
-        yield Received(utf8(json.dumps(call_of(row), ensure_ascii=False)), "", f"row {number} of the query")
+        if number == 1:
+            row_to_call(dict.fromkeys(row), columns)
+        origin = f"row {number}"
+        try:
+            yield Received(_text(row_to_call(row, columns)), "", origin)
+        except InputError as error:
+            yield Received(_text(dict(row)), "", origin, "; ".join(error.problems))
 
 
 def _calls_of(text: bytes) -> list[Any] | None:
@@ -58,7 +69,10 @@ def _calls_of(text: bytes) -> list[Any] | None:
         return None
     try:
         value = json.loads(text)
-    except (ValueError, RecursionError):
+        return values_of(value) if isinstance(value, dict) and "batch" in value else None
+    except (ValueError, RecursionError, InputError):
         return None
-    batch = value.get("batch") if isinstance(value, dict) else None
-    return batch if isinstance(batch, list) and batch else None
+
+
+def _text(value: object) -> bytes:
+    return utf8(json.dumps(value, ensure_ascii=False, default=str))

@@ -7,7 +7,7 @@ what is deployed.
 import functools
 import tempfile
 import threading
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -17,7 +17,7 @@ import sqlglot
 from sqlglot import exp
 
 from matomo_fn.catalogue import Schema
-from matomo_fn.errors import DiskFull, WarehouseError, WarehouseUnavailable
+from matomo_fn.errors import DiskFull, InputError, WarehouseError, WarehouseUnavailable
 from matomo_fn.warehouse import sql
 from matomo_fn.warehouse.protocol import FoundColumn, FoundTable, PartitionBy
 from matomo_fn.warehouse.schemas import merged_type
@@ -30,6 +30,8 @@ _TURN = threading.Lock()
 _NEVER = "t.website_id = 'no site ' || s.website_id"
 # BigQuery's NUMERIC; DuckDB would take three digits behind the point.
 _NUMERIC = exp.DataType.build("decimal(38, 9)", dialect="duckdb")
+# Rows of a user's query that are in memory at once.
+_PAGE_ROWS = 1_000
 _SCRATCH_VIEW = "matomo_fn_wanted_view"
 _HERE = "database_name = current_database() and lower(schema_name) = lower(?)"
 
@@ -195,6 +197,29 @@ class DuckDBWarehouse:
     def query(self, statement: str) -> Sequence[Mapping[str, Any]]:
         """Return the rows of a GoogleSQL query."""
         return self._rows(to_duckdb(statement, self.dataset), [])
+
+    def stream(self, statement: str) -> Iterator[Mapping[str, Any]]:
+        """Yield the rows of a GoogleSQL query, of a snapshot that later statements do not change."""
+        try:
+            if not isinstance(sqlglot.parse_one(statement, read="bigquery"), exp.Query):
+                raise InputError("the query may only read: begin it with select")
+            query = to_duckdb(statement, self.dataset)
+        except sqlglot.errors.SqlglotError as error:
+            raise InputError(f"the query cannot be read as GoogleSQL: {_first_line(error)}") from None
+        (place,) = self._rows("select current_database() as file, current_schema() as dataset", [])
+        with _TURN:
+            cursor = self._connection.cursor()
+        try:
+            cursor.execute("set timezone = 'UTC'")
+            cursor.execute(f'use "{place["file"]}"."{place["dataset"]}"')
+            result = cursor.execute(query)
+            names = [column[0] for column in result.description or ()]
+            while rows := result.fetchmany(_PAGE_ROWS):
+                yield from (dict(zip(names, row, strict=True)) for row in rows)
+        except duckdb.Error as error:
+            raise InputError(f"query: {error}") from None
+        finally:
+            cursor.close()
 
     def close(self) -> None:
         """Close the file."""
