@@ -91,7 +91,6 @@ class Sender:
 
     def _send(self, call: Sequence[_Unit], time_left: Callable[[], float], sent: Sent) -> bool:
         """Send a call, note what became of its hits, and return whether its answer was lost."""
-        before = [message.went_out for message, _ in call]
         for message, at in call:  # before it goes out: whatever happens from here on, it may be in Matomo
             message.uncertain.add(at)
             message.went_out = True
@@ -103,9 +102,7 @@ class Sender:
             sent.lost.append(str(error))
             return True
         except (NotTaken, MatomoFatal) as error:
-            for (message, at), was_out in zip(call, before, strict=True):
-                message.uncertain.discard(at)
-                message.went_out = message.went_out and was_out
+            _take_back(call)
             if not isinstance(error, CallTooLarge) or len(call) > 1:
                 raise
             message, at = call[0]
@@ -120,8 +117,10 @@ class Sender:
 
         Raises MatomoFatal where Matomo refused them because the token may not write to the site.
         """
+        if not taken.tracked:
+            _take_back(call)  # whatever the reason, Matomo has none of them
         if taken.invalid and (taken.refused is None or not taken.tracked):
-            self._check_access(call, taken)
+            self._check_access()
         if taken.refused is not None:
             refused: set[int] = set(taken.refused)
         elif not taken.tracked:
@@ -160,7 +159,7 @@ class Sender:
                 message.uncertain.discard(at)
                 message.refused[at] = _REFUSED
 
-    def _check_access(self, call: Sequence[_Unit], taken: Taken) -> None:
+    def _check_access(self) -> None:
         """Raise MatomoFatal where the token may not write to the site: then that is why hits were refused.
 
         Asked once, and only where it may be the reason: Matomo's tracker says nothing of tokens.
@@ -168,12 +167,16 @@ class Sender:
         if self._is_writable:
             return
         if self._site_id not in self._client.writable_sites():
-            if not taken.tracked:
-                for message, at in call:
-                    message.uncertain.discard(at)
-                    message.went_out = bool(message.done)
             raise MatomoFatal(
                 f"the token may not write to site {self._site_id} (events.site), so Matomo refuses hits: give the "
                 "token's user write access to that site, or correct the site"
             )
         self._is_writable = True
+
+
+def _take_back(call: Sequence[_Unit]) -> None:
+    """Note that the hits of a call are not in Matomo."""
+    for message, at in call:
+        message.uncertain.discard(at)
+    for message, _ in call:
+        message.went_out = bool(message.uncertain or message.done or message.refused)
