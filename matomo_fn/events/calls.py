@@ -23,6 +23,7 @@ MOST_BATCH_BYTES = 500 * 1_024
 MOST_CALL_BYTES = 32 * 1_024
 # Segment's too, though only its support says so: https://github.com/segmentio/segment-docs/issues/5924
 _MOST_MESSAGE_ID = 100
+_TYPES = tuple(kind.value for kind in CallType)
 _OBJECTS = ("properties", "traits", "context", "integrations")
 _MOST_PROBLEMS = 20
 
@@ -60,8 +61,9 @@ def read_call(value: object, *, now: datetime | None = None) -> Call:
                     occurred_at=moment,
                     data=value,
                 )
+    told = [printable(problem) for problem in problems[:_MOST_PROBLEMS]]  # they repeat what was sent
     more = len(problems) - _MOST_PROBLEMS
-    raise InputError(problems[:_MOST_PROBLEMS] + ([f"and {more} more problems"] if more > 0 else []))
+    raise InputError([*told, f"and {more} more problems"] if more > 0 else told)
 
 
 def read_batch(body: bytes, *, received_at: datetime) -> Batch:
@@ -172,9 +174,9 @@ def _kind(value: object) -> str:
 def _type_problems(call: Mapping[str, Any]) -> Iterator[str]:
     kind = call.get("type")
     if kind is None:
-        yield f"type is missing: it has to be one of {', '.join(CallType)}"
-    elif not isinstance(kind, str) or kind not in list(CallType):
-        hint = suggestion(kind, CallType) if isinstance(kind, str) else f"known are {', '.join(CallType)}"
+        yield f"type is missing: it has to be one of {', '.join(_TYPES)}"
+    elif not isinstance(kind, str) or kind not in _TYPES:
+        hint = suggestion(kind, _TYPES) if isinstance(kind, str) else f"known are {', '.join(_TYPES)}"
         yield f"type is {shown(kind)}, which is no call of Segment: {hint}"
     elif kind == CallType.TRACK:
         event = call.get("event")

@@ -1,1 +1,1 @@
-"""Tests of the events on their way into Matomo."""
+"""Tests of matomo_fn.events."""
