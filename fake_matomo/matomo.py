@@ -204,12 +204,16 @@ class FakeMatomo:
 
     @property
     def hits(self) -> list[Hit]:
-        """The hits that were stored, in the order in which they arrived; a copy."""
+        """The hits that were tracked, in the order in which they arrived; a copy.
+
+        Also those that added nothing: a goal that a visit had converted before, or an order sent again to a visit with
+        a cart.
+        """
         return self.traffic.tracked.stored()
 
     def hits_of(self, visitor_id: str) -> list[Hit]:
-        """Return the stored hits of a visitor: `_id` and `cid` as they were sent, or the hash of the user id."""
-        return [hit for hit in self.traffic.tracked.stored() if hit.visitor_id == visitor_id]
+        """Return the tracked hits of a visitor: `_id` and `cid` as they were sent, or the hash of the user id."""
+        return self.traffic.tracked.stored(visitor_id)
 
     @property
     def refused_hits(self) -> list[tuple[dict[str, str], str]]:

@@ -155,6 +155,9 @@ def test_visitors_of_one_client_are_one_to_matomo_unless_their_id_is_forced(shop
     assert (only(shop)["visitorId"], only(shop)["actions"]) == ("b" * 16, 3)
     send(shop, at("08:03:00", _id=None, cid="c" * 16), at("08:04:00", _id="d" * 16, cip="81.2.69.143"))
     assert [visit["visitorId"] for visit in log(shop)] == ["b" * 16, "c" * 16, "d" * 16]
+    # A visit that begins all the same is one of the visitor that was recognised.
+    send(shop, at("08:05:00", _id="e" * 16, cip="81.2.69.143", new_visit=1))
+    assert [visit["visitorId"] for visit in log(shop)][3:] == ["d" * 16]
 
 
 def test_a_user_id_makes_the_visitor_id(shop: FakeMatomo) -> None:
