@@ -1,4 +1,4 @@
-"""A fake Matomo: an HTTP server that answers like a real Matomo, for the demo and the tests."""
+"""A fake Matomo: an HTTP server that answers and takes hits like a real Matomo, for the demo and the tests."""
 
 from fake_matomo.faults import (
     TRACKER,

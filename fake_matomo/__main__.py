@@ -27,13 +27,15 @@ def _wait_for_eof(stopped: Event) -> None:
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", default=8080, show_default=True, help="Port to listen on; 0 takes a free one.")
 @click.option("--days", default=0, help="Days of history of the sites at most; 0 for all their years.")
-@click.option("--token", default=TOKEN, show_default=True, help="Token of a user with view access to all sites.")
+@click.option("--token", default=TOKEN, show_default=True, help="Token of a user with write access to all sites.")
 @click.option("--mount", default="", help="Path prefix, such as /wp-content/plugins/matomo/app.")
 @click.option("--until-eof", is_flag=True, help="Stop at the end of standard input, such as when the parent ends.")
 def main(host: str, port: int, days: int, token: str, mount: str, *, until_eof: bool) -> None:  # one each option
     """Serve a fake Matomo: invented sites and traffic behind the HTTP API of a real one.
 
-    It prints its URL and token when it is ready. The same seed gives the same data; nothing is stored.
+    It takes hits at matomo.php, and has them in its visits log and its reports.
+
+    It prints its URL and token when it is ready. The same seed gives the same data; hits are kept in memory.
     """
     world = default_world()
     if days:

@@ -1,12 +1,12 @@
 """Devices, languages and places of hits: what Matomo derives from user agent, client hints and language."""
 
 import ipaddress
-import json
 import re
 from dataclasses import replace
 from functools import lru_cache
 
 from fake_matomo.language import COUNTRY_CODES
+from fake_matomo.php import decoded_json
 from fake_matomo.pools import CONTINENTS, DEVICES, Device, Place
 
 _UNKNOWN = next(device for device in DEVICES.items if not device.type)
@@ -98,10 +98,7 @@ def _kind(user_agent: str, os_code: str) -> tuple[str, str, str]:
 
 def _hinted(device: Device, hints: str) -> Device:
     """Return the device with what its browser says by client hints instead of in its user agent."""
-    try:
-        given = json.loads(hints) if hints else None
-    except ValueError:
-        return device
+    given = decoded_json(hints) if hints else None
     if not isinstance(given, dict):
         return device
     system = _HINTED_SYSTEMS.get(str(given.get("platform", "")))

@@ -37,7 +37,7 @@ class Front:
 
     def __init__(self, api: Api, tokens: Tokens, *, mount: str) -> None:
         self.api, self.tokens, self.mount = api, tokens, mount
-        self.tracker = Tracker(api.traffic, tokens)
+        self.tracker = Tracker(api.traffic, tokens, api.archives)
         self._tracker_paths = frozenset(f"{mount}/{name}" for name in PATHS)
         self.faults = Faults()
         self.lock = RLock()

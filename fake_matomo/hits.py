@@ -8,10 +8,12 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from hashlib import md5, sha1
 from math import isfinite
-from urllib.parse import parse_qsl, urlsplit
+from sys import intern
+from urllib.parse import parse_qsl, unquote_plus
 
 from fake_matomo.clients import device_of, is_bot, language_and_place, masked_ip
 from fake_matomo.pages import Page, page_of_hit
+from fake_matomo.php import decoded_json, split_url
 from fake_matomo.pools import Content, Device, Event, Place, Product, Referrer, Search
 from fake_matomo.referral import (
     URL_LENGTH,
@@ -119,10 +121,17 @@ class Sender:
 def params_of(value: object) -> Params:
     """Return the parameters of a hit in a bulk request: a URL's query, or an object."""
     if isinstance(value, str):
-        return dict(parse_qsl(value.partition("#")[0].partition("?")[2], keep_blank_values=True))
+        pairs = (part.partition("=") for part in value.partition("#")[0].partition("?")[2].split("&") if part)
+        # Names, and many values, are the same in hundreds of thousands of hits that are kept.
+        return {intern(_decoded(name)): intern(_decoded(text)) for name, _, text in pairs}
     if not isinstance(value, Mapping):
         return {}
     return {str(name): text for name, one in value.items() if (text := _text_of(one)) is not None}
+
+
+def _decoded(text: str) -> str:
+    """Decode a part of a query; most parts are not encoded, and there are millions of them."""
+    return unquote_plus(text) if "%" in text or "+" in text else text
 
 
 def _text_of(value: object) -> str | None:
@@ -288,7 +297,7 @@ def _search(params: Params, site: Site) -> Search | None:
     keyword, category = params.get("search", "").strip(), params.get("search_cat", "").strip()
     count = params.get("search_count", "")
     if not keyword and "=" in params.get("url", ""):
-        query = {name.lower(): value for name, value in parse_qsl(urlsplit(params["url"]).query)}
+        query = {name.lower(): value for name, value in parse_qsl(split_url(params["url"]).query)}
         of_site = site.described()
         names = [name for name in str(of_site["sitesearch_keyword_parameters"]).split(",") if name]
         keyword = next((text for name in names or _KEYWORDS if (text := query.get(name, "").strip())), "")
@@ -322,10 +331,7 @@ def _commerce(params: Params) -> tuple[str, Detail, None]:
 
 def _items(text: str) -> tuple[Item, ...] | None:
     """Return the items of an order or a cart, each `[sku, name, category or categories, price, quantity]`."""
-    try:
-        given = json.loads(text) if text else []
-    except ValueError:
-        given = []
+    given = decoded_json(text) if text else None
     if not given:
         return ()
     if not isinstance(given, list):
@@ -364,10 +370,7 @@ def _product(params: Params) -> Product | None:
         return None
     categories: object = category
     if category.startswith('["'):
-        try:
-            categories = json.loads(category)
-        except ValueError:
-            categories = ""
+        categories = decoded_json(category) or ""
     return Product(_clean(sku), _clean(name), price or 0.0, _categories(categories))
 
 
@@ -379,7 +382,7 @@ def _origin(params: Params, site: Site) -> Origin:
 
 @lru_cache(maxsize=64)
 def _host(url: str) -> str:
-    return (urlsplit(url).hostname or "").lower()
+    return (split_url(url).hostname or "").lower()
 
 
 def _dimension(params: Params, name: str, site: Site) -> str | None:
@@ -390,10 +393,7 @@ def _dimension(params: Params, name: str, site: Site) -> str | None:
 
 def _variables(text: str) -> Variables:
     """Return custom variables: `{"1": ["name", "value"]}`; Matomo ignores what it cannot read."""
-    try:
-        given = json.loads(text) if text else None
-    except ValueError:
-        return ()
+    given = decoded_json(text) if text else None
     if not isinstance(given, dict):
         return ()
     found = []

@@ -160,8 +160,7 @@ class FakeMatomo:
 
     def process(self, site_id: int, day: date) -> None:
         """Archive the day, also where its reports were deleted."""
-        self.api.archives.missing.discard((self._site(site_id).id, day))
-        self.api.archives.purge.archived_again.add((self._site(site_id).id, day))
+        self.api.archives.archive(self._site(site_id), day)
 
     def unprocess_period(self, site_id: int, period: str, first: date) -> None:
         """Remove the archive of a week, month or year; its days keep theirs."""
@@ -205,12 +204,16 @@ class FakeMatomo:
 
     @property
     def hits(self) -> list[Hit]:
-        """The hits that were stored, in the order in which they arrived; a copy."""
+        """The hits that were tracked, in the order in which they arrived; a copy.
+
+        Also those that added nothing: a goal that a visit had converted before, or an order sent again to a visit with
+        a cart.
+        """
         return self.traffic.tracked.stored()
 
     def hits_of(self, visitor_id: str) -> list[Hit]:
-        """Return the stored hits of a visitor: `_id` and `cid` as they were sent, or the hash of the user id."""
-        return [hit for hit in self.traffic.tracked.stored() if hit.visitor_id == visitor_id]
+        """Return the tracked hits of a visitor: `_id` and `cid` as they were sent, or the hash of the user id."""
+        return self.traffic.tracked.stored(visitor_id)
 
     @property
     def refused_hits(self) -> list[tuple[dict[str, str], str]]:
@@ -225,6 +228,15 @@ class FakeMatomo:
     @record_statistics.setter
     def record_statistics(self, on: bool) -> None:
         self._front.tracker.records = on
+
+    @property
+    def archives_hits(self) -> bool:
+        """Whether hits for past days are in their reports at once; if not, after `process`, as in a real Matomo."""
+        return self.api.archives.archives_hits
+
+    @archives_hits.setter
+    def archives_hits(self, at_once: bool) -> None:
+        self.api.archives.archives_hits = at_once
 
     def refuse_ranges(self, method: str) -> None:
         """Make a method refuse ranges of days, as `Referrers.getAll` does."""

@@ -3,9 +3,10 @@
 from dataclasses import dataclass, replace
 from functools import lru_cache
 from html import escape
-from urllib.parse import quote, quote_plus, unquote, urlsplit
+from urllib.parse import quote, quote_plus, unquote
 from zlib import crc32
 
+from fake_matomo.php import split_url
 from fake_matomo.pools import PRODUCTS, Product
 from fake_matomo.sites import Site
 
@@ -80,7 +81,7 @@ def page_of_hit(site: Site, url: str, title: str, product: Product | None) -> Pa
     if url.startswith(site.main_url):
         made = _page(0, site, url[len(site.main_url) :] or "/", title, product)
     else:
-        split = urlsplit(url)
+        split = split_url(url)
         made = _page(0, replace(site, main_url=f"{split.scheme}://{split.netloc}"), split.path or "/", title, product)
     path = made.path if url else "Page URL not defined"
     return replace(made, id=100_000 + crc32(url.encode()), url=url, path=path, flat_label=unquote(path))

@@ -1,6 +1,8 @@
-"""Numbers as PHP computes and formats them."""
+"""Numbers as PHP computes and formats them, and what it takes for JSON and for URLs."""
 
+import json
 from math import floor
+from urllib.parse import SplitResult, urlsplit
 
 
 def php_round(value: float, digits: int) -> float | int:
@@ -39,3 +41,29 @@ def clock_seconds(seconds: int) -> str:
 def pretty_money(symbol: str, amount: float) -> str:
     """Format an amount as in Matomo's user interface: `€1,267.90`, `€79`."""
     return f"{symbol}{amount:,.0f}" if amount == int(amount) else f"{symbol}{amount:,.2f}"
+
+
+def decoded_json(text: str | bytes) -> object:
+    """Return JSON's value, or None for what PHP does not take for JSON either."""
+    try:
+        value: object = json.loads(text, parse_constant=_refuse_constant)
+        if b"\\u" in text if isinstance(text, bytes) else "\\u" in text:
+            # Half of a pair of surrogates.
+            json.dumps(value, ensure_ascii=False).encode()
+    except (ValueError, RecursionError):
+        return None
+    return value
+
+
+def _refuse_constant(name: str) -> object:
+    raise ValueError(f"{name} is no JSON")
+
+
+def split_url(text: str) -> SplitResult:
+    """Return the parts of a URL, all empty if it is none: PHP's `parse_url` returns false then."""
+    try:
+        split = urlsplit(text)
+        _ = split.hostname
+    except ValueError:
+        return urlsplit("")
+    return split

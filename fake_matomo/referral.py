@@ -2,8 +2,9 @@
 
 from dataclasses import dataclass
 from functools import lru_cache
-from urllib.parse import parse_qsl, unquote_plus, urlsplit, urlunsplit
+from urllib.parse import parse_qsl, unquote_plus, urlunsplit
 
+from fake_matomo.php import split_url
 from fake_matomo.pools import CAMPAIGN, DIRECT, SEARCH, SOCIAL, SOCIALS, WEBSITE, Referrer
 
 # [Tracker] campaign_var_name and campaign_keyword_var_name; the first that is there is taken.
@@ -70,13 +71,13 @@ def origin_of(url: str, urlref: str, own_host: str) -> Origin:
     """Return what the URL of a page and its referrer say; `own_host` is that of the site's main URL."""
     if not urlref and "=" not in url:
         return _NOWHERE
-    split = urlsplit(url)
+    split = split_url(url)
     given = dict(parse_qsl(split.query, keep_blank_values=True))
     if "1" in (given.get("ignore_referrer"), given.get("ignore_referer")):
         return _NOWHERE
     if not looks_like_url(urlref):
         urlref = ""
-    referring = urlsplit(urlref)
+    referring = split_url(urlref)
     host = (referring.hostname or "").lower()
     campaign = _campaign(given) or _campaign(dict(parse_qsl(split.fragment)))
     found = Referrer(DIRECT)
@@ -123,7 +124,7 @@ def cleaned_url(url: str, besides: tuple[str, ...] = ()) -> str:
     url = url.strip().replace("\n", "").replace("\r", "").replace("\0", "")[:URL_LENGTH]
     if not looks_like_url(url):
         return ""
-    split = urlsplit(url)
+    split = split_url(url)
     kept = [
         part
         for part in split.query.split("&")

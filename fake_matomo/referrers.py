@@ -48,11 +48,7 @@ def _campaign_segment(name: str) -> str:
 
 
 def _campaign_meta(key: Key, _language: Language) -> Row:
-    # Only a campaign with keywords has a subtable; the fake's campaigns have one keyword or none.
-    row: Row = {"segment": _campaign_segment(str(key[0]))}
-    if key[1]:
-        row["idsubdatatable"] = 1 + sum(map(ord, str(key[0]))) % 97
-    return row
+    return {"segment": _campaign_segment(str(key[0]))}
 
 
 def _campaign_label_flat(key: Key, _language: Language) -> str:
@@ -176,12 +172,15 @@ CHANNELS = Table(
     flat_meta=_channel_flat,
 )
 CAMPAIGNS = Table(
-    key=_of_channel_flat(CAMPAIGN, "keyword"),
+    key=_of_channel(CAMPAIGN),
     label=_first,
     meta=_campaign_meta,
     flat_key=_of_channel_flat(CAMPAIGN, "keyword"),
     flat_label=_campaign_label_flat,
     flat_meta=_campaign_flat,
+    # Only a campaign with keywords has a subtable.
+    source=lambda visit: visit.referrer.keyword or "",
+    subtable=lambda key: 1 + sum(map(ord, str(key[0]))) % 97,
 )
 ENGINES = Table(
     key=_of_channel(SEARCH),

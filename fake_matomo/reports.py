@@ -59,6 +59,24 @@ class Archives:
         # browser_archiving_disabled_enforce: without it, a segment is archived on request.
         self.enforced_for_segments = True
         self.purge = Purge()
+        # Whether a day before today is archived again as soon as a hit comes for it; if not, its reports keep to the
+        # visits that it had before, until it is archived.
+        self.archives_hits = True
+        self._kept: dict[tuple[int, date], tuple[Visit, ...]] = {}
+
+    def keep(self, site: Site, day: date, visits: tuple[Visit, ...]) -> None:
+        """Keep a day's archive as it is, with those visits, although hits come for it."""
+        self._kept.setdefault((site.id, day), visits)
+
+    def kept(self, site: Site, day: date) -> tuple[Visit, ...] | None:
+        """Return the visits that a day's archive was made of, if others came after that."""
+        return self._kept.get((site.id, day))
+
+    def archive(self, site: Site, day: date) -> None:
+        """Archive a day, from all visits that it has."""
+        self._kept.pop((site.id, day), None)
+        self.missing.discard((site.id, day))
+        self.purge.archived_again.add((site.id, day))
 
     def processed(self, site: Site, day: date, segment: str | None) -> bool:
         """Whether the day has an archive, of all visits or of a segment."""
@@ -198,7 +216,8 @@ class Reports:
             return visits
         for day in span.days():
             if self.archives.processed(site, day, request.segment):
-                visits += self.traffic.visits(site, day)
+                kept = self.archives.kept(site, day)
+                visits += self.traffic.visits(site, day) if kept is None else kept
         return [visit for visit in visits if request.test(visit)] if request.test else visits
 
 

@@ -1,4 +1,4 @@
-"""The cache of invented visits, and the changes that tests make to them."""
+"""The cache of invented visits, the changes that tests make to them, and the visits of hits beside them."""
 
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping

@@ -17,7 +17,7 @@ class Table:
     """How a report groups visits, and the fields of its rows besides metrics.
 
     `numbers` is the type of the counters: "text", "int", or "mixed", where rows made of several database values
-    have ints and all others strings.
+    have ints and all others strings. `subtable` returns a number for the rows of which a source is not empty.
     """
 
     key: Callable[[Visit], Key | None]
@@ -30,6 +30,7 @@ class Table:
     flat_label: Callable[[Key, Language], str] | None = None
     flat_meta: Callable[[Key, Language], Row] | None = None
     flat_goals: bool = True
+    subtable: Callable[[Key], int] | None = None
 
 
 def tally(table: Table, visits: Iterable[Visit], *, flat: bool) -> list[VisitTally]:
@@ -57,6 +58,8 @@ def row_of(table: Table, found: VisitTally, language: Language, *, flat: bool, s
     row = found.row(label, text=text, several_days=several_days)
     meta = table.flat_meta if flat and table.flat_meta else table.meta
     row.update(meta(found.key, language))
+    if table.subtable is not None and not flat and any(found.sources):
+        row["idsubdatatable"] = table.subtable(found.key)
     return row
 
 

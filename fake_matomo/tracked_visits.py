@@ -152,8 +152,9 @@ class TrackedVisits:
 
     def __init__(self) -> None:
         self._lock = RLock()
-        # The hits in the order of their arrival, and what was refused with its reason.
+        # The hits that were tracked, in the order of their arrival, and what was refused with its reason.
         self._hits: list[Hit] = []
+        self._hits_of: dict[str | None, list[Hit]] = {}
         self._refused: list[tuple[Params, str]] = []
         self._visits: dict[int, TrackedVisit] = {}
         self._by_visitor: dict[tuple[int, str], list[TrackedVisit]] = {}
@@ -176,6 +177,7 @@ class TrackedVisits:
                     self._refused.append((dict(hit.params), str(reason)))
                 else:
                     self._hits.append(hit)
+                    self._hits_of.setdefault(hit.visitor_id, []).append(hit)
         return refused
 
     def refuse(self, refused: Iterable[tuple[Params, str]]) -> None:
@@ -183,10 +185,10 @@ class TrackedVisits:
         with self._lock:
             self._refused += refused
 
-    def stored(self) -> list[Hit]:
-        """Return the hits that were stored, in the order of their arrival."""
+    def stored(self, visitor_id: str | None = None) -> list[Hit]:
+        """Return the hits that were tracked, in the order of their arrival: all, or those of a visitor."""
         with self._lock:
-            return list(self._hits)
+            return list(self._hits if visitor_id is None else self._hits_of.get(visitor_id, ()))
 
     def rejected(self) -> list[tuple[Params, str]]:
         """Return the parameters of the hits that were refused, with the reasons."""
@@ -260,7 +262,8 @@ class TrackedVisits:
 
     def _begin(self, hit: Hit, known: TrackedVisit | None) -> TrackedVisit:
         number = _FIRST_VISIT + len(self._visits) + 1
-        visitor_id = hit.visitor_id or (known.visitor_id if known is not None else f"{number:016x}")
+        # Also one that was recognised by its fingerprint and has an id of its own: Matomo takes over the known one.
+        visitor_id = known.visitor_id if known is not None else hit.visitor_id or f"{number:016x}"
         visit = TrackedVisit(number, hit, known, visitor_id)
         self._visits[number] = visit
         self._by_day.setdefault((visit.site.id, visit.day), {})[number] = visit
@@ -272,7 +275,6 @@ class TrackedVisits:
             visit.converted = True
             if known is not None:
                 visit.duration = _bonus(hit)
-        self._buyer(visit, hit)
         return visit
 
     def _continue(self, visit: TrackedVisit, hit: Hit) -> None:

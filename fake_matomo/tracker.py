@@ -2,11 +2,13 @@
 
 import base64
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
 from fake_matomo.hits import FailedHit, Hit, Params, RefusedHit, Sender, params_of, read_hit
-from fake_matomo.sites import Site
+from fake_matomo.php import decoded_json
+from fake_matomo.reports import Archives
+from fake_matomo.sites import Site, local_day
 from fake_matomo.store import Traffic
 from fake_matomo.tokens import Tokens
 from fake_matomo.wire import NO_CONTENT, Answer, Request
@@ -73,14 +75,12 @@ def _bulk(request: Request) -> Batch:
 
     A text without a `?` is no URL with a query: Matomo passes over it without a word, and its place is not counted.
     """
-    try:
-        body = json.loads(request.raw)
-    except ValueError:
-        body = {}
+    body = decoded_json(request.raw)
     given = body if isinstance(body, Mapping) else {}
     requests = given.get("requests")
-    texts = list(requests.values()) if isinstance(requests, Mapping) else requests if isinstance(requests, list) else []
-    hits = tuple(params_of(one) for one in texts if not isinstance(one, str) or params_of(one))
+    listed = requests.values() if isinstance(requests, Mapping) else requests if isinstance(requests, list) else ()
+    read = ((one, params_of(one)) for one in listed)
+    hits = tuple(params for one, params in read if params or not isinstance(one, str))
     token = given.get("token_auth")
     silent = "send_image" in given and given["send_image"] in (0, "0", "")
     return Batch(hits, bulk=True, token=token if isinstance(token, str) else "", in_url=False, silent=silent)
@@ -89,8 +89,8 @@ def _bulk(request: Request) -> Batch:
 class Tracker:
     """Takes hits. Thread-safe."""
 
-    def __init__(self, traffic: Traffic, tokens: Tokens) -> None:
-        self.traffic, self.tokens = traffic, tokens
+    def __init__(self, traffic: Traffic, tokens: Tokens, archives: Archives) -> None:
+        self.traffic, self.tokens, self.archives = traffic, tokens, archives
         # [Tracker] record_statistics: without it, hits are answered and not stored.
         self.records = True
 
@@ -121,12 +121,21 @@ class Tracker:
                     places.append(place)
         if reader.failed_login:
             self.tokens.tracking_failed(now)
+        self._keep_archives(hits)
         self.traffic.tracked.refuse(refused)
         invalid += [places[at] for at in self.traffic.tracked.take(hits)]
         superuser = self.tokens.tracking_user(batch.token, in_url=batch.in_url).superuser
         return Taken(
             len(batch.hits) - len(invalid), tuple(sorted(invalid)), authenticated=superuser and bool(batch.hits)
         )
+
+    def _keep_archives(self, hits: Iterable[Hit]) -> None:
+        """Keep the reports of past days as they are, unless those are archived with each hit."""
+        if self.archives.archives_hits:
+            return
+        for site, day in {(hit.site, local_day(hit.site.timezone, hit.at)) for hit in hits}:
+            if day < self.traffic.today(site):
+                self.archives.keep(site, day, self.traffic.visits(site, day))
 
     def answer(self, batch: Batch, taken: Taken, http_method: str) -> Answer:
         """Return the answer to a call."""
