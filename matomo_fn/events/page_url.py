@@ -58,7 +58,8 @@ def page_url(data: Mapping[str, Any], *paths: str) -> str:
     search = first_text(data, "properties.search", "context.page.search").lstrip("?")
     if "?" not in address and search and not re.search(r"[\s#]", search):
         address = f"{address}?{search}"
-    return _with_campaign(_cut(address), hash_sign + fragment, data)
+    kept = _cut(address)
+    return _with_campaign(kept, hash_sign + fragment if kept == address else "", data)
 
 
 def screen_url(data: Mapping[str, Any], name: str) -> str:
@@ -76,7 +77,7 @@ def _first_url(data: Mapping[str, Any], *paths: str) -> str:
 def _with_campaign(address: str, fragment: str, data: Mapping[str, Any]) -> str:
     """Return an address with the campaign's parameters that it has not, as far as Matomo keeps them."""
     try:
-        known = {name.lower() for name, _ in parse_qsl(urlsplit(address).query, keep_blank_values=True)}
+        known = {name for name, _ in parse_qsl(urlsplit(address).query)}
     except ValueError:  # more parameters than parse_qsl reads
         known = set()
     for field, names in _CAMPAIGN.items():
