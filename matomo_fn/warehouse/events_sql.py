@@ -12,10 +12,10 @@ from matomo_fn.catalogue import EVENTS_LOG, Column, ColumnType, Schema
 from matomo_fn.values import encode
 from matomo_fn.warehouse.sql import literal, table_name
 
-# Bytes of the JSON text of one statement as a literal. A statement has at most 1 MB: https://cloud.google.com/bigquery/quotas#query_jobs
-_MOST_BYTES = 900_000
-# What a text of a row may have at most: of a call that is longer, its end is left out.
-LONGEST_TEXT = 200_000
+# Bytes of the JSON text of one statement as a literal, and of one text in it: of a longer one the end is left out. A
+# statement has at most 1 MB: https://cloud.google.com/bigquery/quotas#query_jobs
+_MOST_BYTES, _LONGEST_TEXT = 900_000, 800_000
+_HARMLESS = 100_000  # characters, each of which takes at most eight bytes
 _VALUES = {
     ColumnType.DATE: "cast({} as date)",
     ColumnType.TIMESTAMP: "cast({} as timestamp)",
@@ -95,7 +95,9 @@ def _text(value: str | date | datetime) -> str:
 def _clean(text: str) -> str:
     """Return a text without halves of surrogate pairs and NUL, and no longer than a statement takes."""
     text = text.encode("utf-16", "surrogatepass").decode("utf-16", "replace").replace("\0", "\ufffd")
-    return text if len(text) <= LONGEST_TEXT else text[:LONGEST_TEXT]
+    while len(text) > _HARMLESS and len(literal(encode(text)).encode()) > _LONGEST_TEXT:
+        text = text[: len(text) * 3 // 4]
+    return text
 
 
 def _packed(texts: Sequence[str]) -> Iterator[str]:

@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
 DATASET = "matomo_shop"
 # `INTERLEAVINGS=1000 pytest tests/events/test_deliver_overlap.py --timeout=0` looks further than every run has to.
-INTERLEAVINGS = int(os.environ.get("INTERLEAVINGS", "25"))
+INTERLEAVINGS = int(os.environ.get("INTERLEAVINGS", "12"))
 CALLS = [call(number, visitor=number % 3) for number in range(6)]
 IDS = [each["messageId"] for each in CALLS]
 
@@ -78,7 +78,7 @@ def test_overlapping_deliveries_send_each_hit_once(
             assert of_visitor == sorted(of_visitor, key=lambda name: int(name[1:])), place.labels
 
 
-def test_two_deliveries_that_claim_at_once_both_leave_it(tmp_path: object) -> None:
+def test_two_deliveries_that_claim_at_once_both_leave_it() -> None:
     """Each finds the other's claim, and says that it sent nothing: then a later one need not wait."""
     with FakeMatomo(small_world()) as matomo:
         storage = Storage()

@@ -168,7 +168,12 @@ class Place:
         self.runs += 1
         queue = queue if hasattr(queue, "pull") else IteratorQueue(received(queue))
         values = {"site": "1", "settle_seconds": 60, **self.config}
-        shown = {"matomo_url": matomo_url or self.matomo.url, "sites": "all", "events": values, "requests_per_minute": 60_000}
+        shown = {
+            "matomo_url": matomo_url or self.matomo.url,
+            "sites": "all",
+            "events": values,
+            "requests_per_minute": 60_000,
+        }
         connector = read_connector("shop", json.dumps(shown))
         assert connector.events is not None
         deadline = deadline or Deadline()
