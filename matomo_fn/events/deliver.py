@@ -125,9 +125,9 @@ class _Delivery:
         started = self._session.clock()
         try:
             self._loop()
-        except MatomoFnError as error:
+        except (MatomoError, QueueUnavailable, WarehouseError) as error:
             self._failures.append(error)
-        except Exception:
+        except Exception:  # InputError among them, of a query that cannot be run
             self._give_back()
             raise
         self._give_back()
@@ -274,7 +274,7 @@ class _Delivery:
                 if message not in dealt_with:
                     self._hold(batch, message, now)
         for message in done:
-            self._count(entries.get(message.id))
+            self._count(message, entries.get(message.id))
             self._tally.already_sent += len(batch.doubles[message.id])
         acknowledged = [each.received for message in done for each in (message, *batch.doubles[message.id])]
         self._session.queue.acknowledge(acknowledged)
@@ -294,17 +294,17 @@ class _Delivery:
             return Entry(message, Step.REJECTED, message.rejection)
         return Entry(message, Step.SENT) if message.hits else Entry(message, Step.SKIPPED, message.mapped.skipped)
 
-    def _count(self, entry: Entry | None) -> None:
+    def _count(self, message: Message, entry: Entry | None) -> None:
         """Count a message that is dealt with, by what was logged of it; None is one that the log had already."""
-        if entry is None:
+        if message.problem or (entry and entry.step is Step.REJECTED):  # what is invalid is named each time it is met
+            self._tally.rejected += 1
+            self._problems[f"{message.received.origin}: {message.rejection}"] = None
+        elif entry is None:
             self._tally.already_sent += 1
         elif entry.step is Step.SENT:
             self._tally.sent += 1
-        elif entry.step is Step.SKIPPED:
-            self._tally.skipped[entry.error] += 1
         else:
-            self._tally.rejected += 1
-            self._problems[f"{entry.message.received.origin}: {entry.error}"] = None
+            self._tally.skipped[entry.error] += 1
 
     def _hold(self, batch: _Batch, message: Message, now: datetime) -> None:
         """Hold a message back until it can be looked at again."""
