@@ -14,6 +14,8 @@ from matomo_fn.values import encode
 
 # idorder of Matomo's conversions.
 _ORDER_ID = 100
+# What PHP takes for empty: an order with such an id is a cart.
+_EMPTY = ("", "0")
 _MOST_CATEGORIES = 5
 # A column of 32 bits; more of one product is a mistake.
 _MOST_QUANTITY = 2**31 - 1
@@ -23,8 +25,7 @@ _PRICE = Decimal("0.0001")
 def order_parameters(properties: Mapping[str, Any], message_id: str) -> dict[str, str]:
     """Return the parameters of an order; one without an id has that of the message, or it would be a cart to Matomo."""
     items = _items(as_list(properties.get("products")))
-    order_id = first_text(properties, "order_id", "orderId")
-    # To PHP, "0" is empty.
+    ids = (first_text(properties, "order_id", "orderId"), message_id, f"message {message_id}")
     amounts = {
         "ec_st": first_number(properties, "subtotal"),
         "ec_tx": first_number(properties, "tax"),
@@ -33,7 +34,7 @@ def order_parameters(properties: Mapping[str, Any], message_id: str) -> dict[str
     }
     return {
         "idgoal": "0",
-        "ec_id": whole_id(order_id if order_id not in ("", "0") else message_id, _ORDER_ID),
+        "ec_id": whole_id(next(text for text in ids if text not in _EMPTY), _ORDER_ID),
         **_revenue(properties, items),
         **{name: plain(amount) for name, amount in amounts.items() if amount is not None},
         **_item_parameters(items),
@@ -82,7 +83,7 @@ def _item_parameters(items: list[list[Any]]) -> dict[str, str]:
 def _items(products: Iterable[object]) -> list[list[Any]]:
     """Return items as [sku, name, category or categories, price, quantity].
 
-    Matomo takes a sku once: more of it are one item of all, at their average price.
+    Matomo keeps the first only of a sku that is there twice, so they are one item of all, at their average price.
     """
     by_sku: dict[str, list[Any]] = {}
     for product in map(as_object, products):

@@ -74,6 +74,13 @@ def test_an_order_always_has_an_id(order_id: Any, expected: str) -> None:
     assert hit_of("Order Completed", {"order_id": order_id}).parameters["ec_id"] == expected
 
 
+def test_an_order_of_message_0_has_an_id_too() -> None:
+    """As the first row of a table may be counted."""
+    call = {**CALL, **track("Order Completed"), "messageId": 0}
+    (hit,) = map_call(read_call(call), EventsConfig(site="1")).hits
+    assert hit.parameters["ec_id"] == "message 0"
+
+
 def test_a_long_order_id_is_a_hash() -> None:
     """Matomo's column has 100 characters: two orders must not become one."""
     found = {hit_of("Order Completed", {"order_id": "x" * 100 + end}).parameters["ec_id"] for end in ("", "a", "b")}

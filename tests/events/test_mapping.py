@@ -155,6 +155,7 @@ def test_there_are_custom_variables_up_to_the_limit(limit: int, slots: int) -> N
         ({"Piwik": False}, False),
         ({"All": True, "Piwik": False}, False),
         ({"Matomo": None}, True),
+        ({"All": False, "Matomo": None}, False),
         ({"Mixpanel": False}, True),
     ],
 )
