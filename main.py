@@ -1,4 +1,7 @@
-"""The function's entry points, for the Functions Framework: ``sync`` over HTTP and ``sync_event`` from Pub/Sub."""
+"""The function's entry points, for the Functions Framework.
+
+``sync`` over HTTP, ``sync_event`` from Pub/Sub, and ``collect`` for Segment's calls over HTTP.
+"""
 
 import json
 
@@ -6,6 +9,7 @@ import flask
 import functions_framework
 from cloudevents.http import CloudEvent
 
+from matomo_fn.app.collect import PATH, CollectRequest, handle_collect
 from matomo_fn.app.handlers import TryAgainError, handle_event, handle_http
 from matomo_fn.app.signals import watch_forked_workers
 from matomo_fn.values import utf8
@@ -15,7 +19,9 @@ watch_forked_workers()
 
 @functions_framework.http
 def sync(request: flask.Request) -> flask.Response:
-    """Sync what the request's JSON body asks for and answer with a summary."""
+    """Sync what the request's JSON body asks for and answer with a summary; below /collect/ collect events."""
+    if request.path.startswith(PATH):
+        return _collect(request)
     status, answer = handle_http(request.method, dict(request.headers), request.get_data())
     return flask.Response(utf8(json.dumps(answer, ensure_ascii=False)), status, mimetype="application/json")
 
@@ -27,6 +33,22 @@ def sync_event(event: CloudEvent) -> None:
         handle_event(str(event["id"]), event.data, deliveries_are_counted=_are_deliveries_counted())
     except TryAgainError as error:
         flask.abort(503, utf8(str(error)).decode())  # an exception would do as well, but leaves a traceback in the logs
+
+
+@functions_framework.http
+def collect(request: flask.Request) -> flask.Response:
+    """Verify, validate and publish the calls that Segment sends to a path that ends with the connector's name."""
+    return _collect(request)
+
+
+def _collect(request: flask.Request) -> flask.Response:
+    wanted = CollectRequest(request.method, request.path, dict(request.headers), request.stream.read)
+    status, answer = handle_collect(wanted)
+    text = b"" if answer is None else utf8(json.dumps(answer, ensure_ascii=False))
+    # In parts, since the framework reads all of a request's body, of whatever size, before it sends a whole answer.
+    response = flask.Response(iter([text]), status, {"Allow": "POST"}, mimetype="application/json")
+    response.content_length = len(text)
+    return response
 
 
 def _are_deliveries_counted() -> bool:

@@ -10,14 +10,14 @@ from typing import Any
 import structlog
 
 from matomo_fn.app.audit import run_audit
+from matomo_fn.app.begin import begin_request
 from matomo_fn.app.deliveries import run_delivery
-from matomo_fn.app.logs import configure_logs, trace_fields
 from matomo_fn.app.several import combined, for_each
 from matomo_fn.app.wiring import make_plan, new_run, run_sync
 from matomo_fn.config.connectors import every_connector
 from matomo_fn.config.request import SeveralRequests, SyncRequest, read_requests
 from matomo_fn.config.secret_store import open_secret_store
-from matomo_fn.config.settings import Settings, settings_from_environment
+from matomo_fn.config.settings import Settings
 from matomo_fn.config.validation import read_object
 from matomo_fn.errors import (
     InputError,
@@ -66,7 +66,7 @@ def handle_http(method: str, headers: Mapping[str, str], body: bytes) -> tuple[i
 
 def _handle_http(method: str, headers: Mapping[str, str], body: bytes, run: Run) -> tuple[int, dict[str, Any]]:
     try:
-        settings = _begin(headers)
+        settings = begin_request(headers)
         if method != "POST":
             error = InputError(f"POST a JSON object such as {_EXAMPLE}, not {method}")
             return HTTPStatus.METHOD_NOT_ALLOWED, _failure(error, run)
@@ -145,7 +145,7 @@ def handle_event(message_id: str, data: object, *, deliveries_are_counted: bool 
 
 def _handle_event(message_id: str, data: object, *, deliveries_are_counted: bool) -> None:
     try:
-        settings = _begin({}, message_id=message_id)
+        settings = begin_request({}, message_id=message_id)
         request = _read(settings, _message_data(data), "message")
     except InputError as error:
         log.error("message_refused", problems=list(error.sentences))
@@ -194,17 +194,6 @@ def _do(settings: Settings, request: SyncRequest, message_id: str) -> RunResult 
 def _is_run(request: SyncRequest) -> bool:
     """Return whether a request makes a run or a delivery, which log their own end."""
     return not request.dry_run and request.mode != "audit"
-
-
-def _begin(headers: Mapping[str, str], **fields: str) -> Settings:
-    """Set up the logs for one request, whose lines all have the fields, and return the settings."""
-    structlog.contextvars.clear_contextvars()
-    structlog.contextvars.bind_contextvars(**fields)
-    configure_logs("auto")
-    settings = settings_from_environment()
-    configure_logs(settings.log_format)
-    structlog.contextvars.bind_contextvars(**trace_fields(headers, settings.project))
-    return settings
 
 
 def _read(settings: Settings, body: bytes, what: str) -> SyncRequest | SeveralRequests:

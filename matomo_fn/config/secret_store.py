@@ -6,11 +6,14 @@ from pathlib import Path
 from typing import Protocol
 
 from matomo_fn.config.settings import Settings
+from matomo_fn.config.signature import SignatureSecrets
 from matomo_fn.config.token import Token
 from matomo_fn.errors import InputError, SecretMissing, SecretNotFound
 
 # What a shell or a word processor puts around a text; no token begins or ends with one.
 _QUOTES = "\"'`\u2018\u2019\u201c\u201d"
+# Characters of a secret that requests are signed with: a shorter one can be guessed from a request that was seen.
+_LEAST_SIGNATURE = 16
 _CONFIG_NAME = re.compile(r"matomo-(?P<connector>.+)-config")
 
 
@@ -77,6 +80,11 @@ def token_secret(connector: str) -> str:
     return f"matomo-{connector}-token"
 
 
+def signature_secret(connector: str) -> str:
+    """Return the name of the secret that a connector's requests from Segment are signed with."""
+    return f"matomo-{connector}-signature"
+
+
 def read_token(secrets: SecretStore, connector: str) -> Token:
     """Return a connector's token."""
     name = token_secret(connector)
@@ -99,3 +107,26 @@ def token_of(text: str, name: str) -> Token:
     if token[0] in _QUOTES or token[-1] in _QUOTES:
         raise InputError(f"the secret {name} has quotes around the token: it has to be the token alone")
     return Token(token)
+
+
+def read_signature(secrets: SecretStore, connector: str) -> SignatureSecrets:
+    """Return the texts that a connector's requests from Segment are signed with, and redact them from now on.
+
+    The secret is one line, or two while it is being changed: the new text and the one before.
+    """
+    name = signature_secret(connector)
+    lines = secrets.read(name).splitlines()
+    if not any(lines):
+        raise InputError(f"the secret {name} is empty: put the shared secret of Segment's webhook into it")
+    if len(lines) > 2:
+        raise InputError(f"the secret {name} has {len(lines)} lines: it can have two, the new secret and the old one")
+    for line in lines:
+        if not line or line != line.strip():
+            raise InputError(f"the secret {name} has white space around the shared secret, or an empty line: remove it")
+        if line[0] in _QUOTES or line[-1] in _QUOTES:
+            raise InputError(f"the secret {name} has quotes around the shared secret: remove them")
+        if len(line) < _LEAST_SIGNATURE:
+            raise InputError(f"the secret {name} is too short: it has to have {_LEAST_SIGNATURE} characters or more")
+    found = SignatureSecrets(*lines)
+    found.protect()
+    return found

@@ -7,11 +7,9 @@ https://cloud.google.com/pubsub/docs/ordering and https://cloud.google.com/pubsu
 
 import functools
 import hashlib
-import json
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from datetime import UTC, datetime
 from itertools import islice
 from typing import Any
 
@@ -30,7 +28,7 @@ from matomo_fn.deadline import Deadline
 from matomo_fn.errors import InputError, QueueUnavailable
 from matomo_fn.events.model import Call
 from matomo_fn.events.queue import Received
-from matomo_fn.values import utf8
+from matomo_fn.values import encode, utf8
 
 log = structlog.get_logger()
 
@@ -70,11 +68,10 @@ def events_name(connector: str) -> str:
 class EventTopic:
     """The topic that a connector's calls are published to; thread-safe."""
 
-    def __init__(self, settings: Settings, connector: str, seconds: float = PUBLISH_SECONDS) -> None:
+    def __init__(self, settings: Settings, connector: str) -> None:
         self._connector = connector
         self._path = f"projects/{_project(settings)}/topics/{events_name(connector)}"
         self._client = _publisher(settings.pubsub_emulator)
-        self._seconds = seconds
 
     def publish(self, calls: Sequence[Call]) -> frozenset[int]:
         """Publish calls, those of a visitor in their order, and return the positions of those that were taken.
@@ -82,14 +79,13 @@ class EventTopic:
         Where one is not taken, none that follows it of the same visitor is. Raises QueueUnavailable where none is. A
         call may be published though it is not among those that were taken, where the answer was lost.
         """
-        end = time.monotonic() + self._seconds
-        received_at = datetime.now(UTC)
+        end = time.monotonic() + PUBLISH_SECONDS
         by_visitor: dict[str, list[int]] = {}
         for position, call in enumerate(calls):
             by_visitor.setdefault(_ordering_key(self._connector, call), []).append(position)
 
         def publish_visitor(key: str) -> tuple[list[int], str]:
-            messages = [(position, self._message(calls[position], key, received_at)) for position in by_visitor[key]]
+            messages = [(position, self._message(calls[position], key)) for position in by_visitor[key]]
             return self._publish_in_order(messages, end)
 
         outcomes = _side_by_side(publish_visitor, list(by_visitor))
@@ -101,15 +97,12 @@ class EventTopic:
             log.warning("events_not_published", connector=self._connector, errors=failures)
         return taken
 
-    def _message(self, call: Call, key: str, received_at: datetime) -> PubsubMessage:
-        # Segment's own time of arrival corrects the sender's clock, so ours does not replace it.
-        data = {"receivedAt": received_at.isoformat(timespec="milliseconds").replace("+00:00", "Z"), **call.data}
+    def _message(self, call: Call, key: str) -> PubsubMessage:
         attributes = {"connector": self._connector}
         message_id = utf8(call.message_id)
         if len(message_id) <= _MOST_ATTRIBUTE_BYTES:
             attributes["messageId"] = message_id.decode()
-        text = utf8(json.dumps(data, ensure_ascii=False, separators=(",", ":")))
-        return PubsubMessage(data=text, attributes=attributes, ordering_key=key)
+        return PubsubMessage(data=utf8(encode(dict(call.data))), attributes=attributes, ordering_key=key)
 
     def _publish_in_order(self, messages: list[tuple[int, PubsubMessage]], end: float) -> tuple[list[int], str]:
         """Return the positions of one visitor's messages that were taken, and why others were not."""
@@ -118,7 +111,7 @@ class EventTopic:
         while part := list(islice(rest, _MOST_MESSAGES)):
             seconds = end - time.monotonic()
             if seconds <= 0:
-                return taken, f"{self._path} did not take the events within {self._seconds:g} seconds"
+                return taken, f"{self._path} did not take the events within {PUBLISH_SECONDS:g} seconds"
             try:
                 self._client.publish(
                     topic=self._path,
