@@ -238,7 +238,7 @@ class TrackedVisits:
         """Return the latest visit of the hit's visitor: by the visitor's id, else by the client's fingerprint.
 
         Only `cid` keeps Matomo from taking the visit of another visitor with the same fingerprint, and a user id
-        from taking that of another user (`trust_visitors_cookies=0`).
+        from taking that of another user, but not one without a user (`trust_visitors_cookies=0`).
         """
         until = hit.at + VISIT_LENGTH
         found = None

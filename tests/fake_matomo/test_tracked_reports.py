@@ -107,6 +107,7 @@ def test_a_campaign_with_and_without_keywords_is_one_row(busy: FakeMatomo) -> No
     assert {"c", "c - k"} <= set(flat)
 
 
+@pytest.mark.long
 def test_every_report_can_be_made_of_a_day_with_hits(busy: FakeMatomo) -> None:
     """Flat and not, in a day and in a week: none of them fails at what hits have and modelled visits do not."""
     listed = fetch(busy, "API.getReportMetadata", idSite=1, period="day", date=DAY)

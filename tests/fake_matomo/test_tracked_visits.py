@@ -7,8 +7,9 @@ from typing import Any
 
 import pytest
 
-from fake_matomo import FakeMatomo, Goal
+from fake_matomo import FakeMatomo, Goal, Visit
 from fake_matomo.hits import user_hash
+from fake_matomo.tracked_visits import TrackedVisit
 from tests.fake_matomo.client import small_world, visits
 from tests.fake_matomo.recorded import read
 from tests.fake_matomo.sending import ITEM, VISITOR, hit, hits_of_each_kind, send
@@ -369,6 +370,26 @@ def test_visits_can_be_asked_for_by_visitor_and_user(shop: FakeMatomo) -> None:
     assert log(shop, segment=f"{twice};actions>1") == []
     once = "userId==Zo%C3%A9%2B1@example.com"
     assert log(shop, segment=once) == []
+
+
+def test_the_visits_of_a_visitor_are_found_without_those_of_all_others(
+    shop: FakeMatomo, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A job that asks for a hundred visitors among thousands does not wait for all of them."""
+    built: list[int] = []
+    build = TrackedVisit._build
+
+    def counted(visit: TrackedVisit) -> Visit:
+        built.append(visit.id)
+        return build(visit)
+
+    monkeypatch.setattr(TrackedVisit, "_build", counted)
+    people = [{"uid": f"u{number}"} if number % 2 else {"cid": f"{number:016x}"} for number in range(200)]
+    send(shop, *(at("08:00:00", cip=f"81.2.{number}.1", **one) for number, one in enumerate(people)))
+    assert len(log(shop, segment=f"visitorId=={4:016x},visitorId=={6:016x},userId==u7")) == 3
+    assert len(built) == 3
+    assert len(log(shop, segment="actions==1")) == 200
+    assert len(built) == 200
 
 
 def test_modelled_visits_and_those_of_hits_are_one_log() -> None:

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
 from random import Random
 from typing import Any
 from urllib.parse import urlencode
@@ -10,7 +11,7 @@ import pytest
 
 from fake_matomo import TRACKER, FakeMatomo
 from fake_matomo.hits import user_hash
-from tests.fake_matomo.client import fetch_raw, small_world, visits
+from tests.fake_matomo.client import fetch_raw, row, small_world, visits, whole
 from tests.fake_matomo.exchanges import Exchanged, exchange
 from tests.fake_matomo.sending import VISITOR, hit, post, send
 
@@ -214,6 +215,33 @@ def test_hits_can_be_read_in_the_order_of_arrival(shop: FakeMatomo) -> None:
     assert user_hash("zoe@example.com") == "c26c357d42b1c0f2"
     assert shop.hits[-1].visitor_id == user_hash("zoe@example.com")
     assert [one.params["pv_id"] for one in shop.hits_of(user_hash("zoe@example.com"))] == ["p9"]
+
+
+def test_hits_can_be_sent_side_by_side_and_read_meanwhile(shop: FakeMatomo) -> None:
+    """Nothing is lost or doubled, each visitor's hits stay in order, and reports and log agree at any time."""
+
+    def deliver(worker: int) -> None:
+        for batch in range(10):
+            hits = [
+                hit(cid=f"{worker:08x}{number % 5:08x}", pv_id=f"{batch:02}{number:02}", cip=f"81.2.{worker}.1")
+                for number in range(20)
+            ]
+            assert send(shop, *hits) == [20, 0]
+
+    def watch(_: int) -> None:
+        for _ in range(15):
+            found = visits(shop, period="range", date="2026-11-20,2026-11-20", filter_limit=-1)
+            assert all(visit["actions"] == len(visit["actionDetails"]) for visit in found)
+            assert whole(row(shop, "VisitsSummary.get", date="2026-11-20")["nb_visits"]) >= len(found)
+
+    with ThreadPoolExecutor(5) as pool:
+        list(pool.map(lambda number: watch(number) if number == 4 else deliver(number), range(5)))
+    found = visits(shop, period="range", date="2026-11-20,2026-11-20", filter_limit=-1)
+    assert len(shop.hits) == sum(visit["actions"] for visit in found) == 800
+    for visit in found:
+        sent = [action["idpageview"] for action in visit["actionDetails"]]
+        assert sent == sorted(sent)
+        assert len(sent) == 40
 
 
 NAMES = (
