@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 from unittest import mock
 
 import pytest
+from google.pubsub_v1 import PubsubMessage
 
 from fake_matomo import TRACKER, Fault, Site, World
 from fake_matomo.sites import Goal
@@ -22,6 +23,8 @@ from tests.support.warehouses import Killed
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from werkzeug.test import TestResponse
 
     from tests.support.pubsub import PubSub
     from tests.support.shop import Shop
@@ -179,8 +182,14 @@ def test_a_row_that_is_no_call_is_named(shop: Shop) -> None:
 
 def publish(pubsub: PubSub, *calls: object) -> None:
     """Put calls into the connector's topic."""
-    messages = [{"data": json.dumps(each).encode(), "ordering_key": "a1"} for each in calls]
+    messages = [PubsubMessage(data=json.dumps(each).encode(), ordering_key="a1") for each in calls]
     pubsub.server.publisher.publish(topic=pubsub.topic(), messages=messages)
+
+
+def deliver(shop: Shop, pubsub: PubSub) -> TestResponse:
+    """Request a delivery by HTTP."""
+    with mock.patch.dict("os.environ", pubsub.environment):
+        return shop.post({"connector": "shop", "mode": "deliver"})
 
 
 def test_a_request_delivers_what_waits_in_pubsub(
@@ -189,7 +198,7 @@ def test_a_request_delivers_what_waits_in_pubsub(
     """And acknowledges it; one log line tells of it."""
     pubsub.create()
     publish(pubsub, *map(event, range(5)))
-    answer = shop.post({"connector": "shop", "mode": "deliver"}, **pubsub.environment)
+    answer = deliver(shop, pubsub)
     assert answer.status_code == 200
     assert answer.get_json() | {"seconds": 0, "run_id": ""} == {
         "status": "complete",
@@ -234,16 +243,16 @@ def test_a_delivery_that_was_killed_is_gone_on_with(shop: Shop, pubsub: PubSub) 
     publish(pubsub, *map(event, range(5)))
     acknowledge = "matomo_fn.events.pubsub.PubSubQueue.acknowledge"
     with mock.patch(acknowledge, side_effect=Killed), pytest.raises(Killed):
-        shop.post({"connector": "shop", "mode": "deliver"}, **pubsub.environment)
+        deliver(shop, pubsub)
     pubsub.advance(120)
-    answer = shop.post({"connector": "shop", "mode": "deliver"}, **pubsub.environment).get_json()
+    answer = deliver(shop, pubsub).get_json()
     assert (answer["sent"], answer["already_sent"]) == (0, 5)
     assert labels(shop) == [f"Event {number}" for number in range(5)]
 
 
 def test_a_missing_subscription_is_told_of(shop: Shop, pubsub: PubSub) -> None:
     """503, since it may be created a moment later."""
-    answer = shop.post({"connector": "shop", "mode": "deliver"}, **pubsub.environment)
+    answer = deliver(shop, pubsub)
     assert answer.status_code == 503
     assert "give the connector `events` in Terraform" in answer.get_json()["errors"][0]
 

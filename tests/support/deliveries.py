@@ -7,7 +7,7 @@ import threading
 from collections import Counter
 from dataclasses import dataclass, field
 from datetime import UTC, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from fake_matomo import TOKEN, FakeMatomo, Site, World
 from matomo_fn.config.connector import read_connector
@@ -154,7 +154,7 @@ class Place:
 
     def deliver(
         self,
-        queue: Queue | Iterable[Mapping[str, Any] | bytes],
+        what: Queue | Iterable[Mapping[str, Any] | bytes],
         warehouse: Warehouse,
         *,
         waits: bool = True,
@@ -166,7 +166,7 @@ class Place:
     ) -> DeliveryResult:
         """Deliver what waits in a queue, or some calls."""
         self.runs += 1
-        queue = queue if hasattr(queue, "pull") else IteratorQueue(received(queue))
+        queue = cast("Queue", what) if hasattr(what, "pull") else IteratorQueue(received(cast("Iterable[Any]", what)))
         values = {"site": "1", "settle_seconds": 60, **self.config}
         shown = {
             "matomo_url": matomo_url or self.matomo.url,
