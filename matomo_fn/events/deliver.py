@@ -111,8 +111,8 @@ class _Delivery:
             session.tracker, session.client, self._settler, session.config.site, session.config.hits_per_call
         )
         timeout = session.connector.timeout_seconds
-        # Time for two calls without an answer, and for what comes before them.
-        self._claim = timedelta(seconds=2 * timeout + 60)
+        # Time for two calls without an answer, and as much again for what comes before and between them.
+        self._claim = timedelta(seconds=4 * timeout)
         self._least = min(timeout, LEAST_SECONDS)
         self._settle = timedelta(seconds=session.config.settle_seconds)
         self._batches = 0
