@@ -37,10 +37,35 @@ def test_page() -> None:
     assert (hit.kind, hit.parameters["url"]) == (HitKind.PAGE_VIEW, PAGE["url"])
 
 
+@pytest.mark.parametrize(
+    ("call", "title"),
+    [
+        ({"properties": {"title": "own"}, "context": {"page": PAGE}, "name": "n"}, "own"),
+        ({"context": {"page": PAGE}, "name": "n"}, PAGE["title"]),
+        ({"name": "n", "category": "c", "properties": {"path": "/p"}}, "c n"),
+        ({"properties": {"name": "n"}}, "n"),
+        ({"category": "c"}, "c"),
+        ({"properties": {"path": "/p"}, "context": {"page": {"path": "/q"}}}, "/p"),
+        ({"context": {"page": {"path": "/q"}}}, "/q"),
+        ({"context": {"page": {"url": "https://e.com/"}}}, None),
+    ],
+)
+def test_a_page_is_called_by_the_first_name_that_it_has(call: Json, title: str | None) -> None:
+    """One with a URL needs none."""
+    assert only_hit({"type": "page", **call}).parameters.get("action_name") == title
+
+
 def test_identify() -> None:
     """analytics.identify('97980cfea0067') sends the userId to Matomo."""
     hit = only_hit({"type": "identify", "userId": USER_ID})
     assert (hit.kind, hit.parameters["uid"], hit.parameters["ping"]) == (HitKind.PING, USER_ID, "1")
+
+
+def test_identify_of_an_anonymous_visitor_sets_dimensions() -> None:
+    """There is something to set without a user id too."""
+    hit = only_hit({"type": "identify", "traits": {"plan": "pro"}}, dimensions={"traits.plan": 1})
+    assert (hit.kind, hit.parameters["dimension1"]) == (HitKind.PING, "pro")
+    assert "uid" not in hit.parameters
 
 
 def test_a_user_id_that_is_a_number_is_its_digits() -> None:
