@@ -128,6 +128,11 @@ class CountingWarehouse:
         self.counts.statement("create")
         self._inner.create_staging(schema)
 
+    def drop_table(self, name: str) -> None:
+        """Count and pass on."""
+        self.counts.statement("drop")
+        self._inner.drop_table(name)
+
     def load(self, schema: Schema, files: Sequence[Path], job: str) -> None:
         """Count and pass on."""
         self.counts.load(files)
@@ -200,6 +205,9 @@ class NullWarehouse:
         """Do nothing: it was created by the same run."""
 
     def create_staging(self, schema: Schema) -> None:
+        """Do nothing."""
+
+    def drop_table(self, name: str) -> None:
         """Do nothing."""
 
     def load(self, schema: Schema, files: Sequence[Path], job: str) -> None:  # noqa: ARG002 - nothing is named

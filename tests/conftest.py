@@ -19,12 +19,14 @@ from tests.support import analyzer as googlesql
 from tests.support import emulator as bigquery_emulator
 from tests.support import network
 from tests.support import pubsub as pubsub_emulator
+from tests.support.proxy import proxied
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
     from tests.support.analyzer import Analyzer, Column
     from tests.support.emulator import Emulator
+    from tests.support.proxy import Proxy
 
 # No deadline: the machine is shared, and a slow example is no failure.
 settings.register_profile("local", deadline=None)
@@ -98,6 +100,14 @@ def pubsub_server(_only_local: list[str]) -> Iterator[pubsub_emulator.Server]:
 def pubsub(pubsub_server: pubsub_emulator.Server) -> pubsub_emulator.PubSub:
     """A project of the test's own in a Pub/Sub emulator that the tests of a process share."""
     return pubsub_emulator.PubSub(pubsub_server, pubsub_server.new_project())
+
+
+@pytest.fixture
+def proxied_emulator(emulator: Emulator) -> Iterator[Proxy]:
+    """The emulator behind a proxy, in which staging tables stay: see ``Proxy.keep_staging``."""
+    with proxied(emulator.address) as proxy:
+        proxy.keep_staging()
+        yield proxy
 
 
 @pytest.fixture

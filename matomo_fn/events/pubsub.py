@@ -32,16 +32,18 @@ from matomo_fn.values import encode, utf8
 
 log = structlog.get_logger()
 
-# Seconds for publishing what one request brought, retries included: Segment waits ten for an answer, and what comes
-# later is a second delivery to it (https://segment.com/docs/connections/destinations/catalog/webhooks/).
-PUBLISH_SECONDS = 6.0
+# Seconds for publishing what one request brought, retries included. Webhooks commonly wait five to ten seconds for an
+# answer, and one that has given up before it comes sends all of it again.
+PUBLISH_SECONDS = 4.0
 # Visitors whose calls are published side by side. A publish request has messages of one ordering key only.
-_SIDE_BY_SIDE = 16
+_SIDE_BY_SIDE = 32
 # Seconds that a pull waits for the first message and for more of them, and that pulls go on where little arrives.
 _FIRST_SECONDS, _MORE_SECONDS, _GATHER_SECONDS = 5.0, 1.0, 15.0
 # Seconds for acknowledging or releasing messages, and the least of them where the run's time is over: without it,
 # what was delivered comes again.
 _SETTLE_SECONDS, _LEAST_SECONDS = 30.0, 1.0
+# For the state of a connection, which another thread tells.
+_READY_SECONDS = 0.5
 # Between two attempts at what Pub/Sub refused for the moment.
 _PAUSE_SECONDS = 0.5
 # What one call may have: messages (pubsub/quotas), and bytes of acknowledgement ids, of 512 KiB for the whole request.
@@ -165,7 +167,10 @@ class PubSubQueue:
                 subscription=self._path, max_messages=most, retry=_retry(seconds), timeout=seconds
             )
         except exceptions.DeadlineExceeded:
-            return []  # Pub/Sub waits longer for a message than we do
+            # Pub/Sub waits longer for a message than we do; or there is no way to it, which must not look the same.
+            if not _is_connected(self._client.transport):
+                raise QueueUnavailable(f"Pub/Sub cannot be reached for {self._path}: no answer") from None
+            return []
         except _FAILURES as error:
             raise QueueUnavailable(_told(self._path, error)) from None
         return [
@@ -218,6 +223,17 @@ class PubSubQueue:
             if handles:
                 self._deadline.pause_writing(_PAUSE_SECONDS)
         return refused
+
+
+def _is_connected(transport: Any) -> bool:
+    """Return whether a connection stands, which takes no time to tell where it does; ``transport``: that of gRPC."""
+    ready = grpc.channel_ready_future(transport.grpc_channel)
+    try:
+        ready.result(timeout=_READY_SECONDS)
+    except grpc.FutureTimeoutError:
+        ready.cancel()
+        return False
+    return True
 
 
 def _reasons(error: exceptions.GoogleAPICallError) -> Mapping[str, str]:

@@ -16,7 +16,7 @@ from matomo_fn.warehouse import sql
 from matomo_fn.warehouse.partitions import refuse_too_many_days
 from matomo_fn.warehouse.rebuild import drop_rebuild, finish_rebuild, prepare_rebuild, rebuilt
 from matomo_fn.warehouse.schemas import column_types
-from matomo_fn.warehouse.tables import ensure_table, ensure_view
+from matomo_fn.warehouse.tables import ensure_found_table, ensure_table, ensure_view
 
 log = structlog.get_logger()
 
@@ -123,7 +123,8 @@ class TargetTables:
             self.rebuilt.append(table.name)
             return
         try:
-            ensure_table(warehouse, self._session.connector.schema_of(table), self._session.connector.partition_by)
+            connector = self._session.connector
+            ensure_found_table(warehouse, connector.schema_of(table), found, [connector.partition_by])
         except SchemaMismatch as error:
             if table.open is None:
                 raise

@@ -175,7 +175,7 @@ class BigQueryWarehouse:
         now = self.find_table(schema.name)
         if now is not None:
             self.update_table(schema, now)
-        self.run(sql.drop_table(self.dataset, source), f"drop{source}")
+        self.drop_table(source)
 
     def create_view(self, name: str, query: str, description: str) -> None:
         """Create a view; one that is there already is left as it is."""
@@ -205,6 +205,13 @@ class BigQueryWarehouse:
         table = schemas.staging_table(self.dataset, schema, self._options.kms_key)
         table.expires = datetime.now(UTC) + _STAGING_LIFETIME
         self._create(table)
+
+    def drop_table(self, name: str) -> None:
+        """Drop a table by one call; a statement would be a job, which has to be submitted, waited for and read."""
+        self._calls.call(
+            f"drop {name}",
+            lambda: self._client.delete_table(f"{self.dataset}.{name}", not_found_ok=True, **self._calls.limits()),
+        )
 
     def load(self, schema: Schema, files: Sequence[Path], job: str) -> None:
         """Fill a staging table by one load job, which is free of charge.

@@ -9,6 +9,7 @@ import tempfile
 import threading
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from operator import itemgetter
 from pathlib import Path
 from typing import Any
 
@@ -32,7 +33,6 @@ _NEVER = "t.website_id = 'no site ' || s.website_id"
 _NUMERIC = exp.DataType.build("decimal(38, 9)", dialect="duckdb")
 # Rows of a user's query that are in memory at once.
 _PAGE_ROWS = 1_000
-_SCRATCH_VIEW = "matomo_fn_wanted_view"
 _HERE = "database_name = current_database() and lower(schema_name) = lower(?)"
 
 
@@ -58,6 +58,10 @@ def to_duckdb(statement: str, dataset: str | None = None) -> str:
     return parsed.sql(dialect="duckdb")
 
 
+class _NotInCatalog(WarehouseError):
+    """There is no such table, view or schema."""
+
+
 class DuckDBWarehouse:
     """A schema of a DuckDB file; with ``create=False`` a file that is not there is not made but taken as empty."""
 
@@ -66,7 +70,8 @@ class DuckDBWarehouse:
     def __init__(self, path: Path, dataset: str, *, create: bool = True) -> None:
         self.dataset = dataset
         self._path = path
-        self._uses_schema = False
+        self._schema = ""
+        self._comments: dict[str, dict[str, str]] = {}
         try:
             if create:
                 path.parent.mkdir(parents=True, exist_ok=True)
@@ -106,17 +111,26 @@ class DuckDBWarehouse:
 
     def find_table(self, name: str) -> FoundTable | None:
         """Return what a table or view looks like, or None where there is neither."""
-        kinds = self._rows(
-            f"select false as is_view from duckdb_tables() where {_HERE} and table_name = ? "
-            f"union all select true from duckdb_views() where {_HERE} and view_name = ?",
-            [self.dataset, name] * 2,
-        )
-        if not kinds:
+        schema = self._schema_in_use()
+        if not schema:
             return None
-        # Of one table: the views of the catalog look at all columns of all tables, and take twenty times as long.
-        found = self._rows('select name, type, "notnull" from pragma_table_info(?) order by cid', [f'"{name}"'])
-        columns = tuple(_found_column(row["name"], row["type"], is_required=row["notnull"]) for row in found)
-        return FoundTable(columns, is_view=kinds[0]["is_view"])
+        views = f"from duckdb_views() where {_HERE} and view_name = ?"
+        # Of one table: the views of the catalog look at all columns of all tables, and take several times as long.
+        try:
+            rows = self._rows(
+                'select cid, name, type, "notnull", false as is_view from pragma_table_info(?) '
+                f"union all select -1, '', '', false, true {views}",
+                [f'{schema}."{name}"', self.dataset, name],
+            )
+        except _NotInCatalog:
+            # A view is there also when what it reads is gone.
+            is_view = bool(self._rows(f"select 1 {views}", [self.dataset, name]))
+            return FoundTable((), is_view=True) if is_view else None
+        columns = sorted((row for row in rows if not row["is_view"]), key=itemgetter("cid"))
+        return FoundTable(
+            tuple(_found_column(row["name"], row["type"], is_required=row["notnull"]) for row in columns),
+            is_view=len(columns) < len(rows),
+        )
 
     def create_table(self, schema: Schema, partition_by: PartitionBy) -> None:
         """Create a table; DuckDB has no partitions."""
@@ -165,19 +179,26 @@ class DuckDBWarehouse:
     def update_view(self, schema: Schema, query: str, found: FoundTable) -> None:
         """Replace a view in one step where its query differs, and describe it where it is not described so.
 
-        DuckDB keeps its own wording of a query. So it is compared with the wording of a temporary view.
+        DuckDB keeps its own wording of a query. So it is compared with the wording of the wanted one.
         """
-        statement = to_duckdb(sql.create_view(self.dataset, schema.name, query), self.dataset)
-        self._execute(f"create or replace temporary view {_SCRATCH_VIEW} as {to_duckdb(query, self.dataset)}")
-        if self._wording(schema.name) != self._wording(_SCRATCH_VIEW, "temp"):
-            self._in_one_step([statement, *_comments(schema, {}, kind="view")])
-        else:
+        (wording,) = self._rows(
+            f"select sql, json_deserialize_sql(json_serialize_sql(?)) as wanted from duckdb_views() where {_HERE} "
+            "and view_name = ?",
+            [to_duckdb(query, self.dataset), self.dataset, schema.name],
+        )
+        if wording["sql"].partition(" AS ")[2].rstrip(";") == wording["wanted"].rstrip(";"):
             self._in_one_step(_comments(schema, self._found_comments(schema.name), kind="view"))
-        self._execute(f"drop view {_SCRATCH_VIEW}")
+        else:
+            statement = to_duckdb(sql.create_view(self.dataset, schema.name, query), self.dataset)
+            self._in_one_step([statement, *_comments(schema, {}, kind="view")])
 
     def create_staging(self, schema: Schema) -> None:
         """Create a staging table; nobody reads a description of what is dropped in a moment."""
         self._execute(to_duckdb(sql.create_table(self.dataset, schema), self.dataset))
+
+    def drop_table(self, name: str) -> None:
+        """Drop a table; one that is not there is fine."""
+        self._execute(f'drop table if exists "{name}"')
 
     def load(self, schema: Schema, files: Sequence[Path], job: str) -> None:
         """Fill a staging table from files of newline-delimited JSON."""
@@ -236,22 +257,29 @@ class DuckDBWarehouse:
                     self._execute("rollback")
                 raise
 
-    def _found_comments(self, table: str) -> Mapping[str, str]:
-        """Return the comments of the columns of a table or view by name, and its own under the empty name."""
-        rows = self._rows(
-            f"select '' as name, comment from duckdb_tables() where {_HERE} and table_name = ? "
-            f"union all select '', comment from duckdb_views() where {_HERE} and view_name = ? "
-            f"union all select column_name, comment from duckdb_columns() where {_HERE} and table_name = ?",
-            [self.dataset, table] * 3,
-        )
-        return {row["name"].lower(): row["comment"] for row in rows}
+    def _found_comments(self, name: str) -> Mapping[str, str]:
+        """Return the comments of the columns of a table or view by name, and its own under the empty name.
 
-    def _wording(self, name: str, database: str = "") -> str:
-        """Return the query of a view as DuckDB keeps it."""
-        here = "view_name = ? and lower(schema_name) = lower(?) and database_name = coalesce(?, current_database())"
-        schema = "main" if database else self.dataset
-        (row,) = self._rows(f"select sql from duckdb_views() where {here}", [name, schema, database or None])
-        return str(row["sql"]).partition(" AS ")[2]
+        Those of all are read at once and each is used once: DuckDB looks at all columns of all tables for one as well,
+        and a run asks for one after the other.
+        """
+        if name.lower() not in self._comments:
+            rows = self._rows(
+                f"select table_name as owner, '' as name, comment from duckdb_tables() where {_HERE} "
+                f"union all select view_name, '', comment from duckdb_views() where {_HERE} "
+                f"union all select table_name, column_name, comment from duckdb_columns() where {_HERE}",
+                [self.dataset] * 3,
+            )
+            self._comments = {}
+            for row in rows:
+                self._comments.setdefault(row["owner"].lower(), {})[row["name"].lower()] = row["comment"]
+        return self._comments.pop(name.lower(), {})
+
+    def _schema_in_use(self) -> str:
+        """Return the schema with its database, in quotes; the empty string where it is not there."""
+        if not self._schema:
+            self._execute("select 1")
+        return self._schema
 
     def _use_schema(self) -> None:
         """Look up tables in the dataset from now on, if it is there; another connection may create it later."""
@@ -259,7 +287,7 @@ class DuckDBWarehouse:
         for row in self._fetch(there, [self.dataset]):
             catalog, schema = (name.replace('"', '""') for name in row.values())
             self._fetch(f'use "{catalog}"."{schema}"', [])
-            self._uses_schema = True
+            self._schema = f'"{catalog}"."{schema}"'
 
     def _execute(self, statement: str, parameters: Sequence[object] = ()) -> None:
         self._rows(statement, parameters)
@@ -267,7 +295,7 @@ class DuckDBWarehouse:
     def _rows(self, statement: str, parameters: Sequence[object]) -> list[dict[str, Any]]:
         try:
             with _TURN:
-                if not self._uses_schema:
+                if not self._schema:
                     self._use_schema()
                 return self._fetch(statement, parameters)
         except duckdb.Error as error:
@@ -278,6 +306,8 @@ class DuckDBWarehouse:
             return _disk_full(self._path)
         if isinstance(error, duckdb.TransactionException):
             return WarehouseUnavailable(f"the DuckDB file {self._path} is busy: {_first_line(error)}")
+        if isinstance(error, duckdb.CatalogException):
+            return _NotInCatalog(f"the DuckDB file {self._path}: {_first_line(error)}")
         return WarehouseError(f"the DuckDB file {self._path}: {_first_line(error)}")
 
     def _fetch(self, statement: str, parameters: Sequence[object]) -> list[dict[str, Any]]:

@@ -88,6 +88,9 @@ class Warehouse(Protocol):
     def create_staging(self, schema: Schema) -> None:
         """Create a staging table, which expires by itself."""
 
+    def drop_table(self, name: str) -> None:
+        """Drop a table; one that is not there is fine."""
+
     def load(self, schema: Schema, files: Sequence[Path], job: str) -> None:
         """Fill a staging table, which has that schema.
 

@@ -65,7 +65,7 @@ def finish_rebuild(
 def drop_rebuild(warehouse: Warehouse, fresh: Table) -> None:
     """Drop a table that was to take another's place; where that fails it expires by itself."""
     try:
-        warehouse.run(sql.drop_table(warehouse.dataset, fresh.name), f"drop{fresh.name}")
+        warehouse.drop_table(fresh.name)
     except WarehouseError as error:
         log.warning("staging_table_left", table=fresh.name, error=str(error))
 

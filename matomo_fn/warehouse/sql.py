@@ -47,11 +47,6 @@ def create_table(dataset: str, schema: Schema) -> str:
     return f"create table if not exists {table_name(dataset, schema.name)} ({columns})"
 
 
-def drop_table(dataset: str, table: str) -> str:
-    """Return the statement that drops a table if it is there."""
-    return f"drop table if exists {table_name(dataset, table)}"
-
-
 def widen_column(dataset: str, table: str, column: Column) -> str:
     """Return the statement that gives a column of numbers a wider type; its values stay."""
     name = table_name(dataset, table)

@@ -12,7 +12,7 @@ from matomo_fn.catalogue import Column, Schema
 from matomo_fn.errors import SchemaMismatch, WarehouseError
 from matomo_fn.warehouse import sql
 from matomo_fn.warehouse.partitions import split_days
-from matomo_fn.warehouse.protocol import STAGING_PREFIX, PartitionBy, Warehouse
+from matomo_fn.warehouse.protocol import STAGING_PREFIX, FoundTable, PartitionBy, Warehouse
 from matomo_fn.warehouse.schemas import schema_mismatches, staged_like, widened_columns
 
 log = structlog.get_logger()
@@ -41,11 +41,18 @@ def ensure_table(
     and stays as it is. ``also``: what else a table that exists may be partitioned by.
     """
     found = warehouse.find_table(schema.name)
+    ensure_found_table(warehouse, schema, found, [partition_by, *also])
+    return found is None
+
+
+def ensure_found_table(
+    warehouse: Warehouse, schema: Schema, found: FoundTable | None, partition_by: Sequence[PartitionBy]
+) -> None:
+    """Do the same with a table that was looked at before; it is created with the first of the partitions."""
     if found is None:
-        warehouse.create_table(schema, partition_by)
-        return True
-    accepted = [partition_by, *also]
-    problems = schema_mismatches(schema, found, accepted)
+        warehouse.create_table(schema, partition_by[0])
+        return
+    problems = schema_mismatches(schema, found, partition_by)
     if problems:
         raise SchemaMismatch(
             f"table {warehouse.dataset}.{schema.name} exists and does not fit: {'; '.join(problems)}. It was left "
@@ -57,7 +64,6 @@ def ensure_table(
             warehouse.run(statement, f"widen_{schema.name}_{column.name}_{column.type}")
         found = warehouse.find_table(schema.name) or found  # a patch names the types that the columns now have
     warehouse.update_table(schema, found)
-    return False
 
 
 def ensure_view(warehouse: Warehouse, schema: Schema, query: str) -> None:
@@ -101,6 +107,6 @@ def staging_table(warehouse: Warehouse, table: str, columns: tuple[Column, ...],
         yield staging
     finally:
         try:
-            warehouse.run(sql.drop_table(warehouse.dataset, staging.name), f"drop{staging.name}")
+            warehouse.drop_table(staging.name)
         except WarehouseError as error:  # the rows are where they belong, and the table expires by itself
             log.warning("staging_table_left", table=staging.name, error=str(error))

@@ -387,6 +387,7 @@ def bigquery(place: Shop, emulator: Emulator, dataset_name: str) -> Iterator[Stu
     """What stands before the emulator; the run writes to a dataset of its own there."""
     place.configure(reports=["visits_summary", "visitor_country"], backfill_days=4, concurrency=1, dataset=dataset_name)
     proxy = StuckProxy(emulator.address)
+    proxy.keep_staging()
     with proxied(emulator.address, proxy):
         proxy.alter(already_exists)
         yield proxy

@@ -28,8 +28,8 @@ EACH = [
     (
         "secret_versions",
         {},
-        "matomo-shop-token=3, matomo-shop-eu-config=12,",
-        {"matomo-shop-token": "3", "matomo-shop-eu-config": "12"},
+        "matomo-shop-token=3, matomo-shop-eu-config=12,matomo-shop-signature=2,",
+        {"matomo-shop-token": "3", "matomo-shop-eu-config": "12", "matomo-shop-signature": "2"},
         "matomo-shop-token=0",
         "MATOMO_FN_SECRET_VERSIONS: 'matomo-shop-token=0' does not read like matomo-shop-token=3",
     ),

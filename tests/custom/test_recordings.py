@@ -22,6 +22,7 @@ from matomo_fn.sync.state import SyncState
 from matomo_fn.warehouse.bigquery import BigQueryWarehouse
 from matomo_fn.warehouse.duckdb import DuckDBWarehouse
 from tests.support import emulator as bigquery_emulator
+from tests.support.proxy import proxied
 from tests.support.recorded_matomo import DAY, Call, RecordedMatomo, call_of, recorded_reports
 from tests.support.recordings import Scripted, client_of
 
@@ -144,11 +145,17 @@ def test_the_same_tables_again_are_unchanged(
 
 def test_ten_shapes_through_the_emulator(discovered: dict[str, dict[str, Any]]) -> None:
     """By the real client of BigQuery: tables by the API, rows by load jobs, MERGE."""
-    with bigquery_emulator.started() as emulator, emulator.client() as client:
+    with (
+        bigquery_emulator.started() as emulator,
+        proxied(emulator.address) as proxy,
+        emulator.client(proxy.url) as client,
+    ):
+        proxy.keep_staging()
         warehouse = BigQueryWarehouse(client, "recorded", location="EU", run_id="r1", deadline=Deadline())
         chosen = {name: discovered[name] for name in TEN_SHAPES}
         result = run(warehouse, configured(chosen.values()))
         assert (result.as_dict()["status"], result.as_dict()["errors"]) == ("complete", [])
+        assert proxy.staging_left() == set()
         for name, entry in chosen.items():
             # Structs in arrays reach the client in a form that it cannot read (the emulator's own).
             found = warehouse.find_table(name)

@@ -99,6 +99,11 @@ def sync_event(unpacked: Unpacked) -> Iterator[tuple[Process, str]]:
     yield from started(unpacked, "sync_event")
 
 
+@pytest.fixture(scope="module")
+def collect(unpacked: Unpacked) -> Iterator[tuple[Process, str]]:
+    yield from started(unpacked, "collect")
+
+
 def post(url: str, body: object) -> tuple[int, str]:
     request = urllib.request.Request(url, json.dumps(body).encode(), {"Content-Type": "application/json"})
     try:
@@ -172,6 +177,22 @@ def test_sync_event_takes_a_push_though_the_platform_calls_it_http(sync_event: t
     assert line["severity"] == "ERROR"
     assert line["message"] == "message_refused"
     assert line["message_id"] == "1"
+
+
+def test_collect_refuses_what_is_not_signed(collect: tuple[Process, str]) -> None:
+    """Without a call of Secret Manager, which is not there."""
+    process, url = collect
+    status, body = post(f"{url}collect/shop", {"type": "track"})
+    assert status == 401
+    assert json.loads(body)["errors"][0].startswith("the signature is missing or wrong: ")
+    (line,) = lines(process, "collect_refused")
+    assert (line["severity"], line["status"]) == ("WARNING", 401)
+
+
+def test_what_is_imported_by_the_first_request_only_can_be_imported(unpacked: Unpacked) -> None:
+    late = ["matomo_fn.events.pubsub", "matomo_fn.config.secret_manager", "matomo_fn.warehouse.bigquery"]
+    command: list[str | Path] = [unpacked.bin / "python", "-c", f"import {', '.join(late)}"]
+    subprocess.run(command, cwd=unpacked.source, env=unpacked.environment(), check=True)
 
 
 def test_the_same_sources_make_the_same_bytes(tmp_path: Path) -> None:

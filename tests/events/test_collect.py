@@ -386,8 +386,8 @@ def test_the_deployed_program_collects_and_refuses(place: Collecting) -> None:
 def test_where_pubsub_is_gone_the_answer_is_503_within_a_bounded_time(
     place: Collecting, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Less than the ten seconds that Segment waits."""
-    assert pubsub_module.PUBLISH_SECONDS < 8
+    """Shorter than webhooks commonly wait for an answer."""
+    assert pubsub_module.PUBLISH_SECONDS < 5
     monkeypatch.setattr(pubsub_module, "PUBLISH_SECONDS", 1.0)
     with emulators.started() as server:
         address = server.address

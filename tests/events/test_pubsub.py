@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import socket
 import time
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
@@ -19,6 +20,7 @@ from matomo_fn.events import pubsub as module
 from matomo_fn.events.model import Call, CallType
 from matomo_fn.events.pubsub import EventTopic, PubSubQueue
 from tests.support import pubsub as emulator
+from tests.support.ports import LOCAL
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -258,6 +260,15 @@ def test_an_empty_queue_answers_nothing_also_where_pubsub_would_wait_longer(
         assert queue.pull(10) == ()
     finally:
         pubsub.server.command("hold", 20)
+
+
+def test_a_pubsub_that_no_packet_reaches_is_no_empty_queue(pubsub: PubSub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Something accepts the connection and says nothing, as where a firewall drops what is sent."""
+    monkeypatch.setattr(module, "_FIRST_SECONDS", 0.2)
+    with socket.create_server((LOCAL, 0)) as silent:
+        settings = settings_of(pubsub, f"{LOCAL}:{silent.getsockname()[1]}")
+        with pytest.raises(QueueUnavailable, match=r"Pub/Sub cannot be reached for .*: no answer"):
+            PubSubQueue(settings, "shop", Deadline()).pull(10)
 
 
 def test_without_a_project_it_says_what_to_do() -> None:

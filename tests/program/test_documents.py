@@ -28,6 +28,7 @@ from matomo_fn.config.settings import PREFIX, VARIABLES, Settings
 from matomo_fn.config.site_selection import EVERY_SITE
 from matomo_fn.warehouse.duckdb import to_duckdb
 from tests.support.canary import CANARY
+from tests.support.emulator import PROJECT, connect
 from tests.support.server import serving
 from tools import pictures, tables_doc
 
@@ -35,7 +36,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
     from tests.support.analyzer import Analyzer
-    from tests.support.emulator import Emulator
+    from tests.support.proxy import Proxy
 
 ROOT = Path(__file__).resolve().parents[2]
 DOCUMENTS = sorted([ROOT / "README.md", ROOT / "CHANGELOG.md", *(ROOT / "docs").glob("*.md")])
@@ -102,7 +103,8 @@ def logged_events() -> set[str]:
                     func=ast.Attribute(value=ast.Name(id="log"), attr=method), args=[ast.Constant(value=str(event)), *_]
                 ) if method in LOG_METHODS:
                     found.add(event)
-    return found | {"run_finished", "audit_finished"}  # logged by the method that fits its end
+    # Logged by the method that fits their end.
+    return found | {"run_finished", "audit_finished", "events_collected"}
 
 
 def shown(value: object) -> str:
@@ -452,14 +454,14 @@ def test_the_quick_start_with_ones_own_matomo_runs(recent: Place) -> None:
 
 
 @pytest.mark.long
-def test_the_quick_start_into_bigquery_runs(recent: Place, emulator: Emulator, dataset_name: str) -> None:
+def test_the_quick_start_into_bigquery_runs(recent: Place, proxied_emulator: Proxy, dataset_name: str) -> None:
     """The same against the emulator; gcloud's login needs Google and is stood in for."""
     recent.stand_in("gcloud", 'test "$*" = "auth application-default login"')
     recent.write_connector(reports=["visits_summary", "visitor_country"], dataset=dataset_name)
-    commands = commands_of("README.md", "### Into BigQuery").replace("my-project", emulator.project)
-    done = recent.run(commands, BIGQUERY_EMULATOR_HOST=emulator.address)
+    commands = commands_of("README.md", "### Into BigQuery").replace("my-project", PROJECT)
+    done = recent.run(commands, BIGQUERY_EMULATOR_HOST=proxied_emulator.address)
     assert "complete: " in done.stdout
-    client = emulator.client()
+    client = connect(proxied_emulator.url)
     found = client.query_and_wait(f"select count(*) as rows_found from `{dataset_name}.visits_summary`")
     assert [row["rows_found"] for row in found] == [5]
     client.close()

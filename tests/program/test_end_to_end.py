@@ -152,8 +152,11 @@ def test_the_whole_job_in_bigquery_and_in_duckdb(
     matomo: FakeMatomo, bigquery: Job, proxy: Proxy, secrets: Path, tmp_path: Path, dataset_name: str
 ) -> None:
     """Every table with the right columns and the rows of DuckDB; later runs change what changed and nothing else."""
+    proxy.keep_staging()
     # The first run: all tables, both sites, two days.
     answer = bigquery.sync()
+    assert proxy.count("DELETE", "/tables/_staging_") == len(PREBUILT) + 2
+    assert proxy.staging_left() == set()
     first = bigquery.contents()
     for table in PREBUILT.values():
         found = bigquery.warehouse.find_table(table.name)

@@ -12,6 +12,7 @@ from fake_matomo import TOKEN, FakeMatomo, Fault
 from matomo_fn.deadline import Deadline
 from matomo_fn.warehouse.bigquery import BigQueryWarehouse
 from tests.support.clock import Clock, budget_by
+from tests.support.emulator import PROJECT
 from tests.support.local import small_world
 from tests.support.server import serving
 from tests.support.warehouses import states
@@ -21,6 +22,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.support.emulator import Emulator
+    from tests.support.proxy import Proxy
 
 COUNTRY = "UserCountry.getCountry"
 SUMMARY = "VisitsSummary.get"
@@ -36,7 +38,7 @@ def matomo() -> Iterator[FakeMatomo]:
 
 
 @pytest.fixture
-def env(matomo: FakeMatomo, emulator: Emulator, dataset_name: str, tmp_path: Path) -> dict[str, str]:
+def env(matomo: FakeMatomo, proxied_emulator: Proxy, dataset_name: str, tmp_path: Path) -> dict[str, str]:
     """The environment of a function that writes to the emulator within the budget."""
     config = {"matomo_url": matomo.url, "sites": "all", "dataset": dataset_name, "reports": TABLES, "concurrency": 1}
     (tmp_path / "matomo-shop-config").write_text(json.dumps(config))
@@ -44,8 +46,8 @@ def env(matomo: FakeMatomo, emulator: Emulator, dataset_name: str, tmp_path: Pat
     return {
         "MATOMO_FN_SECRETS": str(tmp_path),
         "MATOMO_FN_TIME_BUDGET": str(BUDGET),
-        "GOOGLE_CLOUD_PROJECT": emulator.project,
-        "BIGQUERY_EMULATOR_HOST": emulator.url,
+        "GOOGLE_CLOUD_PROJECT": PROJECT,
+        "BIGQUERY_EMULATOR_HOST": proxied_emulator.url,
     }
 
 

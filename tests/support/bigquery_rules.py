@@ -144,6 +144,11 @@ class RulesWarehouse(DuckDBWarehouse):
         self.step()
         super().create_view(name, query, description)
 
+    def drop_table(self, name: str) -> None:
+        """As the protocol has it."""
+        self.step()
+        super().drop_table(name)
+
     def load(self, schema: Schema, files: Sequence[Path], job: str) -> None:
         """As the protocol has it."""
         self.step()

@@ -103,6 +103,28 @@ class Proxy:
             self._rules.append(rule)
         return rule
 
+    def keep_staging(self) -> None:
+        """Answer that a staging table is dropped, and leave it there.
+
+        With each table that is dropped the emulator builds its catalog anew, with all functions and the tables that are
+        left: a second of computing. ``staging_left`` says what was not dropped. That it is gone then, the tests of the
+        warehouses show.
+        """
+        self.alter(deleted, when=is_drop_of_staging, passed_on=False)
+
+    def staging_left(self) -> set[str]:
+        """The staging tables that were created and not dropped."""
+        with self._lock:
+            created = {
+                str(json.loads(each.body)["tableReference"]["tableId"])
+                for each in self.requests
+                if each.method == "POST" and re.search(r"/datasets/[^/]+/tables(\?|$)", each.path)
+            }
+            dropped = {
+                each.path.partition("?")[0].rpartition("/")[2] for each in self.requests if is_drop_of_staging(each)
+            }
+        return {name for name in created if name.startswith("_staging_")} - dropped
+
     def clear(self) -> None:
         """Forget the rules and the record."""
         with self._lock:
@@ -254,6 +276,11 @@ def is_upload(request: Request) -> bool:
     return request.path.startswith("/upload/")
 
 
+def is_drop_of_staging(request: Request) -> bool:
+    """A staging table being dropped."""
+    return request.method == "DELETE" and "/tables/_staging_" in request.path
+
+
 def is_job(request: Request) -> bool:
     """A job being handed in, an upload's start included."""
     return request.method == "POST" and bool(re.search(r"/projects/[^/]+/jobs(\?|$)", request.path))
@@ -276,6 +303,11 @@ def already_exists(answer: Answer) -> Answer:
         conflict = failure(409, "duplicate", f"Already Exists: {kind.capitalize()} test:{name}")
         return replace(conflict, body=conflict.body.replace(b'"DUPLICATE"', b'"ALREADY_EXISTS"'))
     return answer
+
+
+def deleted(_answer: Answer) -> Answer:
+    """The answer to a deletion that was done."""
+    return Answer(204)
 
 
 def unavailable(_answer: Answer) -> Answer:

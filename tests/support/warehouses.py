@@ -20,7 +20,16 @@ if TYPE_CHECKING:
 
 STAMPS = {"_synced_at", "_run_id"}
 # What changes a warehouse, as opposed to looking at it.
-CHANGES = {"ensure_dataset", "create_table", "replace_table", "create_view", "create_staging", "load", "run"}
+CHANGES = {
+    "ensure_dataset",
+    "create_table",
+    "replace_table",
+    "create_view",
+    "create_staging",
+    "drop_table",
+    "load",
+    "run",
+}
 
 
 class Killed(BaseException):
@@ -109,6 +118,11 @@ class Watched:
         self._note("create_staging", schema.name)
         self._warehouse.create_staging(schema)
 
+    def drop_table(self, name: str) -> None:
+        """As the protocol has it."""
+        self._note("drop_table", name)
+        self._warehouse.drop_table(name)
+
     def load(self, schema: Schema, files: Sequence[Path], job: str) -> None:
         """As the protocol has it."""
         self._note("load", job)
@@ -156,12 +170,12 @@ class Death:
                 raise Killed
 
 
-def death_before(start: str) -> Callable[[str, str], None]:
-    """Kill the process before the first job whose name begins so."""
+def death_before(start: str, method: str = "") -> Callable[[str, str], None]:
+    """Kill the process before the first call about what begins so; of one method, if it is given."""
     dead = threading.Event()
 
-    def check(_method: str, what: str) -> None:
-        if what.startswith(start):
+    def check(called: str, what: str) -> None:
+        if what.startswith(start) and method in {"", called}:
             dead.set()
         if dead.is_set():
             raise Killed

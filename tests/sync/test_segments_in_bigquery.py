@@ -18,6 +18,7 @@ from matomo_fn.sync.run import sync
 from matomo_fn.sync.session import Session
 from matomo_fn.warehouse import sql
 from matomo_fn.warehouse.bigquery import BigQueryWarehouse
+from tests.support.emulator import connect
 from tests.support.local import SPOOL_BYTES, Local, small_world
 
 if TYPE_CHECKING:
@@ -25,12 +26,12 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from matomo_fn.sync.result import RunResult
-    from tests.support.emulator import Emulator
+    from tests.support.proxy import Proxy
 
 
 @contextmanager
-def dataset(emulator: Emulator, name: str, run_id: str) -> Iterator[BigQueryWarehouse]:
-    warehouse = BigQueryWarehouse(emulator.client(), name, location="EU", run_id=run_id, deadline=Deadline(300))
+def dataset(proxy: Proxy, name: str, run_id: str) -> Iterator[BigQueryWarehouse]:
+    warehouse = BigQueryWarehouse(connect(proxy.url), name, location="EU", run_id=run_id, deadline=Deadline(300))
     try:
         yield warehouse
     finally:
@@ -56,12 +57,12 @@ def synced(warehouse: BigQueryWarehouse, opened: Local, definition: str, run_id:
 
 @pytest.mark.timeout(400)  # the emulator computes most of the time
 def test_what_is_known_and_what_changes_is_the_same_in_bigquery(
-    emulator: Emulator, dataset_name: str, tmp_path: Path
+    proxied_emulator: Proxy, dataset_name: str, tmp_path: Path
 ) -> None:
     """A second run writes nothing; a new definition is refetched, of days, weeks and months."""
     with FakeMatomo(small_world(1)) as matomo:
         opened = Local(matomo, tmp_path / "unused.duckdb")
-        with dataset(emulator, dataset_name, "run1") as warehouse:
+        with dataset(proxied_emulator, dataset_name, "run1") as warehouse:
             first = synced(warehouse, opened, "countryCode==fr", "run1")
             assert (first.verdict, first.matomo_errors, first.warehouse_errors) == ("complete", [], [])
             assert {name: table.written for name, table in first.tables.items()} == {
@@ -89,3 +90,4 @@ def test_what_is_known_and_what_changes_is_the_same_in_bigquery(
             )
             assert [row["visits"] for row in found] == [germans]
         opened.close()
+        assert proxied_emulator.staging_left() == set()

@@ -176,7 +176,7 @@ def test_all_days_and_sites_of_a_table_are_one_load_and_one_merge(shop: Local, t
                 load.add(Extracted(slice_(day, site, table), ParsedSlice((), "h", has_others=False)))
     load.flush()
     assert (load.watched.count("load"), load.merges, load.watched.count("run", "append")) == (3, 2, 1)
-    assert load.watched.count("run", "drop") == 3
+    assert load.watched.count("drop_table") == 3
     assert load.results.tables[NAME].written == 40
 
 
@@ -194,8 +194,9 @@ def test_a_full_buffer_is_written_and_the_run_goes_on(shop: Local, tmp_path: Pat
     assert list(load.folder.iterdir()) == []
     assert len(rows_of(shop.warehouse, TABLE)) == 60
     assert len(states(shop.warehouse)) == 30
-    steps = [what.split("_", 1)[0] for method, what in load.watched.calls if method == "run"]
-    assert steps == ["merge", "drop", "append", "drop"] * load.merges
+    steps = [f"{method} {what}".split("_staging")[0] for method, what in load.watched.calls]
+    changes = [step for step in steps if step in {"run merge", "run append", "drop_table "}]
+    assert changes == ["run merge", "drop_table ", "run append", "drop_table "] * load.merges
 
 
 def test_a_flush_with_nothing_to_write_asks_nothing(shop: Local, tmp_path: Path) -> None:

@@ -39,6 +39,7 @@ def proxy(emulator: Emulator) -> Iterator[Proxy]:
     """What stands between the client and the emulator; job ids that are taken are answered as BigQuery does."""
     with proxied(emulator.address) as running:
         running.alter(already_exists)
+        running.keep_staging()
         yield running
 
 
@@ -247,7 +248,7 @@ def test_jobs_have_labels_and_a_bound_on_what_they_cost(proxy: Proxy, dataset_na
     write(warehouse, tmp_path)
     warehouse.query(f"select count(*) as n from `{warehouse.dataset}.{SUMMARY.name}` t")
     sent = [json.loads(each.body)["configuration"] for each in proxy.requests if is_job(each)]
-    assert len(sent) == 5  # load, merge, look, drop; and the query above
+    assert len(sent) == 4  # load, merge, look; and the query above
     for each in sent:
         labels = each["labels"]
         assert labels["connector"] == "shop"

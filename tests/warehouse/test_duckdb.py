@@ -43,6 +43,38 @@ def test_a_look_makes_no_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_view_is_found_also_when_its_table_is_gone(tmp_path: Path) -> None:
+    """It is brought up to date as any view, once the table is back."""
+    warehouse = DuckDBWarehouse(tmp_path / "w.duckdb", "d")
+    warehouse.ensure_dataset()
+    ensure_table(warehouse, SUMMARY.schema, "day")
+    view = Schema("v", "A view.", (), partitioned=False)
+    ensure_view(warehouse, view, f"select t.date from `d.{SUMMARY.name}` t")
+    warehouse.drop_table(SUMMARY.name)
+    found = warehouse.find_table("v")
+    assert found is not None
+    assert found.is_view
+    assert warehouse.find_table(SUMMARY.name) is None
+    ensure_table(warehouse, SUMMARY.schema, "day")
+    ensure_view(warehouse, view, f"select t.website_id from `d.{SUMMARY.name}` t")
+    assert warehouse.query("select * from `d.v`") == []
+    warehouse.close()
+
+
+def test_what_duckdb_has_by_itself_is_no_table_of_the_dataset(tmp_path: Path) -> None:
+    """Its own views have names as well, and a table may have the same."""
+    warehouse = DuckDBWarehouse(tmp_path / "w.duckdb", "d")
+    warehouse.ensure_dataset()
+    own = Schema("duckdb_tables", "A table.", SUMMARY.columns)
+    assert warehouse.find_table(own.name) is None
+    assert ensure_table(warehouse, own, "day")
+    found = warehouse.find_table(own.name)
+    assert found is not None
+    assert not found.is_view
+    assert [column.name for column in found.columns] == list(own.column_names)
+    warehouse.close()
+
+
 def test_a_file_that_is_no_database_is_refused_with_its_name(tmp_path: Path) -> None:
     """The sentence names the file, and the file stays as it is."""
     path = tmp_path / "notes.txt"

@@ -5,8 +5,8 @@ from __future__ import annotations
 import inspect
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from itertools import cycle, product
-from typing import TYPE_CHECKING, Any
+from itertools import cycle
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import pytest
 import sqlglot
@@ -36,13 +36,15 @@ from matomo_fn.warehouse.duckdb import DuckDBWarehouse
 from tests.support.analyzer import AnalyzerError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from pathlib import Path
 
     from matomo_fn.catalogue import Table
     from tests.support.analyzer import Analyzer
     from tests.support.analyzer import Column as AnalyzerColumn
 
+First = TypeVar("First")
+Second = TypeVar("Second")
 PAGES = BUILT_IN["behaviour_page"]
 DATASET = "my-project.matomo_shop"
 AT = datetime(2026, 11, 20, 3, 4, 5, 678, tzinfo=UTC)
@@ -75,6 +77,11 @@ def staging(name: str) -> str:
     return f"_staging_{name}_r1_1"
 
 
+def pairs(some: Sequence[First], others: Sequence[Second]) -> list[tuple[First, Second]]:
+    """Each of both with one of the other: what each does to a statement does not depend on the other."""
+    return [(some[index % len(some)], others[index % len(others)]) for index in range(max(len(some), len(others)))]
+
+
 def many_slices(table: str) -> list[Slice]:
     """Sites with the same days, with days of their own, and more than one segment."""
     slices = [Slice(Stream(table, str(site)), day) for site in range(1, 60) for day in MANY_DAYS]
@@ -96,14 +103,12 @@ WIDE = {
 # Every function that makes a statement, with the arguments that make it interesting.
 STATEMENTS: Mapping[str, Callable[[], list[str]]] = {
     "create_table": lambda: [sql.create_table(DATASET, schema) for schema in (*(t.schema for t in TABLES), SYNC_LOG)],
-    "drop_table": lambda: [sql.drop_table(DATASET, staging(name)) for name in (*PREBUILT, SYNC_LOG.name)],
     "replace_slices": lambda: [
         sql.replace_slices(DATASET, table, staging(table.name), slices, run_id=run_id, synced_at=AT, is_all=is_all)
-        for table in TABLES
-        for is_all in (True, False)
-        for slices, run_id in (
-            ([Slice(Stream(table.name, "1"), LAST)], "20261120T030405_0123abcd"),
-            (many_slices(table.name), ODD_TEXT),
+        for index, table in enumerate(TABLES)
+        for slices, run_id, is_all in (
+            ([Slice(Stream(table.name, "1"), LAST)], "20261120T030405_0123abcd", index % 2 == 0),
+            (many_slices(table.name), ODD_TEXT, index % 2 == 1),
         )
     ],
     "count_other_rows": lambda: [
@@ -143,7 +148,7 @@ STATEMENTS: Mapping[str, Callable[[], list[str]]] = {
     ],
     "invalidate_slices": lambda: [
         sql.invalidate_slices(DATASET, name, (FIRST, LAST), run_id=text, at=AT, reason=text)
-        for text, name in product(ODD_TEXTS, NAMES)
+        for text, name in pairs(ODD_TEXTS, NAMES)
     ],
     "changed_segments": lambda: [
         sql.changed_segments(DATASET, text, {"mobile": "0a1b", text: text}, (FIRST, LAST)) for text in ODD_TEXTS
@@ -182,8 +187,7 @@ STATEMENTS: Mapping[str, Callable[[], list[str]]] = {
     "reference_state": lambda: [sql.reference_state(DATASET, tables) for tables in (REFERENCES, REFERENCES[:1])],
     "merge_reference": lambda: [
         sql.merge_reference(DATASET, table, staging(table.name), connector=text, run_id=text, at=AT)
-        for table in REFERENCES
-        for text in ODD_TEXTS
+        for table, text in pairs(REFERENCES, ODD_TEXTS)
     ],
     "keep_one_of_each": lambda: [
         sql.keep_one_of_each(DATASET, table, f"{staging(table.name)}_once", keys)
@@ -206,7 +210,6 @@ NOT_ABOUT_THE_LOG = {
     "replace_table",
     "widen_column",
     "create_table",
-    "drop_table",
     "replace_slices",
     "delete_visits",
     "moved_visits",
@@ -323,10 +326,6 @@ def test_the_audit_names_days_to_tables_that_require_them(table: Table) -> None:
 @pytest.mark.parametrize("name", sorted(STATEMENTS.keys() - {"replace_table"}, reverse=True))
 def test_duckdb_runs_every_statement(duckdb: DuckDBWarehouse, name: str) -> None:
     """The same text, turned into DuckDB's dialect, runs there."""
-    if name == "drop_table":
-        for statement in STATEMENTS["drop_table"]():
-            duckdb.run(statement.replace("_r1_1", "_other"), "drop")
-        return
     for statement in STATEMENTS[name]():
         if statement.startswith("select"):
             duckdb.query(statement)

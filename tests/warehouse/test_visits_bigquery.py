@@ -67,6 +67,7 @@ def _on_the_day(visit: dict[str, Any]) -> dict[str, Any]:
 def proxy(emulator: Emulator) -> Iterator[NestedLoads]:
     """The stand-in in front of the emulator."""
     with nested_loads(emulator) as running:
+        running.keep_staging()
         yield running
 
 

@@ -22,9 +22,9 @@ CONFIGURATION = (
         "a key that resembles none",
         400,
         (
-            f"{CONFIG}unknown key 'xyz': known are backfill_days, concurrency, custom_reports, dataset, kms_key, "
-            "location, matomo_url, maximum_bytes_billed, page_rows, partition_by, periods, reference_tables, reports, "
-            "requests_per_minute, require_partition_filter, segments, sites, timeout_seconds, trailing_days, visits",
+            f"{CONFIG}unknown key 'xyz': known are backfill_days, concurrency, custom_reports, dataset, events, "
+            "kms_key, location, matomo_url, maximum_bytes_billed, page_rows, partition_by, periods, reference_tables, "
+            "reports, requests_per_minute, require_partition_filter, segments, sites, timeout_seconds, trailing_days, visits",
         ),
         config={"xyz": 1},
     ),
@@ -32,7 +32,7 @@ CONFIGURATION = (
         "the token in the configuration",
         400,
         (
-            f"{CONFIG}unknown key 'token_auth': known are backfill_days, concurrency, custom_reports, dataset, "
+            f"{CONFIG}unknown key 'token_auth': known are backfill_days, concurrency, custom_reports, dataset, events, "
             "kms_key, location, matomo_url, maximum_bytes_billed, page_rows, partition_by, periods, reference_tables, "
             "reports, requests_per_minute, require_partition_filter, segments, sites, timeout_seconds, trailing_days, "
             "visits",
