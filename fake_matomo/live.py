@@ -220,7 +220,7 @@ class _Query:
         last = self.traffic.today(site)
         if end is not None:
             last = min(last, local_day(site.timezone, end - 1))
-        first = max(site.created, local_day(site.timezone, start))
+        first = max(self.traffic.first_day(site), local_day(site.timezone, start))
         return [first + timedelta(days=at) for at in range((last - first).days + 1)]
 
 

@@ -215,7 +215,8 @@ class Reports:
         if not self.archives.period_processed(site, periods.period, span):
             return visits
         for day in span.days():
-            if self.archives.processed(site, day, request.segment):
+            # There are no archives of the time before the site was made, though hits may be of it.
+            if day >= site.created and self.archives.processed(site, day, request.segment):
                 kept = self.archives.kept(site, day)
                 visits += self.traffic.visits(site, day) if kept is None else kept
         return [visit for visit in visits if request.test(visit)] if request.test else visits

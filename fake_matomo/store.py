@@ -64,6 +64,10 @@ class Traffic:
         """Return the current day in the site's time zone."""
         return local_day(site.timezone, int(self.now().timestamp()))
 
+    def first_day(self, site: Site) -> date:
+        """Return the first day of which there may be visits: hits may be of a time before the site was made."""
+        return min((site.created, *self.tracked.days(site)))
+
     def visits(self, site: Site, day: date, people: People | None = None) -> tuple[Visit, ...]:
         """Return the visits so far of a site's day, by last action; only those of `people`, if they are given."""
         modelled = self._modelled(site, day)

@@ -204,6 +204,11 @@ class TrackedVisits:
                 self._sorted[key] = tuple(sorted(visits, key=lambda visit: (visit.last_at, visit.id)))
             return self._sorted[key]
 
+    def days(self, site: Site) -> list[date]:
+        """Return the days of a site that have visits."""
+        with self._lock:
+            return [day for site_id, day in self._by_day if site_id == site.id]
+
     def of_people(self, site: Site, day: date, people: Iterable[tuple[str, str]]) -> tuple[Visit, ...]:
         """Return the visits of some visitors on a day: pairs of `visitorId` or `userId` and the id, in lower case."""
         with self._lock:

@@ -131,6 +131,16 @@ def test_a_day_without_an_archive_has_its_hits_in_the_log_only(busy: FakeMatomo)
     assert row(busy, "VisitsSummary.get", date=day)["nb_visits"] == before
 
 
+def test_hits_of_a_time_before_the_site_are_in_the_log_only() -> None:
+    """Reports of it are empty, as those of any day before the site was made."""
+    made, before = date(2026, 11, 10), date(2026, 11, 3)
+    with FakeMatomo(small_world(visits_per_day=0, created=made)) as matomo:
+        assert send(matomo, hit(cdt=f"{before} 10:00:00"), hit(cdt=f"{made} 10:00:00")) == [2, 0]
+        assert [row(matomo, "VisitsSummary.get", date=day)["nb_visits"] for day in (before, made)] == [0, 1]
+        for asked in ({"period": "range", "date": f"{before},{made}"}, {}, {"minTimestamp": 1}):
+            assert len(visits(matomo, **asked)) == 2
+
+
 def test_late_hits_can_wait_for_the_next_archive() -> None:
     """m53_late_*: the day's reports stay as they were until it is archived again, the log has the visit at once."""
     recorded = [

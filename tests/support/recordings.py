@@ -31,6 +31,7 @@ class Recording:
     """One exchange; ``params`` are those of the URL and of the body together."""
 
     name: str
+    path: str
     params: Mapping[str, str]
     status: int
     headers: Mapping[str, str]
@@ -40,6 +41,11 @@ class Recording:
     def method(self) -> str:
         """The API's method, or nothing."""
         return self.params.get("method", "")
+
+    @property
+    def is_of_tracker(self) -> bool:
+        """Whether it is an exchange with the tracker."""
+        return self.path.endswith("/matomo.php")
 
     @property
     def reply(self) -> Reply:
@@ -68,9 +74,8 @@ def read(name: str) -> Recording:
     raw = json.loads((FOLDER / name).read_text("utf-8"))
     request = raw["request"]
     params = {**(request.get("params") or {}), **(request.get("query") or {})}
-    return Recording(
-        name, {key: str(value) for key, value in params.items()}, raw["status"], raw["headers"], raw["body"]
-    )
+    texts = {key: str(value) for key, value in params.items()}
+    return Recording(name, request["path"], texts, raw["status"], raw["headers"], raw["body"])
 
 
 @cache
