@@ -29,11 +29,10 @@ from tests.support import pubsub as emulator
 _EVENTS, _VISITORS, _KILLS = 100_000, 5_000, 50
 # Of the events, those that are published twice; of the calls, those that fail, half of them behind Matomo's back.
 _DOUBLED, _FAILING = 0.1, 0.2
-# Seconds: of a delivery until it is killed, at least and at most. It begins to send after about one.
-_SHORTEST, _LONGEST = 0.5, 6.0
+# Seconds from a delivery's first call of Matomo until it is killed, at most, and between two looks for that call.
+_LONGEST, _LOOK = 3.0, 0.01
 _NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 _PROJECT = "bench"
-_BATCH = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -125,15 +124,18 @@ class _Place:
         while self.pubsub.unacknowledged(CONNECTOR):
             deliveries += 1
             left = killed < kills
-            killed += self._run(chance.uniform(_SHORTEST, _LONGEST) if left else None)
+            killed += self._run(chance.uniform(0, _LONGEST) if left else None)
             self.pubsub.advance(601)  # what a killed one had pulled comes again
         return _Ended(deliveries, killed, time.monotonic() - started, self._matomo.http_requests - requests)
 
     def _run(self, seconds: float | None) -> bool:
-        """Run a delivery, killed after so many seconds, and return whether it was."""
+        """Run a delivery, killed so many seconds after its first call, and return whether it was."""
         command = [sys.executable, "-m", "matomo_fn", "deliver", CONNECTOR, "--json"]
+        before = self._matomo.http_requests
         with self._output.open("wb") as output:
             process = subprocess.Popen(command, env=self._env, stdout=output, stderr=subprocess.STDOUT)
+            while seconds is not None and process.poll() is None and self._matomo.http_requests == before:
+                time.sleep(_LOOK)
             try:
                 process.wait(seconds)
             except subprocess.TimeoutExpired:
@@ -142,8 +144,6 @@ class _Place:
                 return True
         if process.returncode not in (0, 1):
             raise RuntimeError(self._output.read_text()[-2_000:])
-        if seconds is None:
-            time.sleep(0.2)
         return False
 
     def check(self, events: int, visitors: int) -> None:

@@ -144,7 +144,8 @@ def _visitor(text: str) -> str:
 
 
 def _user(text: str) -> str:
-    return f"userId=={quote(text, safe='')}"
+    # Matomo decodes the whole segment before it splits it at commas, and each value once more.
+    return f"userId=={quote(quote(text, safe=''), safe='')}"
 
 
 def _note(found: _Found, visit: Mapping[str, object]) -> None:

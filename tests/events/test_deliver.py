@@ -228,6 +228,16 @@ def vars_of(fault: Fault) -> dict[str, Any]:
     return {name: getattr(fault, name) for name in fault.__slots__}
 
 
+def test_visitors_are_found_by_user_id_too(place: Place, warehouse: DuckDBWarehouse) -> None:
+    """Matomo derives the visitor's id from it; whatever signs it has."""
+    users = ["a@example.com", "x+y,z;w==", "100%", "é 漢", "visitorId==0123456789abcdef", "'\"\\"]
+    calls = [call(at, visitor=at % 2, userId=user) for at, user in enumerate(users)]
+    calls += [{**call(9), "userId": "only", "anonymousId": None}]
+    place.matomo.faults.add(LOST["reset"])
+    assert place.deliver(calls, warehouse).tally.sent == len(calls)
+    assert set(place.counts().values()) == {1}
+
+
 def test_a_delivery_that_does_not_wait_leaves_what_is_uncertain_to_the_next(
     place: Place, warehouse: DuckDBWarehouse
 ) -> None:
