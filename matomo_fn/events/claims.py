@@ -37,6 +37,9 @@ class Step(StrEnum):
         return self in (Step.SENT, Step.REJECTED, Step.SKIPPED)
 
 
+_FINAL = tuple(step for step in Step if step.is_final)
+
+
 @dataclass(frozen=True, slots=True)
 class Known:
     """What the log has of a message from other batches.
@@ -130,7 +133,7 @@ class DeliveryLog:
 
 
 def _known(rows: Sequence[Mapping[str, Any]], batch_id: str) -> Known:
-    if any(Step(row["status"]).is_final for row in rows):
+    if any(row["status"] in _FINAL for row in rows):
         return Known(is_final=True)
     open_claims: dict[str, Mapping[str, Any]] = {}
     closed = {row["batch_id"] for row in rows if row["status"] != Step.SENDING} | {batch_id}

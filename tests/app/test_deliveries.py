@@ -278,6 +278,22 @@ def test_something_unforeseen_ends_a_delivery_in_order(shop: Shop, tmp_path: Pat
     assert labels(shop) == ["Event 1"]
 
 
+# ---- how deliveries stand
+
+
+def test_status_says_how_deliveries_stand(shop: Shop, tmp_path: Path) -> None:
+    """The last one, what was rejected, and what is uncertain."""
+    assert call(shop.env, "sync", "shop").code == 0
+    assert "last delivery of events never: 0 rejected in 7 days, 0 uncertain" in call(shop.env, "status", "shop").out
+    shop.matomo.disable_visitor_log()
+    shop.matomo.faults.add(Fault(method=TRACKER, reset=True, times=1))
+    path = lines(tmp_path / "events.jsonl", event(1), "{}")
+    assert call(shop.env, "deliver", "shop", "--file", path).code == 1
+    found = call(shop.env, "status", "shop", "--json").json["events"]
+    assert found.pop("last_delivery")[:10] == f"{datetime.now(UTC):%Y-%m-%d}"
+    assert found == {"rejected_in_7_days": 1, "uncertain": 1}
+
+
 # ---- the loop is closed
 
 

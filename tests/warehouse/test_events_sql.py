@@ -196,12 +196,14 @@ def test_how_deliveries_stand_counts_messages(kind: str, request: pytest.Fixture
             row("open", valid_until=past, batch="b2"),
             row("open", "not_sent", batch="b3"),
             row("under way"),
+            row("no answer"),
+            row("no answer", error="no answer", valid_until=past),
             row("bad", "rejected", logged_at=NOW + timedelta(seconds=1)),
             row("old and bad", "rejected", logged_at=NOW - timedelta(days=8)),
         ],
     )
     (found,) = warehouse.query(events_sql.deliveries_of(warehouse.dataset, "shop", SINCE, NOW, NOW - timedelta(days=7)))
-    assert dict(found) == {"last_logged": NOW + timedelta(seconds=1), "uncertain": 1, "rejected": 1}
+    assert dict(found) == {"last_logged": NOW + timedelta(seconds=1), "uncertain": 2, "rejected": 1}
 
 
 @pytest.mark.parametrize("sign", ["\\", '"', "'", "\n", "\x01", "\U0001f600", "\ud800", "é"])
