@@ -9,12 +9,13 @@ from dataclasses import dataclass, replace
 import structlog
 
 from matomo_fn.app.open_warehouse import open_warehouse
+from matomo_fn.app.refused_tokens import QUIET_SECONDS, RefusedTokens
 from matomo_fn.app.signals import ends_by_signal
 from matomo_fn.app.wiring import Credentials, make_client, read_credentials
 from matomo_fn.config.events import EventsConfig
 from matomo_fn.config.settings import Settings
 from matomo_fn.deadline import Deadline
-from matomo_fn.errors import InputError, MatomoFnError, Stopped, UnforeseenError
+from matomo_fn.errors import InputError, MatomoFnError, Stopped, TokenRefused, UnforeseenError
 from matomo_fn.events.deliver import Progress, Session, Uncertain, deliver, no_progress
 from matomo_fn.events.queue import Queue
 from matomo_fn.events.result import DeliveryResult
@@ -34,6 +35,7 @@ log = structlog.get_logger()
 # Gives the queue of a delivery: Pub/Sub's, or one of a file or a query.
 OpenQueue = Callable[[Settings, Credentials, Warehouse, Deadline], Queue]
 STANDARD_INPUT = "-"
+_REFUSED = RefusedTokens()
 _QUERY = re.compile(r"[\s(]*(select|with)\b", re.IGNORECASE)
 
 
@@ -122,6 +124,11 @@ def _deliver(
         raise Stopped(f"stopped by {deadline.interrupted_by} before anything was sent")
     credentials = read_credentials(settings, name)
     config = _events_of(credentials)
+    if credentials.token in _REFUSED:
+        raise TokenRefused(
+            f"Matomo refused the token less than {QUIET_SECONDS / 60:.0f} minutes ago, and is not sent it again before "
+            "that: put a valid one into the token secret"
+        )
     warehouse = open_warehouse(settings, credentials.connector, run_id=run.id, deadline=deadline)
     try:
         rate_limit = RateLimit(credentials.connector.requests_per_minute, sleep=deadline.pause)
@@ -137,7 +144,10 @@ def _deliver(
             source.waits,
             source.uncertain,
         )
-        return deliver(session, progress)
+        result = deliver(session, progress)
+        if result.token_refused:
+            _REFUSED.add(credentials.token)
+        return result
     finally:
         warehouse.close()
 

@@ -14,8 +14,10 @@ from google.pubsub_v1 import PubsubMessage
 
 from fake_matomo import TRACKER, Fault, Site, World
 from fake_matomo.sites import Goal
+from matomo_fn.app.refused_tokens import RefusedTokens
 from tests.app.cli.calling import call
 from tests.support import shop as shops
+from tests.support.canary import CANARY
 from tests.support.deliveries import AGENT
 from tests.support.shop import DATASET, log_lines
 from tests.support.warehouses import Killed
@@ -248,6 +250,26 @@ def test_a_delivery_that_was_killed_is_gone_on_with(shop: Shop, pubsub: PubSub) 
     answer = deliver(shop, pubsub).get_json()
     assert (answer["sent"], answer["already_sent"]) == (0, 5)
     assert labels(shop) == [f"Event {number}" for number in range(5)]
+
+
+def test_a_refused_token_is_not_sent_each_minute(shop: Shop, pubsub: PubSub, monkeypatch: pytest.MonkeyPatch) -> None:
+    """21 of them would block the address; a new one is sent at once."""
+    passed = 0.0
+    monkeypatch.setattr("matomo_fn.app.deliveries._REFUSED", RefusedTokens(lambda: passed))
+    pubsub.create()
+    publish(pubsub, event(1))
+    shop.matomo.tokens.remove(CANARY)
+    assert [deliver(shop, pubsub).status_code for _ in range(5)] == [400] * 5
+    calls = shop.matomo.http_requests
+    assert calls < 5
+    answer = deliver(shop, pubsub).get_json()
+    assert answer["errors"][0].startswith("Matomo refused the token less than 15 minutes ago")
+    passed = 901.0
+    assert deliver(shop, pubsub).status_code == 400
+    assert shop.matomo.http_requests > calls
+    shop.matomo.add_token(CANARY, writes=True)
+    passed = 2_000.0
+    assert deliver(shop, pubsub).get_json()["sent"] == 1
 
 
 def test_a_missing_subscription_is_told_of(shop: Shop, pubsub: PubSub) -> None:
