@@ -284,10 +284,9 @@ class TrackedVisits:
 
     def _continue(self, visit: TrackedVisit, hit: Hit) -> None:
         """Update the visit, as the tracker does before it records the action."""
-        before = visit.duration
         visit.duration = max(0, 1 + hit.at - visit.first_at)
         if hit.kind in (_GOAL, _ORDER):
-            visit.duration = before + _bonus(hit)
+            visit.duration += _bonus(hit)
             visit.converted = True
         if visit.referrer.type == DIRECT and (origin := hit.origin.after(visit.referrer)).type != DIRECT:
             visit.referrer = origin

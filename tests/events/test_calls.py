@@ -86,7 +86,7 @@ def test_a_call_has_its_ids_and_its_whole_data() -> None:
         ({"properties": {"a": 2**53 + 1}}, "properties.a is more than 2^53, which readers of JSON round: send it as a"),
         ({"properties": {"a": "\ud83d"}}, "properties.a has half of a surrogate pair: cut texts between characters"),
         ({"properties": {"\ud83d": 1}}, "the name of properties.\\ud83d has half of a surrogate pair"),
-        ({"properties": {"a": nested(MOST_LEVELS)}}, "[0] is nested too deeply: a call can have 32 levels"),
+        ({"properties": {"a": nested(MOST_LEVELS - 1)}}, "[0] is nested too deeply: a call can have 32 levels"),
         ({"properties": {1: 1}}, "properties has the key 1, which is no string"),
         ({"properties": {"a": {1}}}, "properties.a has no type of JSON but set"),
     ],
@@ -233,6 +233,21 @@ def test_a_call_of_a_library_is_completed_as_segment_would() -> None:
     assert call.occurred_at.isoformat() == "2026-11-21T11:59:50+00:00"
     # What waits in Pub/Sub is read to the same call.
     assert read_call(json.loads(json.dumps(call.data))).occurred_at == call.occurred_at
+
+
+def test_what_a_call_says_of_its_times_comes_first() -> None:
+    """Before its batch and before its timestamp, which is the same time but for a library that says otherwise."""
+    own = {"sentAt": "2026-11-21T10:00:00Z", "originalTimestamp": "2026-11-21T09:00:00Z", "timestamp": None}
+    call = batch({"batch": [{**PAGE, **own}], "sentAt": "2026-11-21T11:00:00Z"}).calls[0]
+    assert call.data["sentAt"] == own["sentAt"]
+    assert call.occurred_at.isoformat() == "2026-11-21T11:00:00+00:00"
+    both = {"timestamp": "2026-11-21T08:00:00Z", "originalTimestamp": "2026-11-21T09:00:00Z"}
+    assert batch({**PAGE, **both}).calls[0].data["originalTimestamp"] == both["originalTimestamp"]
+
+
+def test_an_hour_ahead_is_what_clocks_may_differ() -> None:
+    """Exactly an hour is taken; test_a_problem_is_a_sentence_with_its_path has a second more."""
+    read_call({**PAGE, "timestamp": "2026-11-21T13:00:00Z"}, now=NOW)
 
 
 def test_a_call_of_segment_is_left_as_it_is() -> None:

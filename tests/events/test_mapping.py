@@ -86,6 +86,7 @@ def test_a_user_id_that_is_a_number_is_its_digits() -> None:
         ({"value": 0, "revenue": 5}, {"e_c": "All", "e_a": "Logged In", "e_v": "0"}),
         ({"value": "$3.50"}, {"e_c": "All", "e_a": "Logged In", "e_v": "3.5"}),
         ({"name": "Form"}, {"e_c": "All", "e_a": "Logged In", "e_n": "Form"}),
+        ({"label": "Top", "name": "Form"}, {"e_c": "All", "e_a": "Logged In", "e_n": "Top"}),
         ({"category": "  ", "label": None, "value": True}, {"e_c": "All", "e_a": "Logged In"}),
     ],
 )
@@ -124,8 +125,9 @@ def test_a_completed_order_can_be_a_goal_too() -> None:
 
 def test_a_goal_is_found_by_its_exact_name_first() -> None:
     """Two goals may differ in case only."""
-    _, goal = mapped(track("goal"), goals={"Goal": 1, "goal": 2}).hits
-    assert goal.parameters["idgoal"] == "2"
+    for event, number in (("goal", "1"), ("Goal", "2")):
+        _, goal = mapped(track(event), goals={"goal": 1, "Goal": 2}).hits
+        assert goal.parameters["idgoal"] == number
 
 
 def test_only_actions_have_custom_variables() -> None:
@@ -158,12 +160,33 @@ def test_custom_variables_in_a_wrong_format_are_left_out(given: Any) -> None:
     assert "cvar" not in hit.parameters
 
 
+def test_custom_variables_of_integrations_come_before_those_of_the_context() -> None:
+    """What names the destination is meant for it; the present name comes before the old one."""
+    places = {
+        "integrations": {"Matomo": {"customVars": {"1": ["a", "1"]}}, "Piwik": {"customVars": {"1": ["a", "2"]}}},
+        "context": {"Matomo": {"customVars": {"1": ["a", "3"]}}},
+    }
+    assert only_hit({**track("event"), **places}).parameters["cvar"] == '{"1":["a","1"]}'
+    del places["integrations"]["Matomo"]
+    assert only_hit({**track("event"), **places}).parameters["cvar"] == '{"1":["a","2"]}'
+
+
 @pytest.mark.parametrize(("limit", "slots"), [(0, 0), (5, 5), (10, 7)])
 def test_there_are_custom_variables_up_to_the_limit(limit: int, slots: int) -> None:
     """Of seven, those with a slot within it."""
     given = {str(slot): [f"name{slot}", slot] for slot in range(1, 8)}
     hit = only_hit(track("event", integrations={"Piwik": {"customVars": given}}), custom_variable_limit=limit)
     assert hit.parameters.get("cvar", "").count("name") == slots
+
+
+def test_dimensions_and_custom_variables_have_as_many_characters_as_matomo_keeps() -> None:
+    """What it would cut anyway is not sent: 250 of a dimension, 200 of a name and of a value."""
+    hit = only_hit(
+        track("event", {"a": "ä" * 300}, integrations={"Matomo": {"customVars": {"1": ["n" * 300, "ä" * 300]}}}),
+        dimensions={"properties.a": 4},
+    )
+    assert hit.parameters["dimension4"] == "ä" * 250
+    assert hit.parameters["cvar"] == f'{{"1":["{"n" * 200}","{"ä" * 200}"]}}'
 
 
 @pytest.mark.parametrize(
@@ -215,9 +238,12 @@ def test_the_id_of_a_page_view_is_stable_and_spread() -> None:
     assert len(set(found)) == len(found)
 
 
-def test_a_long_text_is_cut_as_matomo_stores_it() -> None:
-    """Matomo stores & as &amp;, so 1,024 bytes hold 204 of them."""
-    assert only_hit(track("&" * 2_000)).parameters["e_a"] == "&" * 204
+@pytest.mark.parametrize(
+    ("character", "kept"), [("a", 1024), ("&", 204), ('"', 170), ("<", 256), (">", 256), ("😀", 256)]
+)
+def test_a_long_text_is_cut_as_matomo_stores_it(character: str, kept: int) -> None:
+    """It stores 1,024 bytes of HTML: & as &amp;, quotes as &quot;, brackets as &lt; and &gt;."""
+    assert only_hit(track(character * 2_000)).parameters["e_a"] == character * kept
 
 
 @pytest.mark.parametrize(

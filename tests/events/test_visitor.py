@@ -155,6 +155,22 @@ def test_a_long_url_is_cut_between_characters(url: str, expected: str) -> None:
     assert found == expected
 
 
+@pytest.mark.parametrize(
+    ("url", "search", "expected"),
+    [
+        ("https://e.com/#top", "?q=1", "https://e.com/?q=1#top"),
+        ("https://e.com/", "q=1", "https://e.com/?q=1"),
+        ("https://e.com/?a=1", "?q=1", "https://e.com/?a=1"),
+        ("https://e.com/", "?", "https://e.com/"),
+        ("https://e.com/", "?q=a b", "https://e.com/"),
+        ("https://e.com/", {"q": 1}, "https://e.com/"),
+    ],
+)
+def test_a_search_is_the_query_of_a_url_without_one(url: str, search: Any, expected: str) -> None:
+    """A canonical URL has none, and Segment's library sends the query beside it."""
+    assert parameters({"context": {"page": {"url": url, "search": search}}})["url"] == expected
+
+
 def test_a_campaign_that_does_not_fit_is_left_out() -> None:
     """And not cut to another one; the shorter ones stay."""
     page = {**PAGE, "url": "https://e.com/?" + "q" * 950}

@@ -201,6 +201,7 @@ def test_of_one_second_conversions_come_first(shop: FakeMatomo) -> None:
         ({"e_c": "Cat", "e_a": "Act", "e_v": "1,5"}, {"eventValue": 1.5}),
         ({"e_c": "Cat", "e_a": "Act", "search": "shoes"}, {"type": "event"}),
         ({"e_c": "Cat", "e_a": "Act", "download": "https://shop.example.org/f.zip"}, {"type": "download"}),
+        ({"e_c": " ", "e_a": "Act", "link": "https://other.example.com/"}, {"type": "outlink"}),
         ({"search": "shoes"}, {"type": "search", "siteSearchCategory": "", "siteSearchCount": None}),
         ({"search": "shoes", "search_count": 0}, {"siteSearchCount": 0}),
         ({"url": "https://shop.example.org/find?q=red+shoes&cat=women"}, {"siteSearchKeyword": "red shoes"}),
@@ -213,6 +214,7 @@ def test_of_one_second_conversions_come_first(shop: FakeMatomo) -> None:
         ({"idgoal": 1, "revenue": 7}, {"revenue": 7, "subtitle": "Newsletter (€7 revenue)"}),
         ({"idgoal": 2, "_rcn": "Mail", "_rck": "Top"}, {"referrerType": "campaign", "referrerName": "mail"}),
         ({"idgoal": 1, "e_c": "Cat", "e_a": "Act"}, {"type": "goal"}),
+        ({"idgoal": 0, "ec_id": "0", "revenue": 5}, {"type": "ecommerceAbandonedCart", "revenue": 5}),
         (
             {"cvar": '{"2": ["Size", "XL"], "9": ["x", "y"]}'},
             {"customVariables": {"2": {"customVariablePageName2": "Size", "customVariablePageValue2": "XL"}}},
@@ -341,6 +343,24 @@ def test_totals_of_commerce_are_those_of_the_visitor(shop: FakeMatomo) -> None:
         assert (visit["totalEcommerceRevenue"], visit["totalEcommerceConversions"]) == (5, 1)
         assert (visit["totalEcommerceItems"], visit["totalAbandonedCarts"]) == ("2", 1)
     assert [visit["visitorType"] for visit in log(shop)] == ["new", "returning", "returningCustomer"]
+
+
+@pytest.mark.parametrize(
+    ("last", "seconds", "name"),
+    [
+        ({"idgoal": 2}, 23, "live_one_visit_with_goal.json"),
+        ({"idgoal": 0, "ec_id": "A-1"}, 239, "live_one_visit_with_ecommerceOrder.json"),
+    ],
+)
+def test_a_conversion_makes_a_visit_longer_than_it_was(
+    shop: FakeMatomo, last: dict[str, Any], seconds: int, name: str
+) -> None:
+    """By two seconds and the number of the goal, besides the second that each visit has: as recorded."""
+    answer = read(name).answer
+    assert isinstance(answer, list)
+    assert answer[0]["lastActionTimestamp"] - answer[0]["firstActionTimestamp"] == seconds
+    send(shop, at("08:00:00"), at(f"08:0{seconds // 60}:{seconds % 60:02}", **last))
+    assert only(shop)["visitDuration"] == answer[0]["visitDuration"]
 
 
 def test_a_ping_prolongs_a_visit_and_begins_none(shop: FakeMatomo) -> None:

@@ -9,12 +9,13 @@ import contextlib
 import subprocess
 import threading
 from dataclasses import dataclass, field
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 import grpc
 import pytest
 from google.pubsub_v1 import PublisherClient, SubscriberClient
-from google.pubsub_v1.types import DeadLetterPolicy, Subscription
+from google.pubsub_v1.types import DeadLetterPolicy, RetryPolicy, Subscription
 
 from matomo_fn.events.pubsub import events_name
 from tools.go_programs import PUBSUB_EMULATOR
@@ -89,10 +90,18 @@ class PubSub:
         """The subscription of a connector's events."""
         return f"projects/{self.project}/subscriptions/{events_name(connector)}"
 
-    def create(self, connector: str = "shop", *, ack_seconds: int = 600, attempts: int = 0) -> None:
+    def create(
+        self,
+        connector: str = "shop",
+        *,
+        ack_seconds: int = 600,
+        attempts: int = 0,
+        backoff: tuple[int, int] | None = None,
+    ) -> None:
         """Create topic and subscription as the deployment does: ordered, exactly once.
 
         ``attempts``: deliveries until a message goes to the topic, and the subscription, ``DEAD`` is the end of.
+        ``backoff``: least and most seconds until a message that failed is delivered again.
         """
         self.server.publisher.create_topic(name=self.topic(connector))
         policy = None
@@ -108,6 +117,7 @@ class PubSub:
                 enable_message_ordering=True,
                 enable_exactly_once_delivery=True,
                 dead_letter_policy=policy,
+                retry_policy=backoff and _retry_policy(*backoff),
             )
         )
 
@@ -129,6 +139,10 @@ class PubSub:
     def lose(self, method: str, count: int = 1) -> None:
         """Do the next calls of a method and lose the answer: UNAVAILABLE."""
         self.server.command("lose", method, count)
+
+
+def _retry_policy(least: int, most: int) -> RetryPolicy:
+    return RetryPolicy(minimum_backoff=timedelta(seconds=least), maximum_backoff=timedelta(seconds=most))
 
 
 @contextlib.contextmanager

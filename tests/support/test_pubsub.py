@@ -134,6 +134,21 @@ def test_a_message_that_fails_as_often_as_the_policy_says_is_a_dead_letter(pubsu
     assert (pubsub.unacknowledged(), pubsub.unacknowledged(dead=True)) == (1, 1)
 
 
+def test_a_retry_policy_delays_what_failed_and_the_later_ones_of_its_key(pubsub: PubSub) -> None:
+    """Twice as long with each failure, up to the most. Other keys do not wait."""
+    pubsub.create(backoff=(10, 30))
+    publish(pubsub, "a1", "a2", key="a")
+    for seconds in (10, 20, 30, 30):
+        refuse(pubsub, pull(pubsub)[0])
+        publish(pubsub, f"b{seconds}", key="b")
+        (other,) = pull(pubsub)
+        acknowledge(pubsub, other)
+        pubsub.advance(seconds - 1)
+        assert pull(pubsub) == []
+        pubsub.advance(1)
+    assert texts(pull(pubsub)) == ["a1", "a2"]
+
+
 def test_a_subscription_without_exactly_once_says_nothing_of_old_ids(pubsub: PubSub) -> None:
     """And delivers again what was acknowledged behind a message that failed."""
     pubsub.server.publisher.create_topic(name=pubsub.topic())

@@ -18,6 +18,8 @@ import (
 //     Only the newest acknowledgement id of a message is good, and only until its deadline. With ordering,
 //     acknowledgements have to be in order too. What is refused is named in the error, each by its reason.
 //   - Deadlines: a message whose deadline is over is delivered again.
+//   - Retry policies (docs/handling-failures): a message that was refused or expired is delivered again after the least
+//     time of the policy, which doubles with each failure up to the most. The later ones of its key wait with it.
 //   - Dead letters (docs/dead-letter-topics): a message that was refused or expired as often as the policy says is
 //     published to the dead letter topic, with the attributes CloudPubSubDeadLetterSource...
 //
@@ -25,7 +27,7 @@ import (
 // acknowledgement id without a word, and looks at each message each 10 ms, which a hundred thousand of them do not bear.
 //
 // Left out, and refused where it is wanted: streaming pulls, push, BigQuery and Cloud Storage subscriptions, filters,
-// retry policies, transforms, seeking, detaching. Left out without a word: retention and expiry, quotas, rights.
+// transforms, seeking, detaching. Left out without a word: retention and expiry, quotas, rights.
 
 type message struct {
 	published *pb.PubsubMessage
@@ -40,7 +42,8 @@ func (m *message) outstanding() bool { return m.ackID != "" }
 // A lane is the messages of one ordering key; a message without a key has a lane of its own.
 type lane struct {
 	messages []*message
-	queued   bool // whether it is among the queue's ready ones
+	queued   bool      // whether it is among the queue's ready ones
+	until    time.Time // until when a retry policy holds it back
 }
 
 func (l *lane) ready() bool {
@@ -60,11 +63,14 @@ type queue struct {
 	lanes       map[string]*lane
 	ready       []string            // the keys of lanes that can be delivered from, by when they became so
 	outstanding map[string]*message // by acknowledgement id
+	waiting     map[string]bool     // the keys of lanes that a retry policy holds back
 	deliveries  int
 }
 
 func newQueue(settings *pb.Subscription) *queue {
-	return &queue{settings: settings, lanes: map[string]*lane{}, outstanding: map[string]*message{}}
+	return &queue{
+		settings: settings, lanes: map[string]*lane{}, outstanding: map[string]*message{}, waiting: map[string]bool{},
+	}
 }
 
 func (q *queue) keyOf(published *pb.PubsubMessage) string {
@@ -85,7 +91,7 @@ func (q *queue) add(published *pb.PubsubMessage) {
 
 // enqueue notes that a lane can be delivered from, if so.
 func (q *queue) enqueue(key string) {
-	if lane := q.lanes[key]; lane != nil && !lane.queued && lane.ready() {
+	if lane := q.lanes[key]; lane != nil && !lane.queued && !q.waiting[key] && lane.ready() {
 		lane.queued = true
 		q.ready = append(q.ready, key)
 	}
@@ -94,6 +100,7 @@ func (q *queue) enqueue(key string) {
 // pull delivers at most so many messages and bytes, and returns apart from them those that are dead letters now.
 func (q *queue) pull(most, mostBytes int, now time.Time) (delivered []*pb.ReceivedMessage, dead []*message) {
 	q.expire(now)
+	q.wake(now)
 	bytes := 0
 	for len(q.ready) > 0 && len(delivered) < most && bytes < mostBytes {
 		key := q.ready[0]
@@ -157,13 +164,47 @@ func (q *queue) expire(now time.Time) {
 			expired = append(expired, each)
 		}
 	}
-	q.takeBack(expired)
+	q.takeBack(expired, now)
+}
+
+// wake lets lanes be delivered from whose wait is over.
+func (q *queue) wake(now time.Time) {
+	for key := range q.waiting {
+		if lane := q.lanes[key]; lane == nil || !now.Before(lane.until) {
+			delete(q.waiting, key)
+			q.enqueue(key)
+		}
+	}
+}
+
+// holdBack lets a lane wait as the retry policy says of a message that failed.
+func (q *queue) holdBack(failed *message, now time.Time) {
+	policy := q.settings.RetryPolicy
+	if policy == nil {
+		return
+	}
+	wait, most := 10*time.Second, 600*time.Second
+	if policy.MinimumBackoff != nil {
+		wait = policy.MinimumBackoff.AsDuration()
+	}
+	if policy.MaximumBackoff != nil {
+		most = policy.MaximumBackoff.AsDuration()
+	}
+	for count := int32(1); count < failed.failures && wait < most; count++ {
+		wait *= 2
+	}
+	key := q.keyOf(failed.published)
+	if until := now.Add(min(wait, most)); until.After(q.lanes[key].until) {
+		q.lanes[key].until = until
+	}
+	q.waiting[key] = true
 }
 
 // takeBack makes messages deliverable again that failed, and with each of them the later ones of its key.
-func (q *queue) takeBack(failed []*message) {
+func (q *queue) takeBack(failed []*message, now time.Time) {
 	for _, each := range failed {
 		each.failures++
+		q.holdBack(each, now)
 		if each.outstanding() { // not taken back with an earlier one
 			q.takeBackFrom(each)
 		}
@@ -221,7 +262,7 @@ func (q *queue) modify(ids []string, seconds int32, now time.Time) map[string]st
 			back = append(back, each)
 		}
 	}
-	q.takeBack(back)
+	q.takeBack(back, now)
 	return q.told(refused)
 }
 

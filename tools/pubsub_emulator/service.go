@@ -84,8 +84,8 @@ func (s *service) queueOf(name string) (*queue, error) {
 
 func (s *service) CreateSubscription(ctx context.Context, wanted *pb.Subscription) (*pb.Subscription, error) {
 	if wanted.PushConfig.GetPushEndpoint() != "" || wanted.BigqueryConfig != nil || wanted.CloudStorageConfig != nil ||
-		wanted.Filter != "" || wanted.RetryPolicy != nil || wanted.MessageTransforms != nil {
-		return nil, status.Error(codes.Unimplemented, "this emulator has pull subscriptions without filter, retry policy and transforms")
+		wanted.Filter != "" || wanted.MessageTransforms != nil {
+		return nil, status.Error(codes.Unimplemented, "this emulator has pull subscriptions without filter and transforms")
 	}
 	if policy := wanted.DeadLetterPolicy; policy != nil && policy.MaxDeliveryAttempts != 0 &&
 		(policy.MaxDeliveryAttempts < 5 || policy.MaxDeliveryAttempts > 100) {

@@ -24,7 +24,8 @@ CONFIGURATION = (
         (
             f"{CONFIG}unknown key 'xyz': known are backfill_days, concurrency, custom_reports, dataset, events, "
             "kms_key, location, matomo_url, maximum_bytes_billed, page_rows, partition_by, periods, reference_tables, "
-            "reports, requests_per_minute, require_partition_filter, segments, sites, timeout_seconds, trailing_days, visits",
+            "reports, requests_per_minute, require_partition_filter, segments, sites, timeout_seconds, trailing_days, "
+            "visits",
         ),
         config={"xyz": 1},
     ),
