@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator
 import click
 
 from benchmarks.calls import calls
+from benchmarks.deliver import deliver
 from benchmarks.figures import Figure, table_of
 from benchmarks.many_sites import many_sites
 from benchmarks.memory import memory
@@ -25,6 +26,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "planning": planning,
     "partitions": partitions,
     "sites": many_sites,
+    "deliver": deliver,
 }
 
 

@@ -2,7 +2,7 @@
 
 import re
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from pathlib import Path
@@ -148,6 +148,11 @@ class CountingWarehouse:
         self.counts.query(statement)
         return self._inner.query(statement)
 
+    def stream(self, statement: str) -> Iterator[Mapping[str, Any]]:
+        """Count and pass on."""
+        self.counts.query(statement)
+        return self._inner.stream(statement)
+
     def close(self) -> None:
         """Close the other."""
         self._inner.close()
@@ -219,6 +224,10 @@ class NullWarehouse:
             table, staging = (name.rpartition(".")[2] for name in _TABLE.findall(statement)[:2])
             run_id = statement.rpartition(", '")[2].removesuffix("')")
             self._merged[table] = run_id, self._staged.pop(staging)
+
+    def stream(self, _statement: str) -> Iterator[Mapping[str, Any]]:
+        """Have no rows."""
+        return iter(())
 
     def query(self, statement: str) -> Sequence[Mapping[str, Any]]:
         """Answer how many rows were merged last into a table, and know of nothing else."""

@@ -27,6 +27,7 @@ from fake_matomo.tokens import Tokens, User
 
 # Plugins without reports; their unknown methods are "not available".
 _PLUGINS = frozenset({"API", "Live", "SegmentEditor", "SitesManager", "UsersManager"})
+_OF_IDS = frozenset({"getSitesIdWithAtLeastViewAccess", "getSitesIdWithAdminAccess", "getSitesIdWithWriteAccess"})
 LIVE = frozenset({"Live.getLastVisitsDetails", "Live.getMostRecentVisitsDateTime"})
 
 # Is told of each call inside a bulk request; may return a change to make to its answer.
@@ -83,6 +84,8 @@ class Api:
 
     def _about(self, method: str, name: str, params: Mapping[str, str], user: User) -> object:
         """Answer the methods about the instance and its sites."""
+        if name in _OF_IDS:
+            return self._site_ids(name, user)
         seen = [site for site in self.traffic.world.sites if user.sees(site.id)]
         if method == "SegmentEditor.getAll":
             return self._saved_segments(params, user)
@@ -101,12 +104,21 @@ class Api:
                 parse_limit(params.get("filter_limit"), self.reports.default_limit),
                 max(0, parse_int(params.get("filter_offset"), 0)),
             )
-        if name == "getSitesIdWithAtLeastViewAccess":
-            return [site.id for site in seen]
         if name == "getSiteFromId":
             (site,), _ = self._sites(params, user)
             return site.described()
         raise unknown_method(method.partition(".")[0], name)
+
+    def _site_ids(self, name: str, user: User) -> object:
+        """Return the ids of the sites of which the user has a role.
+
+        A super user has the role of an administrator everywhere, and that of a writer nowhere.
+        """
+        seen = [site.id for site in self.traffic.world.sites if user.sees(site.id)]
+        if name == "getSitesIdWithAtLeastViewAccess":
+            return seen
+        has_role = user.superuser == (name == "getSitesIdWithAdminAccess")
+        return [site for site in seen if has_role and user.may_write(site)]
 
     def _saved_segments(self, params: Mapping[str, str], user: User) -> object:
         """Answer `SegmentEditor.getAll`, of one site or of all."""

@@ -15,6 +15,9 @@
     │   │   ├── Stopped            the run was told to stop
     │   │   └── TokenRefused       never tried again: 21 refusals block the address for an hour
     │   ├── MatomoUnavailable      down, slow or over its limits, also after retries; later may do
+    │   │   ├── NotTaken           hits that certainly did not reach Matomo: they may be sent again
+    │   │   │   └── CallTooLarge   because there are too many of them in one call
+    │   │   └── AnswerLost         hits that Matomo may have: they may not be sent again before it was asked
     │   ├── ReportRefused          Matomo understood the call and refused it (API error in the body)
     │   │   ├── SegmentRefused     because of the segment: no call with it can succeed
     │   │   └── SegmentUnprocessed the segment has no archive of these days
@@ -98,6 +101,18 @@ class MatomoUnavailable(MatomoError):
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         self.retry_after = retry_after
         super().__init__(message)
+
+
+class NotTaken(MatomoUnavailable):
+    """Hits did certainly not reach Matomo."""
+
+
+class CallTooLarge(NotTaken):
+    """The server takes no call of that size."""
+
+
+class AnswerLost(MatomoUnavailable):
+    """Hits were sent, and whether Matomo took them is not known."""
 
 
 class ReportRefused(MatomoError):

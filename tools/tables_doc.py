@@ -6,6 +6,8 @@ from pathlib import Path
 
 from matomo_fn.catalogue import (
     BUILT_IN,
+    EVENTS_LOG,
+    EVENTS_REJECTED,
     REFERENCE_TABLES,
     SYNC_LOG,
     SYNC_RUNS,
@@ -18,6 +20,8 @@ from matomo_fn.catalogue import (
 )
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "tables.md"
+
+_RECORDS = (SYNC_LOG, SYNC_RUNS, EVENTS_LOG, EVENTS_REJECTED)
 
 _HEAD = """\
 # Tables
@@ -49,7 +53,7 @@ def document() -> str:
     lines = [_HEAD, "| table | what | key |", "| --- | --- | --- |"]
     lines += [
         f"| [`{schema.name}`](#{schema.name}) | {_cell(schema.description)} | {_names(schema.key)} |"
-        for schema in (*(table.schema for table in tables), *references, SYNC_LOG, SYNC_RUNS)
+        for schema in (*(table.schema for table in tables), *references, *_RECORDS)
     ]
     views = {view.name: view.description for table in tables for view in table.views}
     views[SYNC_STATE] = SYNC_STATE_DESCRIPTION
@@ -66,8 +70,9 @@ def document() -> str:
         filled = f"- Filled from: `{reference.method}`, on each run"
         lines += ["", f"## {schema.name}", "", schema.description, "", f"- Key: {_names(schema.key)}", filled, ""]
         lines += _columns(schema.columns)
-    lines += ["", *_section(SYNC_LOG, "by day"), "", *_columns(SYNC_LOG.columns)]
-    lines += ["", *_section(SYNC_RUNS, "by month"), "", *_columns(SYNC_RUNS.columns)]
+    for schema in _RECORDS:
+        unit = "by month" if schema is SYNC_RUNS else "by day"
+        lines += ["", *_section(schema, unit), "", *_columns(schema.columns)]
     lines += ["", f"## {SYNC_STATE}", "", f"{SYNC_STATE_DESCRIPTION} A view, with the columns of `{SYNC_LOG.name}`."]
     return "\n".join(lines) + "\n"
 

@@ -11,6 +11,7 @@ import structlog
 
 from matomo_fn.app.audit import run_audit
 from matomo_fn.app.begin import begin_request
+from matomo_fn.app.deliveries import run_delivery
 from matomo_fn.app.several import combined, for_each
 from matomo_fn.app.wiring import make_plan, new_run, run_sync
 from matomo_fn.config.connectors import every_connector
@@ -28,10 +29,12 @@ from matomo_fn.errors import (
     UnforeseenError,
     WarehouseUnavailable,
 )
+from matomo_fn.events.result import DeliveryResult
 from matomo_fn.redaction import redact, redact_value
 from matomo_fn.sync.outcome import Run
-from matomo_fn.sync.result import RunResult, Verdict
+from matomo_fn.sync.result import RunResult
 from matomo_fn.unforeseen import note_unforeseen
+from matomo_fn.verdict import Verdict
 
 log = structlog.get_logger()
 
@@ -106,6 +109,9 @@ def _perform(settings: Settings, request: SyncRequest, run: Run) -> tuple[int, d
     """Do what a request to one connector wants; raise MatomoFnError where nothing came of it."""
     if request.mode == "audit":
         return HTTPStatus.OK, redact_value(run_audit(settings, request).as_dict())
+    if request.mode == "deliver":
+        delivered = run_delivery(settings, request.connector, run)
+        return delivered.http_status, redact_value(delivered.as_dict())
     if request.dry_run:
         return HTTPStatus.OK, redact_value(make_plan(settings, request).as_dict())
     result = run_sync(settings, request, run)
@@ -147,7 +153,7 @@ def _handle_event(message_id: str, data: object, *, deliveries_are_counted: bool
     except SecretsUnavailable as error:
         raise TryAgainError(str(error)) from None
 
-    def do(share: Settings, wanted: SyncRequest) -> RunResult | None:
+    def do(share: Settings, wanted: SyncRequest) -> RunResult | DeliveryResult | None:
         return _do(share, wanted, message_id)
 
     requests = SeveralRequests((request,)) if isinstance(request, SyncRequest) else request
@@ -155,26 +161,30 @@ def _handle_event(message_id: str, data: object, *, deliveries_are_counted: bool
     for wanted, outcome in for_each(settings, requests, do, lambda result: bool(result and result.is_stopped)):
         prefix = "" if isinstance(request, SyncRequest) else f"{wanted.connector}: "
         if isinstance(outcome, MatomoFnError):
-            is_final = isinstance(outcome, InputError | TokenRefused) or (
-                isinstance(outcome, UnforeseenError) and not deliveries_are_counted
+            is_final = (
+                isinstance(outcome, InputError | TokenRefused)
+                or (isinstance(outcome, UnforeseenError) and not deliveries_are_counted)
+                or wanted.mode == "deliver"  # the next one comes by itself, in a minute
             )
             if not _is_run(wanted):
                 errors = list(outcome.sentences)
                 log.error("message_failed", connector=wanted.connector, is_final=is_final, errors=errors)
             if not is_final:
                 again.append(f"{prefix}{outcome}")
-        elif outcome and outcome.may_succeed_later:
+        elif isinstance(outcome, RunResult) and outcome.may_succeed_later:
             errors = outcome.as_dict()["errors"]
             again.append(f"{prefix}the run is {outcome.verdict}: {'; '.join(errors) or 'slices remain'}")
     if again:
         raise TryAgainError("; ".join(again))
 
 
-def _do(settings: Settings, request: SyncRequest, message_id: str) -> RunResult | None:
-    """Do what a message wants of one connector; return the result where that is a run."""
+def _do(settings: Settings, request: SyncRequest, message_id: str) -> RunResult | DeliveryResult | None:
+    """Do what a message wants of one connector; return the result where that is a run or a delivery."""
     if request.mode == "audit":
         run_audit(settings, request)
         return None
+    if request.mode == "deliver":
+        return run_delivery(settings, request.connector, new_run(f"message {message_id}"))
     if request.dry_run:
         log.info("plan", **make_plan(settings, request).as_dict())
         return None
@@ -182,7 +192,7 @@ def _do(settings: Settings, request: SyncRequest, message_id: str) -> RunResult 
 
 
 def _is_run(request: SyncRequest) -> bool:
-    """Return whether a request makes a run, which logs its own end."""
+    """Return whether a request makes a run or a delivery, which log their own end."""
     return not request.dry_run and request.mode != "audit"
 
 

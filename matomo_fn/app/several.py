@@ -7,8 +7,8 @@ from typing import Any, TypeVar
 from matomo_fn.config.request import SeveralRequests, SyncRequest
 from matomo_fn.config.settings import Settings
 from matomo_fn.errors import MatomoFnError, Stopped, UnforeseenError
-from matomo_fn.sync.result import Verdict
 from matomo_fn.unforeseen import note_unforeseen
+from matomo_fn.verdict import Verdict
 
 Outcome = TypeVar("Outcome")
 

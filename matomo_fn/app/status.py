@@ -8,6 +8,7 @@ from typing import Any
 from matomo_fn.app.history import PastRun, newest_runs
 from matomo_fn.app.read_log import never_synced, open_log
 from matomo_fn.app.wiring import make_client, read_credentials
+from matomo_fn.catalogue import EVENTS_LOG
 from matomo_fn.config.connector import Connector
 from matomo_fn.config.request import read_request
 from matomo_fn.config.settings import Settings
@@ -18,12 +19,13 @@ from matomo_fn.periods import period_of
 from matomo_fn.slices import Stream
 from matomo_fn.sync.missing import sentences_of
 from matomo_fn.sync.scope import Scope, resolve_scope
-from matomo_fn.warehouse import sql
+from matomo_fn.warehouse import events_sql, sql
 from matomo_fn.warehouse.protocol import Warehouse
 
 # How far behind UTC a site may be, and how far ahead of it.
 _WESTERNMOST = timedelta(hours=12)
 _EASTERNMOST = timedelta(hours=14)
+_WEEK = timedelta(days=7)
 _MISSING = "no run has handled these days"
 _REASONS = {"pending": "pending, since Matomo had not processed them", "failed": "failed"}
 
@@ -98,6 +100,20 @@ class ReferenceStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class EventsStatus:
+    """How deliveries of events stand: the newest step, calls rejected in seven days, and calls that are uncertain."""
+
+    last_delivery: datetime | None
+    rejected: int
+    uncertain: int
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the status as JSON has it."""
+        last = self.last_delivery.isoformat(timespec="seconds") if self.last_delivery else None
+        return {"last_delivery": last, "rejected_in_7_days": self.rejected, "uncertain": self.uncertain}
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """The state of a connector; ``problems`` has a sentence for everything that is missing, ``notes`` for the rest."""
 
@@ -107,6 +123,7 @@ class Status:
     notes: Sequence[str] = ()
     last_run: PastRun | None = None
     reference: Sequence[ReferenceStatus] = ()
+    events: EventsStatus | None = None
 
     @property
     def is_good(self) -> bool:
@@ -121,6 +138,7 @@ class Status:
             "last_run": self.last_run.as_dict() if self.last_run else None,
             "tables": [table.as_dict() for table in self.tables],
             "reference_tables": [table.as_dict() for table in self.reference],
+            **({"events": self.events.as_dict()} if self.events else {}),
             "problems": list(self.problems),
             "notes": list(self.notes),
         }
@@ -157,7 +175,9 @@ def read_status(settings: Settings, name: str) -> Status:
             problems += scope.lost_sites(_newest_days(logged))
         problems += sorted({table.last_error for table in tables if table.last_error and not table.is_good})
         last_run = next(iter(newest_runs(warehouse, connector, 1)), None)
-        return Status(name, tables, problems, notes, last_run, _reference(warehouse, connector))
+        return Status(
+            name, tables, problems, notes, last_run, _reference(warehouse, connector), _events(warehouse, connector)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +230,19 @@ def _reference(warehouse: Warehouse, connector: Connector) -> list[ReferenceStat
         ReferenceStatus(row["table_name"], row["row_count"], row["deleted_count"], row["last_synced_at"])
         for row in rows
     ]
+
+
+def _events(warehouse: Warehouse, connector: Connector) -> EventsStatus | None:
+    """Return how deliveries stand, or None where the connector has no events."""
+    if connector.events is None:
+        return None
+    if warehouse.find_table(EVENTS_LOG.name) is None:
+        return EventsStatus(None, 0, 0)
+    now = datetime.now(UTC)
+    since = events_sql.first_kept(now, connector.events.dedupe_days)
+    statement = events_sql.deliveries_of(warehouse.dataset, connector.name, since, now, now - _WEEK)
+    (row,) = warehouse.query(statement)
+    return EventsStatus(row["last_logged"], row["rejected"], row["uncertain"])
 
 
 def _by_site(logged: _Log) -> dict[str, list[_Logged]]:

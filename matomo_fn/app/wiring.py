@@ -24,10 +24,11 @@ from matomo_fn.matomo.rate_limit import RateLimit
 from matomo_fn.matomo.transport import HttpTransport
 from matomo_fn.sync.outcome import Run
 from matomo_fn.sync.reference import reference_scope
-from matomo_fn.sync.result import PlanResult, RunResult, Verdict
+from matomo_fn.sync.result import PlanResult, RunResult
 from matomo_fn.sync.run import Progress, no_progress, plan_sync, sync
 from matomo_fn.sync.session import Session
 from matomo_fn.unforeseen import note_unforeseen
+from matomo_fn.verdict import Verdict
 
 log = structlog.get_logger()
 
@@ -61,10 +62,12 @@ def read_credentials(settings: Settings, name: str) -> Credentials:
     return Credentials(connector, token, settings.allow_private_addresses)
 
 
-def make_client(credentials: Credentials, deadline: Deadline, *, attempts: int = ATTEMPTS) -> MatomoClient:
+def make_client(
+    credentials: Credentials, deadline: Deadline, *, attempts: int = ATTEMPTS, rate_limit: RateLimit | None = None
+) -> MatomoClient:
     """Return a client of the connector's Matomo, within the bounds that the connector sets.
 
-    None of its calls and waits outlives the deadline.
+    None of its calls and waits outlives the deadline. ``rate_limit``: one that others share.
     """
     connector = credentials.connector
     transport = HttpTransport(
@@ -76,7 +79,7 @@ def make_client(credentials: Credentials, deadline: Deadline, *, attempts: int =
     )
     return MatomoClient(
         InterruptibleTransport(transport, deadline),
-        RateLimit(connector.requests_per_minute, sleep=deadline.pause),
+        rate_limit or RateLimit(connector.requests_per_minute, sleep=deadline.pause),
         deadline,
         page_rows=connector.page_rows,
         attempts=attempts,

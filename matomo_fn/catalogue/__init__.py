@@ -1,5 +1,6 @@
 """The catalogue: every table that can land in the dataset, as data."""
 
+from matomo_fn.catalogue.events import EVENTS_LOG, EVENTS_REJECTED
 from matomo_fn.catalogue.model import (
     IS_OTHERS,
     SLICE_COLUMNS,
@@ -34,6 +35,8 @@ __all__ = [
     "ACTION_FIELDS",
     "BUILT_IN",
     "CONVERSIONS",
+    "EVENTS_LOG",
+    "EVENTS_REJECTED",
     "EXCLUDABLE",
     "EXTENDED",
     "IS_DELETED",

@@ -363,6 +363,10 @@ class Connector(ConnectorConfig):
             retention_days=self._retention_days_of(table),
         )
 
+    def schema_of_events(self, schema: Schema) -> Schema:
+        """Return a table of deliveries as the warehouse has it: it keeps as many days as messages are known again."""
+        return replace(schema, retention_days=self.events.dedupe_days + 1 if self.events else None)
+
     def kept_from(self, table: Table, today: date) -> date | None:
         """Return the first day whose rows a table keeps for some time yet, or None where it keeps all."""
         days = self._retention_days_of(table)

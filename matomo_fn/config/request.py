@@ -14,7 +14,7 @@ from matomo_fn.config.validation import read_model
 from matomo_fn.errors import InputError
 
 EVERY_CONNECTOR = "all"
-Mode = Literal["incremental", "backfill", "full_refresh", "audit"]
+Mode = Literal["incremental", "backfill", "full_refresh", "audit", "deliver"]
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -36,6 +36,7 @@ class SyncRequest(BaseModel):
     window, by default the last ``backfill_days``; "full_refresh" does so and writes even what did not change;
     tables of reports that it names are rebuilt.
     "audit" extracts nothing: it compares the log with the tables, over all time.
+    "deliver" goes the other way: it sends the events that wait to Matomo.
     ``dry_run``: nothing is asked of Matomo's reports and nothing written; the answer is the plan.
     """
 
@@ -66,6 +67,8 @@ class SyncRequest(BaseModel):
             raise ValueError("end_date is given without start_date: give both, or start_date alone")
         if self.mode == "audit" and (self.start_date or self.sites):
             raise ValueError("an audit compares all days and sites: leave out start_date, end_date and sites")
+        if self.mode == "deliver" and (self.start_date or self.sites or self.tables or self.dry_run):
+            raise ValueError("a delivery sends all events that wait: leave out days, tables, sites and dry_run")
         return self
 
 

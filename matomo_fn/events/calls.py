@@ -77,7 +77,7 @@ def read_batch(body: bytes, *, received_at: datetime) -> Batch:
         raise InputError(f"the body has {len(body)} bytes: a batch can have {MOST_BATCH_BYTES}; send several")
     calls: dict[int, Call] = {}
     problems: dict[int, tuple[str, ...]] = {}
-    for index, value in enumerate(_values(_read_json(body))):
+    for index, value in enumerate(values_of(_read_json(body))):
         try:
             calls[index] = _read_received(value, received_at)
         except InputError as error:
@@ -100,7 +100,8 @@ def _read_json(body: bytes) -> Any:
         raise InputError("the body has a number with too many digits: send it as a string") from None
 
 
-def _values(body: Any) -> list[Any]:
+def values_of(body: Any) -> list[Any]:
+    """Return the values that a body has as calls: itself, or those of its batch with what the batch says of all."""
     if not isinstance(body, dict):
         raise InputError(f"the body has to be a call, or an object with a list of calls as batch, not {_kind(body)}")
     if "batch" not in body:

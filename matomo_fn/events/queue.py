@@ -7,11 +7,15 @@ from typing import Protocol
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """One message of a queue: the call as JSON text, ``handle`` to acknowledge it by, and ``origin`` to name it by."""
+    """One message of a queue: the call as JSON text, ``handle`` to acknowledge it by, and ``origin`` to name it by.
+
+    ``problem``: why what was found in its place cannot become a call; ``data`` is that then.
+    """
 
     data: bytes = field(repr=False)
     handle: str
     origin: str
+    problem: str = ""
 
 
 class Queue(Protocol):

@@ -38,6 +38,13 @@ class AddressRefusedError(Exception):
     """A connection would go where none may go."""
 
 
+def never_connected(error: BaseException) -> bool:
+    """Return whether an error of a call says that there was no connection, and so nothing was sent."""
+    cause = next(iter(error.args), None)
+    reason = getattr(cause, "reason", None)
+    return isinstance(reason, NewConnectionError | ConnectTimeoutError)
+
+
 class Exchange:
     """One call and its answer: a block that has ``seconds`` in all, from the first connection to the last byte.
 

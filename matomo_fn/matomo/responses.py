@@ -53,7 +53,7 @@ def parse_response(redact: Redact, method: str, reply: Reply) -> Any:
     on this very call; InvalidResponse is an answer that cannot be read.
     """
     _check_size(method, reply.body)
-    value, is_json = _parse(reply.body)
+    value, is_json = read_json(reply.body)
     message = _message(value) if is_json else None
     shown = redact(message or "")[:_SHOWN]
     if reply.status >= 400 and b"Too many failed logins" in reply.body[:20_000]:
@@ -142,7 +142,7 @@ def _check_size(method: str, body: bytes) -> None:
         raise InvalidResponse(f"{method}: the answer is nested more deeply than any of Matomo's")
 
 
-def _parse(body: bytes) -> tuple[Any, bool]:
+def read_json(body: bytes) -> tuple[Any, bool]:
     """Return the JSON value of a body and whether there is one; PHP notices in front of it are passed over."""
     try:
         return json.loads(body, parse_constant=_refuse_constant), True

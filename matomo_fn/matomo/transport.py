@@ -4,7 +4,7 @@ import ssl
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 from urllib.parse import urlsplit
 
 import requests
@@ -12,12 +12,14 @@ import requests
 from matomo_fn import __version__
 from matomo_fn.config.token import Token
 from matomo_fn.deadline import Deadline
-from matomo_fn.errors import MatomoError, MatomoFatal, MatomoUnavailable, ReportRefused
-from matomo_fn.matomo.connection import AddressRefusedError, Exchange, WatchedAdapter, refuse_name
+from matomo_fn.errors import AnswerLost, MatomoError, MatomoFatal, MatomoUnavailable, NotTaken, ReportRefused
+from matomo_fn.matomo.connection import AddressRefusedError, Exchange, WatchedAdapter, never_connected, refuse_name
 from matomo_fn.matomo.name_lookup import LookupTimedOut
 from matomo_fn.redaction import protect
 
 USER_AGENT = f"matomo-fn/{__version__} (Matomo to BigQuery)"
+# What the tracking API is called in errors: its calls have no method.
+TRACKER = "matomo.php"
 # Seconds until a connection stands; how long an answer may take is the connector's timeout_seconds.
 CONNECT_TIMEOUT = 10.0
 # Bytes of one answer. A month of a large page report has some tens of MB; much more at once would not fit into a
@@ -55,6 +57,19 @@ class Transport(Protocol):
         """Return a text of Matomo's without the token, should it repeat it."""
 
 
+class TrackingTransport(Protocol):
+    """The seam between the tracker and the network."""
+
+    def track(self, body: Mapping[str, Any], seconds: float) -> Reply:
+        """Send hits and return the answer, all within so many seconds.
+
+        Raise NotTaken or MatomoFatal where nothing was sent, and AnswerLost where that is not certain.
+        """
+
+    def redact(self, text: str) -> str:
+        """Return a text of Matomo's without the token, should it repeat it."""
+
+
 class HttpTransport:
     """Calls over HTTP: module, method and format in the URL, everything else and the token in the POST body.
 
@@ -65,7 +80,7 @@ class HttpTransport:
     def __init__(
         self, url: str, token: Token, *, timeout: float, deadline: Deadline, allow_private: bool = True
     ) -> None:
-        self._url = f"{url}index.php"
+        self._url = url
         self._shown = url
         self._token = token
         self._secret = protect(token.reveal())  # what is sent can be echoed
@@ -80,19 +95,39 @@ class HttpTransport:
         The connector's timeout_seconds, and what remains of the run, bound the whole exchange.
         """
         timeout = self._deadline.limit_request(self._timeout)
+        query = {"module": "API", "method": method, "format": "json"}
+        # The token first: past some 1,000 fields PHP drops the rest.
+        data = {"token_auth": self._token.reveal(), **form}
+        return self._call(f"{self._url}index.php", method, {"params": query, "data": data}, timeout)
+
+    def track(self, body: Mapping[str, Any], seconds: float) -> Reply:
+        """Send hits to the tracking API, with the token in the body; redirects are not followed.
+
+        ``seconds``, the connector's timeout_seconds and what remains of the run bound the whole exchange.
+        """
+        timeout = self._deadline.limit_request(min(self._timeout, seconds))
+        what = {"json": {**body, "token_auth": self._token.reveal()}}
+        try:
+            return self._call(f"{self._url}matomo.php", TRACKER, what, timeout)
+        except (NotTaken, MatomoFatal):
+            raise
+        except MatomoError as error:
+            raise AnswerLost(str(error)) from None
+
+    def _call(self, url: str, method: str, what: Mapping[str, Any], timeout: float) -> Reply:
         with Exchange(timeout, allow_private=self._allow_private) as exchange:
             try:
-                reply = self._exchange(method, form, timeout)
+                reply = self._exchange(url, method, what, timeout)
             except AddressRefusedError as error:
                 raise MatomoFatal(f"{self._shown}: {error}") from None
             except LookupTimedOut as error:
-                raise MatomoUnavailable(
+                raise NotTaken(
                     f"{self._shown}: its name could not be looked up ({error}): check the name servers (DNS) of this "
                     "machine, and matomo_url"
                 ) from None
             except requests.exceptions.ConnectTimeout:
                 seconds = min(CONNECT_TIMEOUT, timeout)
-                raise MatomoUnavailable(
+                raise NotTaken(
                     f"{self._shown}: no connection within {seconds:g} seconds: check that the server runs and can be "
                     "reached from here"
                 ) from None
@@ -106,15 +141,11 @@ class HttpTransport:
                 raise self._timed_out(method, timeout)
             return reply
 
-    def _exchange(self, method: str, form: Mapping[str, str], timeout: float) -> Reply:
-        query = {"module": "API", "method": method, "format": "json"}
-        # The token first: past some 1,000 fields PHP drops the rest.
-        data = {"token_auth": self._token.reveal(), **form}
-        refuse_name(urlsplit(self._url).hostname or "")
+    def _exchange(self, url: str, method: str, what: Mapping[str, Any], timeout: float) -> Reply:
+        refuse_name(urlsplit(url).hostname or "")
         with self._session().post(
-            self._url,
-            params=query,
-            data=data,
+            url,
+            **what,
             timeout=(min(CONNECT_TIMEOUT, timeout), timeout),
             allow_redirects=False,
             stream=True,
@@ -145,6 +176,8 @@ class HttpTransport:
                 text = f"{method} had no whole answer in time (timeout_seconds)"
             case requests.exceptions.ConnectionError():
                 text = _reason(error)
+                if never_connected(error):
+                    return NotTaken(f"{self._shown}: {text}")
             case _:
                 text = f"{method} failed: {type(error).__name__}"
         return MatomoUnavailable(f"{self._shown}: {text}")

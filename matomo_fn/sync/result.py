@@ -3,7 +3,6 @@
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import date
-from enum import StrEnum
 from typing import Any
 
 from matomo_fn.errors import MatomoFatal, TokenRefused, WarehouseError, WarehouseUnavailable
@@ -13,15 +12,7 @@ from matomo_fn.sync.outcome import LogEntry, Status
 from matomo_fn.sync.plan import Due, Plan, Reason
 from matomo_fn.sync.reach import Reach
 from matomo_fn.sync.reference import ReferenceResult, ReferenceScope
-
-
-class Verdict(StrEnum):
-    """How a run ended."""
-
-    COMPLETE = "complete"  # the tables have every day that was due
-    PARTIAL = "partial"  # nothing failed, but days are pending or remain, or a site is lost
-    STOPPED = "stopped"  # a signal ended the run, and slices remain
-    FAILED = "failed"
+from matomo_fn.verdict import Verdict
 
 
 @dataclass(slots=True)

@@ -1,7 +1,7 @@
 """BigQuery through google-cloud-bigquery: a dataset with its tables and views, and the work done on them by jobs."""
 
 import hashlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -24,6 +24,8 @@ from matomo_fn.warehouse.protocol import STAGING_PREFIX, FoundTable, PartitionBy
 
 # A staging table that a killed run leaves behind goes away by itself.
 _STAGING_LIFETIME = timedelta(days=1)
+# Rows of a user's query that are in memory at once.
+_PAGE_ROWS = 1_000
 # How often a table is read again that somebody else changed between reading and changing it.
 _UPDATES = 3
 
@@ -263,6 +265,27 @@ class BigQueryWarehouse:
             return [dict(row.items()) for row in rows]
 
         return self._calls.call("read the result of a query", read)
+
+    def stream(self, statement: str) -> Iterator[Mapping[str, Any]]:
+        """Yield the rows of a query, a page at a time."""
+        what = "read the result of a query"
+        config = bigquery.QueryJobConfig(dry_run=True, use_query_cache=False)
+        planned = self._calls.call(
+            what,
+            lambda: self._client.query(
+                statement, location=self._location, job_config=config, job_retry=None, **self._calls.limits()
+            ),
+        )
+        if planned.statement_type not in ("SELECT", None):  # the emulator does not say
+            raise InputError(
+                f"the query is a statement of the kind {planned.statement_type}: it may only read (select)"
+            )
+        done = self._jobs.run(Work("query", unique_digest(), self._submitter(statement, is_select=True)))
+        query = cast("bigquery.QueryJob", done)
+        rows = self._calls.call(what, lambda: query.result(page_size=_PAGE_ROWS, **self._calls.limits()))
+        pages = iter(rows.pages)
+        while (page := self._calls.call(what, lambda: next(pages, None))) is not None:
+            yield from (dict(row.items()) for row in page)
 
     def close(self) -> None:
         """Close the connections."""

@@ -9,7 +9,7 @@ import os
 import tempfile
 import threading
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from operator import itemgetter
 from pathlib import Path
@@ -20,7 +20,7 @@ import sqlglot
 from sqlglot import exp
 
 from matomo_fn.catalogue import Schema
-from matomo_fn.errors import DiskFull, WarehouseError, WarehouseUnavailable
+from matomo_fn.errors import DiskFull, InputError, WarehouseError, WarehouseUnavailable
 from matomo_fn.warehouse import sql
 from matomo_fn.warehouse.protocol import STAGING_PREFIX, FoundColumn, FoundTable, PartitionBy
 from matomo_fn.warehouse.schemas import merged_type
@@ -36,6 +36,8 @@ _NUMERIC = exp.DataType.build("decimal(38, 9)", dialect="duckdb")
 # Connections of this process that are open, by file and dataset: without another one, the staging tables that are there
 # are left from runs that were killed, since other processes cannot open the file.
 _OPEN: Counter[tuple[str, str]] = Counter()
+# Rows of a user's query that are in memory at once.
+_PAGE_ROWS = 1_000
 _HERE = "database_name = current_database() and lower(schema_name) = lower(?)"
 
 
@@ -229,6 +231,29 @@ class DuckDBWarehouse:
     def query(self, statement: str) -> Sequence[Mapping[str, Any]]:
         """Return the rows of a GoogleSQL query."""
         return self._rows(to_duckdb(statement, self.dataset), [])
+
+    def stream(self, statement: str) -> Iterator[Mapping[str, Any]]:
+        """Yield the rows of a GoogleSQL query, of a snapshot that later statements do not change."""
+        try:
+            if not isinstance(sqlglot.parse_one(statement, read="bigquery"), exp.Query):
+                raise InputError("the query may only read: begin it with select")
+            query = to_duckdb(statement, self.dataset)
+        except sqlglot.errors.SqlglotError as error:
+            raise InputError(f"the query cannot be read as GoogleSQL: {_first_line(error)}") from None
+        (place,) = self._rows("select current_database() as file, current_schema() as dataset", [])
+        with _TURN:
+            cursor = self._connection.cursor()
+        try:
+            cursor.execute("set timezone = 'UTC'")
+            cursor.execute(f'use "{place["file"]}"."{place["dataset"]}"')
+            result = cursor.execute(query)
+            names = [column[0] for column in result.description or ()]
+            while rows := result.fetchmany(_PAGE_ROWS):
+                yield from (dict(zip(names, row, strict=True)) for row in rows)
+        except duckdb.Error as error:
+            raise InputError(f"query: {error}") from None
+        finally:
+            cursor.close()
 
     def close(self) -> None:
         """Close the file."""

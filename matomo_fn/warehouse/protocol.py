@@ -1,6 +1,6 @@
 """What the program needs of a warehouse; BigQuery and DuckDB both give it, and pass the same tests."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Protocol
@@ -103,6 +103,9 @@ class Warehouse(Protocol):
 
     def query(self, statement: str) -> Sequence[Mapping[str, Any]]:
         """Return the rows of a GoogleSQL query."""
+
+    def stream(self, statement: str) -> Iterator[Mapping[str, Any]]:
+        """Yield the rows of a GoogleSQL query that a user wrote, a page at a time; it may only read."""
 
     def close(self) -> None:
         """Let go of files and connections."""

@@ -16,11 +16,9 @@ from matomo_fn.config.request import read_request
 from matomo_fn.config.settings import PREFIX, VARIABLES, read_settings
 from matomo_fn.sync import result
 from matomo_fn.sync.reach import Reach
+from matomo_fn.verdict import Verdict
 from tests.deploy import configuration
 from tests.deploy.configuration import EXAMPLES, ROOT, TERRAFORM
-
-if TYPE_CHECKING:
-    from pathlib import Path
 
 # The emulators are for tests: set on a function, rows and events would go elsewhere.
 NEVER_DEPLOYED = {"BIGQUERY_EMULATOR_HOST", "PUBSUB_EMULATOR_HOST"}
@@ -129,7 +127,7 @@ def test_alerts_count_events_that_the_program_logs() -> None:
     events = {name for each in filters for name in re.findall(r'\\"([a-z_]+)\\"', each)}
     assert events == {"run_finished", "request_refused", "message_refused", "deliver_finished"}
     assert events <= logged_events()
-    assert set(re.findall(r'status=\\"(\w+)\\"', text)) == {str(result.Verdict.FAILED)}
+    assert set(re.findall(r'status=\\"(\w+)\\"', text)) == {str(Verdict.FAILED)}
 
 
 def test_alerts_look_at_fields_that_a_run_logs() -> None:

@@ -17,7 +17,7 @@ from matomo_fn.catalogue import PREBUILT, Source, Table
 from matomo_fn.errors import MatomoFatal, ReportRefused
 from matomo_fn.extract.report_rows import ParsedSlice, parse_slice
 from matomo_fn.matomo.responses import parse_response
-from matomo_fn.sync.result import Verdict
+from matomo_fn.verdict import Verdict
 from tests.support.local import local, small_world
 from tests.support.recordings import Replay, as_json, read
 

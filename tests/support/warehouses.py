@@ -11,7 +11,7 @@ from matomo_fn.catalogue import BUILT_IN, SYNC_LOG, ColumnType
 from matomo_fn.warehouse import sql
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
     from datetime import date
     from pathlib import Path
 
@@ -137,6 +137,11 @@ class Watched:
         """As the protocol has it."""
         self._note("query", statement)
         return self._warehouse.query(statement)
+
+    def stream(self, statement: str) -> Iterator[Mapping[str, Any]]:
+        """As the protocol has it."""
+        self._note("stream", statement)
+        return self._warehouse.stream(statement)
 
     def close(self) -> None:
         """As the protocol has it."""

@@ -10,8 +10,8 @@ from fake_matomo import FakeMatomo
 from matomo_fn.catalogue import BUILT_IN
 from matomo_fn.sync.audit import AuditResult, audit
 from matomo_fn.sync.outcome import Run
-from matomo_fn.sync.result import Verdict
 from matomo_fn.sync.state import SyncState
+from matomo_fn.verdict import Verdict
 from matomo_fn.warehouse import sql
 from tests.support.local import ago, local, small_world
 from tests.support.warehouses import Killed, death_before, states

@@ -11,7 +11,7 @@ from fake_matomo import FakeMatomo
 from matomo_fn.days import Days
 from matomo_fn.slices import Stream
 from matomo_fn.sync.missing import REMAINING, sentences_of
-from matomo_fn.sync.result import Verdict
+from matomo_fn.verdict import Verdict
 from tests.support.local import YESTERDAY, Local, ago, local, small_world
 
 if TYPE_CHECKING:

@@ -12,8 +12,8 @@ from fake_matomo import FakeMatomo, Fault, World
 from matomo_fn.catalogue import VISITS
 from matomo_fn.sync.audit import audit
 from matomo_fn.sync.outcome import Run
-from matomo_fn.sync.result import Verdict
 from matomo_fn.sync.state import SyncState
+from matomo_fn.verdict import Verdict
 from matomo_fn.warehouse import sql
 from tests.support.visits import METHOD, LocalVisits, truth
 from tests.support.warehouses import Killed, death_before

@@ -7,7 +7,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from matomo_fn.errors import TokenRefused, WarehouseError, WarehouseUnavailable
-from matomo_fn.sync.result import About, Failures, RunResult, TableResult, Verdict
+from matomo_fn.sync.result import About, Failures, RunResult, TableResult
+from matomo_fn.verdict import Verdict
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

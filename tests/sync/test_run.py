@@ -9,7 +9,7 @@ import pytest
 
 from fake_matomo import FakeMatomo, Fault, database_down, too_many_failed_logins
 from matomo_fn.errors import InputError, SchemaMismatch, WarehouseError, WarehouseUnavailable
-from matomo_fn.sync.result import Verdict
+from matomo_fn.verdict import Verdict
 from tests.support.local import (
     CREATED,
     TODAY,

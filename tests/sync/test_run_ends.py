@@ -13,7 +13,7 @@ import pytest
 
 from fake_matomo import FakeMatomo, Fault, database_down
 from matomo_fn.errors import DiskFull
-from matomo_fn.sync.result import Verdict
+from matomo_fn.verdict import Verdict
 from tests.support.local import TODAY, YESTERDAY, ago, local, small_world
 
 if TYPE_CHECKING:

@@ -18,7 +18,7 @@ from hypothesis import strategies as st
 
 from fake_matomo import FakeMatomo, Fault
 from matomo_fn.errors import WarehouseError, WarehouseUnavailable
-from matomo_fn.sync.result import Verdict
+from matomo_fn.verdict import Verdict
 from tests.support.local import Local, ago, days, local, small_world
 from tests.support.warehouses import Death, Killed
 

@@ -10,6 +10,7 @@ from matomo_fn.app.check import check_connector
 from matomo_fn.app.cli.connect import connect
 from matomo_fn.app.cli.connectors import list_connectors
 from matomo_fn.app.cli.dbt import dbt_sources, to_yaml
+from matomo_fn.app.cli.deliver import deliver
 from matomo_fn.app.cli.demo import demo
 from matomo_fn.app.cli.discover import discover
 from matomo_fn.app.cli.look import query, show
@@ -265,7 +266,7 @@ def dbt_sources_command(
             click.echo(to_yaml(document), nl=False)
 
 
-for command in (connect, demo, discover, query, show):
+for command in (connect, deliver, demo, discover, query, show):
     cli.add_command(command)
 
 

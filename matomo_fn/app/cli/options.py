@@ -127,4 +127,6 @@ def _request_values(options: dict[str, Any], connectors: Sequence[str]) -> dict[
     values = {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
     if values.get("mode") == "audit":
         raise InputError(f"an audit is a command of its own: matomo-fn status {connectors[0]} --verify")
+    if values.get("mode") == "deliver":
+        raise InputError(f"a delivery is a command of its own: matomo-fn deliver {connectors[0]}")
     return values

@@ -162,6 +162,8 @@ def log_to_terminal(settings: Settings) -> None:
     level = logging.WARNING if is_watched else logging.INFO
     stream = cast("TextIO", LinesAboveBar(sys.stderr))
     if is_watched:
-        configure_logs(settings.log_format, stream, level, without=["run_finished"], sentences=_SENTENCES)
+        configure_logs(
+            settings.log_format, stream, level, without=["run_finished", "deliver_finished"], sentences=_SENTENCES
+        )
     else:
         configure_logs(settings.log_format, stream, level)

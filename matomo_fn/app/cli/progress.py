@@ -6,7 +6,7 @@ in bursts. tqdm is one pure Python package of 80 KB and needs nothing; it is not
 
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NoReturn, TextIO
 
@@ -51,6 +51,20 @@ def progress_bar(*, as_json: bool) -> Iterator[Progress]:
         if bar is not None:
             bar.set_description_str("", refresh=False)
             bar.close()
+
+
+@contextmanager
+def counter(what: str, *, as_json: bool) -> Iterator[Callable[[int], None]]:
+    """Give what shows how many things are done, on a terminal, where nobody knows how many there are."""
+    if as_json or not sys.stderr.isatty():
+        yield lambda _done: None
+        return
+    with tqdm(unit=f" {what}", file=sys.stderr, dynamic_ncols=True) as bar:
+
+        def show(done: int) -> None:
+            bar.update(done)
+
+        yield show
 
 
 class LinesAboveBar:

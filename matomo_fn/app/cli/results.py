@@ -97,6 +97,12 @@ def print_status(found: Status) -> None:
         print_table(("reference table", "rows", "deleted", "last written (UTC)"), lines)
     if found.last_run:
         click.echo(f"\nlast run {found.last_run.started:%Y-%m-%d %H:%M} UTC: {found.last_run.status}")
+    if found.events:
+        last = found.events.last_delivery
+        click.echo(
+            f"last delivery of events {f'{last:%Y-%m-%d %H:%M} UTC' if last else 'never'}: "
+            f"{found.events.rejected} rejected in 7 days, {found.events.uncertain} uncertain"
+        )
     if not all(item.is_configured for item in found.tables):
         print_sentence("in brackets: tables and sites that the configuration no longer has")
     for note in found.notes:

@@ -12,7 +12,8 @@ from matomo_fn.app.wiring import new_run, run_sync
 from matomo_fn.config.request import SeveralRequests, SyncRequest
 from matomo_fn.config.settings import Settings
 from matomo_fn.errors import MatomoFnError
-from matomo_fn.sync.result import RunResult, Verdict
+from matomo_fn.sync.result import RunResult
+from matomo_fn.verdict import Verdict
 
 
 def sync_several(settings: Settings, requests: SeveralRequests, *, as_json: bool) -> int:

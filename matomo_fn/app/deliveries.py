@@ -1,0 +1,176 @@
+"""From settings and a request to a delivery: opens the parts, delivers, and logs how it ended."""
+
+import re
+import sys
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+
+import structlog
+
+from matomo_fn.app.open_warehouse import open_warehouse
+from matomo_fn.app.refused_tokens import QUIET_SECONDS, RefusedTokens
+from matomo_fn.app.signals import ends_by_signal
+from matomo_fn.app.wiring import Credentials, make_client, read_credentials
+from matomo_fn.config.events import EventsConfig
+from matomo_fn.config.settings import Settings
+from matomo_fn.deadline import Deadline
+from matomo_fn.errors import InputError, MatomoFnError, Stopped, TokenRefused, UnforeseenError
+from matomo_fn.events.deliver import Progress, Session, Uncertain, deliver, no_progress
+from matomo_fn.events.queue import Queue
+from matomo_fn.events.result import DeliveryResult
+from matomo_fn.events.sources import IteratorQueue, read_lines, read_rows
+from matomo_fn.matomo.client import ATTEMPTS
+from matomo_fn.matomo.interruptible import InterruptibleTracking
+from matomo_fn.matomo.rate_limit import RateLimit
+from matomo_fn.matomo.tracking import Tracker
+from matomo_fn.matomo.transport import HttpTransport
+from matomo_fn.sync.outcome import Run
+from matomo_fn.unforeseen import note_unforeseen
+from matomo_fn.verdict import Verdict
+from matomo_fn.warehouse.protocol import Warehouse
+
+log = structlog.get_logger()
+
+# Gives the queue of a delivery: Pub/Sub's, or one of a file or a query.
+OpenQueue = Callable[[Settings, Credentials, Warehouse, Deadline], Queue]
+STANDARD_INPUT = "-"
+_REFUSED = RefusedTokens()
+_QUERY = re.compile(r"[\s(]*(select|with)\b", re.IGNORECASE)
+
+
+def open_pubsub(settings: Settings, credentials: Credentials, _warehouse: Warehouse, deadline: Deadline) -> Queue:
+    """Return the subscription of the connector's events."""
+    from matomo_fn.events.pubsub import PubSubQueue  # here, since a delivery from a file has no need of Google's client
+
+    return PubSubQueue(settings, credentials.connector.name, deadline)
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """Where a delivery has its calls from.
+
+    ``waits``: it ends when all is settled; ``uncertain``: what is done with what may be in Matomo already.
+    """
+
+    open_queue: OpenQueue = open_pubsub
+    waits: bool = False
+    uncertain: Uncertain = "ask"
+
+
+PUBSUB = Source()
+
+
+@contextmanager
+def open_file(path: str) -> Iterator[OpenQueue]:
+    """Open a file of calls, one a line; ``-`` is standard input."""
+    with ExitStack() as stack:
+        if path == STANDARD_INPUT:
+            lines, name = sys.stdin.buffer, "standard input"
+        else:
+            try:
+                lines, name = stack.enter_context(open(path, "rb")), path  # noqa: PTH123 - the type that stdin has
+            except OSError as error:
+                raise InputError(f"the file {path} cannot be read: {error.strerror}") from None
+        queue = IteratorQueue(read_lines(lines, name))
+        yield lambda _settings, _credentials, _warehouse, _deadline: queue
+
+
+def query_rows(statement: str) -> OpenQueue:
+    """Return what makes a query, run in the connector's warehouse, the queue of a delivery."""
+    if not _QUERY.match(statement):
+        raise InputError("--query: begin it with select (or with): it may only read")
+
+    def open_query(_settings: Settings, credentials: Credentials, warehouse: Warehouse, _deadline: Deadline) -> Queue:
+        return IteratorQueue(read_rows(warehouse.stream(statement), _events_of(credentials).columns))
+
+    return open_query
+
+
+def run_delivery(
+    settings: Settings,
+    name: str,
+    run: Run,
+    source: Source = PUBSUB,
+    progress: Progress = no_progress,
+) -> DeliveryResult:
+    """Deliver the events of a connector, log how that ended in one line, and return the result.
+
+    SIGINT and SIGTERM end it early: what was not sent is given back. Raises MatomoFnError where there is nothing to
+    report on.
+    """
+    structlog.contextvars.bind_contextvars(run_id=run.id)
+    deadline = Deadline(settings.time_budget)
+    with ends_by_signal(deadline):
+        try:
+            result = _deliver(settings, name, run, deadline, source, progress)
+        except MatomoFnError as error:
+            log.error("deliver_finished", connector=name, status=str(Verdict.FAILED), errors=list(error.sentences))
+            raise
+        except Exception as error:  # noqa: BLE001 - a delivery ends in order, whatever happened
+            unforeseen = UnforeseenError(note_unforeseen(error))
+            log.error("deliver_finished", connector=name, status=str(Verdict.FAILED), errors=[str(unforeseen)])
+            raise unforeseen from None
+        result = replace(result, stopped_by=deadline.interrupted_by)
+        tell = {Verdict.COMPLETE: log.info, Verdict.FAILED: log.error}.get(result.verdict, log.warning)
+        tell("deliver_finished", **{key: value for key, value in result.as_dict().items() if key != "run_id"})
+    return result
+
+
+def _deliver(
+    settings: Settings, name: str, run: Run, deadline: Deadline, source: Source, progress: Progress
+) -> DeliveryResult:
+    if deadline.is_stopped:
+        raise Stopped(f"stopped by {deadline.interrupted_by} before anything was sent")
+    credentials = read_credentials(settings, name)
+    config = _events_of(credentials)
+    if credentials.token in _REFUSED:
+        raise TokenRefused(
+            f"Matomo refused the token less than {QUIET_SECONDS / 60:.0f} minutes ago, and is not sent it again before "
+            "that: put a valid one into the token secret"
+        )
+    warehouse = open_warehouse(settings, credentials.connector, run_id=run.id, deadline=deadline)
+    try:
+        rate_limit = RateLimit(credentials.connector.requests_per_minute, sleep=deadline.pause)
+        session = Session(
+            credentials.connector,
+            config,
+            source.open_queue(settings, credentials, warehouse, deadline),
+            make_tracker(credentials, deadline, rate_limit),
+            make_client(credentials, deadline, rate_limit=rate_limit),
+            warehouse,
+            deadline,
+            run.id,
+            source.waits,
+            source.uncertain,
+        )
+        result = deliver(session, progress)
+        if result.token_refused:
+            _REFUSED.add(credentials.token)
+        return result
+    finally:
+        warehouse.close()
+
+
+def make_tracker(credentials: Credentials, deadline: Deadline, rate_limit: RateLimit) -> Tracker:
+    """Return the tracking API of the connector's Matomo, within the bounds that the connector sets."""
+    connector = credentials.connector
+    transport = HttpTransport(
+        connector.matomo_url,
+        credentials.token,
+        timeout=connector.timeout_seconds,
+        deadline=deadline,
+        allow_private=credentials.allow_private,
+    )
+    tracking = InterruptibleTracking(transport, deadline)
+    return Tracker(tracking, rate_limit, deadline, timeout=connector.timeout_seconds, attempts=ATTEMPTS)
+
+
+def _events_of(credentials: Credentials) -> EventsConfig:
+    connector = credentials.connector
+    if connector.events is None:
+        raise InputError(
+            f'connector {connector.name!r} delivers no events: add "events" to its configuration, such as '
+            '{"events": {"site": "1"}}'
+        )
+    return connector.events
