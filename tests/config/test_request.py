@@ -4,7 +4,7 @@ from datetime import date
 
 import pytest
 
-from matomo_fn.config.request import SyncRequest, read_request
+from matomo_fn.config.request import SeveralRequests, SyncRequest, read_request, read_requests
 from matomo_fn.errors import InputError
 
 
@@ -97,3 +97,19 @@ def test_every_problem_is_reported_at_once() -> None:
         "mode",
         "dry_run",
     ]
+
+
+def test_of_several_connectors_each_problem_is_told() -> None:
+    """Those that are the same for all stand once; the requests are otherwise the same."""
+    with pytest.raises(InputError) as raised:
+        read_requests({"connector": ["Bad", "good", "all", "Worse"], "mode": "slow"}, list)
+    problems = raised.value.problems
+    assert [next((name for name in ("Bad", "'all'", "Worse") if name in problem), "mode") for problem in problems] == [
+        "Bad",
+        "mode",
+        "'all'",
+        "Worse",
+    ]
+    found = read_requests({"connector": "all", "sites": ["2"]}, lambda: ["b", "a"])
+    assert isinstance(found, SeveralRequests)
+    assert [(each.connector, each.sites) for each in found.each] == [("b", ("2",)), ("a", ("2",))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from typing import Any
 
 import pytest
@@ -157,3 +158,15 @@ def test_a_custom_report_has_the_segments_that_it_names() -> None:
         "configuration of connector 'shop': custom_reports: table 'one': \"segments\" of the configuration does not "
         "have 'a': known are b"
     ]
+
+
+def test_every_table_that_a_segment_names_wrongly_is_told() -> None:
+    """Of each segment, by its own name; those of longer periods are there where the configuration has them."""
+    segments = {
+        "one": {"definition": "a==b", "reports": ["visits_sumary", "visits_summary", "visitor_contry"]},
+        "two": {"definition": "a==b", "reports": ["visits", "visits_summary_month"]},
+    }
+    with pytest.raises(InputError) as raised:
+        connector(segments, reports=["visits_summary", "visitor_country"], periods=["week"])
+    told = re.findall(r"segment '(\w+)': (?:visits have|.*? does not have '(\w+)')", "\n".join(raised.value.problems))
+    assert told == [("one", "visits_sumary"), ("one", "visitor_contry"), ("two", ""), ("two", "visits_summary_month")]

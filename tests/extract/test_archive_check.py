@@ -8,11 +8,15 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from matomo_fn.days import Days
 from matomo_fn.errors import InvalidResponse, Stopped, TokenRefused
-from matomo_fn.extract.archive_check import NOT_CHECKED, NOT_PROCESSED, ArchiveCheck, Subject
-from matomo_fn.sites import Site
+from matomo_fn.extract.archive_check import NOT_CHECKED, NOT_PROCESSED, ArchiveCheck, ArchiveChecks, Reported, Subject
+from matomo_fn.periods import Period
+from matomo_fn.segments import EVERY_VISIT, Segment
+from matomo_fn.sites import Site, read_timezone
 from tests.support.recordings import Scripted, client_of, read
 
 if TYPE_CHECKING:
@@ -250,3 +254,100 @@ def test_a_fatal_error_of_the_visits_log_ends_the_check_and_no_day_is_believed()
     later = ArchiveCheck(client_of(answers), Subject(SITE), TODAY, day(5))
     later.note({day(0): []})
     assert later.pending_reasons([day(0)]) == {day(0): NOT_PROCESSED}
+
+
+def of_periods(
+    period: Period, log: set[date], processed: set[date], today: date, *, log_is_off: bool = False
+) -> tuple[ArchiveCheck, list[date]]:
+    """A check of some periods whose counts are known: of those that are processed one visit, of the others none."""
+
+    def answer(method: str, form: Mapping[str, str]) -> object:
+        assert method == "Live.getLastVisitsDetails"
+        if log_is_off:
+            return DISABLED
+        first, last = map(date.fromisoformat, form["date"].split(","))
+        assert first <= last
+        found = sorted(one for one in log if first <= one <= last)[:1]
+        moments = [datetime(one.year, one.month, one.day, 12, tzinfo=UTC) for one in found]
+        return [{"lastActionTimestamp": int(moment.timestamp())} for moment in moments]
+
+    check = ArchiveCheck(client_of(Scripted(answer)), Subject(SITE, period=period), today, day(20))
+    dates = sorted({period.first_day(day(number)) for number in range(30)})
+    check.note({one: {"nb_visits": int(one in processed)} for one in dates})
+    return check, dates
+
+
+PERIODS = st.sampled_from([Period.DAY, Period.WEEK, Period.MONTH, Period.rolling(3)])
+
+
+@settings(max_examples=60)
+@given(PERIODS, st.frozensets(st.integers(-4, 35)), st.frozensets(st.integers(0, 30)), st.integers(29, 36), st.data())
+def test_exactly_the_periods_without_reports_that_have_a_visit_are_doubted(
+    period: Period, visits: frozenset[int], processed: frozenset[int], today: int, data: st.DataObject
+) -> None:
+    """Each by the days that it covers itself, as far as they have come; in whichever order they are wanted."""
+    made = {period.first_day(day(number)) for number in processed}
+    log = {day(number) for number in visits if number <= today}
+    check, dates = of_periods(period, log, made, day(today))
+    wanted = data.draw(st.lists(st.sampled_from(dates), unique=True))
+    reasons = check.pending_reasons(wanted)
+    expected = {}
+    for one in wanted:
+        first, last = period.span(one)
+        expected[one] = one not in made and any(first <= each <= min(last, day(today)) for each in log)
+    assert {one: reason is not None for one, reason in reasons.items()} == expected
+    assert check.known_pending(dates).keys() == {one for one, is_pending in expected.items() if is_pending}
+
+
+@settings(max_examples=30)
+@given(PERIODS, st.frozensets(st.integers(0, 30)))
+def test_without_a_visits_log_zeros_are_believed_of_periods_that_are_over(
+    period: Period, processed: frozenset[int]
+) -> None:
+    """A week or a month that goes on past the days that are believed may still get visits."""
+    made = {period.first_day(day(number)) for number in processed}
+    check, dates = of_periods(period, set(), made, day(40), log_is_off=True)
+    reasons = check.pending_reasons(dates)
+    assert {one for one in dates if reasons[one]} == {
+        one for one in dates if one not in made and period.last_day(one) > day(20)
+    }
+
+
+def test_what_matomo_still_has_of_a_day_is_requested_once() -> None:
+    """Reports, visits alone, or nothing at all; a day that failed is known by its error."""
+    answers: dict[str, dict[int, object]] = {
+        "VisitsSummary.get": {0: {"nb_visits": 2}, 1: {"nb_visits": 3}, 2: []},
+        "UserCountry.getCountry": {0: [{"label": "France"}], 1: []},
+    }
+
+    def answer(method: str, form: Mapping[str, str]) -> object:
+        first, last = map(date.fromisoformat, form["date"].split(","))
+        return {str(one): answers[method][(one - FIRST).days] for one in Days.between(first, last)}
+
+    transport = Scripted(answer)
+    check = ArchiveCheck(client_of(transport), Subject(SITE), TODAY, FIRST)
+    expected = {day(0): Reported.REPORTS, day(1): Reported.COUNTS, day(2): Reported.NOTHING}
+    for _ in range(2):
+        assert check.reported([day(1), day(0), day(2)]) == expected
+        assert [check.reported([one]) for one in expected] == [{one: found} for one, found in expected.items()]
+    assert [(method, form["date"]) for method, form in transport.asked] == [
+        ("VisitsSummary.get", "2026-11-01,2026-11-03"),
+        ("UserCountry.getCountry", "2026-11-01,2026-11-02"),
+    ]
+
+
+def test_sites_segments_and_periods_have_checks_of_their_own() -> None:
+    """Each the same one whenever it is wanted; days are believed by the site's own day."""
+    checks = ArchiveChecks(client_of(Scripted(lambda *_: [])), 3, datetime(2026, 11, 20, 22, tzinfo=UTC))
+    other = Site("2", "Far", read_timezone("Asia/Kolkata"), date(2020, 1, 1))
+    keys = [
+        (site, segment, period)
+        for site in (SITE, other)
+        for segment in (EVERY_VISIT, Segment("m", "a==b"))
+        for period in (Period.DAY, Period.WEEK)
+    ]
+    assert len({id(checks.of(*key)) for key in keys}) == len(keys)
+    assert all(checks.of(*key) is checks.of(*key) for key in keys)
+    checks.of(SITE).note({date(2026, 11, 1): {"nb_visits": 4}})
+    assert checks.of(SITE).known_visits([date(2026, 11, 1)]) == {date(2026, 11, 1): 4}
+    assert checks.of(other).known_visits([date(2026, 11, 1)]) == {}

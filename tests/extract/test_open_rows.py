@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from matomo_fn.catalogue import ColumnType
 from matomo_fn.catalogue.custom import Metric, ReportMetadata, ReportSpec, custom_table
+from matomo_fn.catalogue.fields import GOALS
 from matomo_fn.errors import InvalidResponse
 from matomo_fn.extract.open_rows import OpenColumns
 from matomo_fn.matomo.metadata import read_metadata
@@ -187,3 +188,19 @@ def test_a_field_whose_name_no_warehouse_takes_has_a_column_and_a_description() 
     assert BIGQUERY_NAME.fullmatch(column.name)
     assert column.description.startswith("Matomo's \\ud83d\\nxxx")
     assert len(column.description) < 150
+
+
+@given(st.lists(st.sampled_from(["1", "2", "9", "10", "11", "ecommerceOrder", "ecommerceAbandonedCart"]), unique=True))
+def test_goals_stand_in_the_order_of_their_numbers_whatever_the_order_of_the_answer(goals: list[str]) -> None:
+    """Otherwise a day would look changed; those of the shop come behind. Each has its own numbers."""
+    numbers = {f"idgoal={goal}": {"nb_conversions": index} for index, goal in enumerate(goals)}
+    lines = [
+        parse(columns(), [{"label": "a", "nb_visits": 1, "goals": {key: numbers[key] for key in keys}}]).lines
+        for keys in (list(numbers), list(reversed(numbers)))
+    ]
+    assert lines[0] == lines[1]
+    found = json.loads(lines[0][0]).get("goals", [])
+    conversions = next(field.name for field in GOALS.fields if field.source == "nb_conversions")
+    plain = sorted((goal for goal in goals if goal.isdecimal()), key=int)
+    expected = [*plain, *sorted(goal for goal in goals if not goal.isdecimal())]
+    assert [(each["goal_id"], each[conversions]) for each in found] == [(goal, goals.index(goal)) for goal in expected]

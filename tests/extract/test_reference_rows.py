@@ -158,3 +158,15 @@ def test_a_site_without_a_creation_date_has_none() -> None:
     """Old databases write 0000-00-00."""
     (row,) = parse_reference(SITES, [{"idsite": 1, "ts_created": "0000-00-00 00:00:00"}])
     assert row.values["created_at"] is None
+
+
+@pytest.mark.parametrize("bad", range(4))
+def test_an_error_names_the_row_by_its_place_in_the_answer(bad: int) -> None:
+    """Those that are deleted are counted with the others, and not read."""
+    answer = [{"idgoal": number, "name": "a", "deleted": "0" if number % 2 else "1"} for number in range(4)]
+    answer[bad]["idgoal"] = "x"
+    if bad % 2:
+        with pytest.raises(InvalidResponse, match=f"row {bad + 1}: idgoal"):
+            parse_reference(GOALS, answer, {"website_id": "1"})
+    else:
+        assert [row.key for row in parse_reference(GOALS, answer, {"website_id": "1"})] == [("1", "1"), ("1", "3")]

@@ -198,3 +198,13 @@ def test_values_that_cannot_be_read_are_counted_by_day(tmp_path: Path) -> None:
 
     found = extracted(Scripted(answer), tmp_path, *days)
     assert [dict(each.unreadable) for each in found] == [{"visitLocalTime": 1}] * 2
+
+
+def test_of_the_present_day_a_visit_is_read_from_the_very_second_an_hour_after_its_end(tmp_path: Path) -> None:
+    """And none that may go on; a day that is over is read to its end."""
+    server = server_of([a_visit(number, NOON + number) for number in range(-1, 3)])
+    reader = reader_of(server, tmp_path)
+    for after, expected in ((3599, 1), (3600, 2), (3601, 3), (24 * 3600, 4)):
+        read = reader.read(Slice(Stream("visits", "1"), DAY), datetime.fromtimestamp(NOON + after, UTC))
+        assert read is not None
+        assert read.row_count == expected

@@ -150,3 +150,27 @@ def test_a_configuration_that_selects_no_site_is_refused(sites: object, sentence
     with pytest.raises(InputError) as raised:
         scope_of([a_site(1)], sites=sites)
     assert raised.value.problems[0].startswith(sentence)
+
+
+def test_a_site_that_is_not_set_up_right_is_missing_and_not_lost() -> None:
+    """Matomo lists it, so that advice to exclude it would be wrong; it counts as configured."""
+    scope = scope_of([a_site(1), a_site(2, timezone="Middle/Earth")])
+    synced = dict.fromkeys(("1", "2", "3"), date(2026, 11, 1))
+    assert [sentence.split(" (")[0] for sentence in scope.lost_sites(synced)] == ["site 3"]
+    assert [scope.has_site(number) for number in ("1", "2", "3")] == [True, True, True]
+
+
+def test_days_that_no_site_has_are_refused_with_the_days_of_each() -> None:
+    """Of those that the request is about, by their own creation and present day."""
+    sites = [
+        a_site(1, ts_created="2026-11-15 00:00:00"),
+        a_site(2, ts_created="2026-11-16 00:00:00", timezone="Pacific/Kiritimati"),
+        a_site(3),
+    ]
+    request = {"start_date": "2026-11-01", "end_date": "2026-11-10", "sites": ["1", "2"]}
+    with pytest.raises(InputError) as raised:
+        scope_of(sites, request)
+    assert raised.value.problems == (
+        "request: there is no day from 2026-11-01 to 2026-11-10 that a site has "
+        "(site 1: 2026-11-15 to 2026-11-20, site 2: 2026-11-16 to 2026-11-21)",
+    )

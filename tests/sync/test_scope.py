@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 
 from matomo_fn.config.connector import Connector, read_connector
 from matomo_fn.config.request import read_request
+from matomo_fn.periods import Period
 from matomo_fn.sites import Site, read_timezone
 from matomo_fn.slices import Stream
 from matomo_fn.sync.scope import is_final, window_of
@@ -130,3 +131,26 @@ def test_a_day_is_final_when_no_later_run_would_ask_for_it_by_itself() -> None:
     assert is_final(site(), Stream("visits_summary", "1").slice(date(2026, 11, 17)), three, NOW)
     assert not is_final(site(), Stream("visits_summary", "1").slice(date(2026, 11, 18)), three, NOW)
     assert is_final(site("Europe/Paris"), Stream("visits_summary", "1").slice(date(2026, 11, 18)), three, NOW)
+
+
+@pytest.mark.parametrize(
+    ("period", "first", "last"),
+    [
+        (Period.DAY, date(2026, 11, 9), date(2026, 11, 9)),
+        (Period.WEEK, date(2026, 11, 9), date(2026, 11, 15)),
+        (Period.MONTH, date(2026, 10, 1), date(2026, 10, 31)),
+        (Period.YEAR, date(2025, 1, 1), date(2025, 12, 31)),
+        (Period.rolling(7), date(2026, 11, 9), date(2026, 11, 9)),
+    ],
+)
+def test_a_period_is_final_once_the_trailing_days_have_passed_its_last_day(
+    period: Period, first: date, last: date
+) -> None:
+    """Not its first: up to its end, and some days longer, its numbers grow. Each site by its own day."""
+    three = connector(trailing_days=3)
+    slice_ = Stream("t", "1", "", period).slice(first)
+    midnight = datetime(last.year, last.month, last.day, tzinfo=UTC) + timedelta(days=3)
+    for zone, hours in (("UTC", 0), ("Asia/Kolkata", -5.5), ("Pacific/Honolulu", 10)):
+        then = midnight + timedelta(hours=hours)
+        assert is_final(site(zone), slice_, three, then)
+        assert not is_final(site(zone), slice_, three, then - timedelta(seconds=1))

@@ -163,12 +163,13 @@ def test_a_segment_has_changed_where_any_day_of_any_window_has_another_definitio
 
 @pytest.mark.parametrize("site", ["1", "2", "3"])
 @pytest.mark.parametrize("other_matomo", [True, False])
+@pytest.mark.parametrize("day", [OLD.recheck_from, YOUNG.last])
 def test_what_another_connector_fills_is_refused_at_any_site_of_ours(
-    connectors: tuple[Local, Local], tmp_path: Path, site: str, *, other_matomo: bool
+    connectors: tuple[Local, Local], tmp_path: Path, site: str, day: date, *, other_matomo: bool
 ) -> None:
     """From another Matomo, or a segment by another definition; at a site that is not ours it is its own business."""
     shop, other = connectors
-    slices = [DAILY.stream(site, segment).slice(ago(2)) for segment in ("", "mobile")]
+    slices = [DAILY.stream(site, segment).slice(day) for segment in ("", "mobile")]
     config = other.connector
     try:
         if other_matomo:

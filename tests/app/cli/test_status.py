@@ -364,3 +364,26 @@ def test_an_audit_is_no_mode_of_sync(shop: Shop) -> None:
     called = call(shop.env, "sync", "shop", "--mode", "audit")
     assert called.code == 2
     assert "matomo-fn status shop --verify" in called.err
+
+
+def test_a_lost_site_and_missing_days_are_told_by_the_table_that_reaches_furthest(tmp_path: Path) -> None:
+    """Of two tables of a site, one may have days that the other has not, with Matomo and without it."""
+    world = World(tuple(Site(number, f"Site {number}", visits_per_day=3, pages=3) for number in (1, 2)))
+    (tmp_path / "secrets").mkdir()
+    with FakeMatomo(world, token=CANARY) as matomo:
+        shop = Shop(matomo, tmp_path / "secrets", tmp_path / "warehouse.duckdb")
+        shop.configure(reports=["visits_summary", "visitor_country"], backfill_days=1, sites="all")
+        shop.write("token", CANARY)
+        for table, day in (("visitor_country", ago(3)), ("visits_summary", ago(2))):
+            days = ("--start-date", str(day), "--end-date", str(day))
+            assert call(shop.env, "sync", "shop", "--table", table, *days).code == 0
+        matomo.faults.add(maintenance())
+        found = call(shop.env, "status", "shop", "--json").json
+        assert {(each["table"], each["gaps"]) for each in found["tables"]} == {
+            ("visitor_country", found["tables"][0]["gaps"]),
+            ("visits_summary", found["tables"][0]["gaps"]),
+        }
+        matomo.faults.clear()
+        shop.write("token", matomo.add_token("b" * 32, sites=(1,)))
+        (lost,) = [each for each in call(shop.env, "status", "shop", "--json").json["problems"] if "no longer" in each]
+        assert lost.startswith(f"site 2 (synced until {ago(2)}) ")
