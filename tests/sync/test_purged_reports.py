@@ -15,7 +15,8 @@ from matomo_fn.sync.outcome import Run
 from matomo_fn.sync.state import SyncState
 from matomo_fn.verdict import Verdict
 from matomo_fn.warehouse import sql
-from tests.support.local import NOW, Local, ago
+from tests.support.local import NOW, Local, ago, open_copy
+from tests.support.local import local as local_of
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -39,6 +40,7 @@ WORLD = World(
 TABLES = ("visits_summary", "actions_summary", "visitor_country", "acquisition_referrer", "referrers")
 # Some numbers that a purge keeps by default, and one that it deletes, in one row.
 MIXED = {"report": "API.get", "name": "mixed", "fields": "nb_visits,nb_pageviews"}
+CONFIG: dict[str, Any] = {"reports": list(TABLES), "custom_reports": [MIXED], "visits": True}
 GONE = "Matomo has no reports of that time any more"
 ADVICE = "for what Matomo has now, sync it with mode full_refresh and name the tables"
 COUNTRIES = "UserCountry.getCountry"
@@ -51,12 +53,19 @@ def matomo() -> Iterator[FakeMatomo]:
         yield running
 
 
+@pytest.fixture(scope="module")
+def synced(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a connector whose old days are all synced, with their visits."""
+    path = tmp_path_factory.mktemp("synced") / "w.duckdb"
+    with FakeMatomo(WORLD) as running, local_of(running, path, **CONFIG) as opened:
+        assert refetch(opened).verdict is Verdict.COMPLETE
+    return path
+
+
 @pytest.fixture
-def local(matomo: FakeMatomo, tmp_path: Path) -> Iterator[Local]:
-    """A connector whose old days are all synced, with their visits."""
-    opened = Local(matomo, tmp_path / "w.duckdb", reports=list(TABLES), custom_reports=[MIXED], visits=True)
-    assert refetch(opened).verdict is Verdict.COMPLETE
-    matomo.forget_calls()
+def local(matomo: FakeMatomo, synced: Path, tmp_path: Path) -> Iterator[Local]:
+    """That connector, with a copy of the file."""
+    opened = open_copy(synced, matomo, tmp_path / "w.duckdb", **CONFIG)
     yield opened
     opened.close()
 
@@ -114,8 +123,17 @@ def purge_visits(matomo: FakeMatomo) -> None:
     matomo.purge_visits(datetime.combine(ago(20), time(), UTC))
 
 
-@pytest.mark.parametrize("left", ["basic metrics", "basic metrics and visits", "visits", "nothing"])
-@pytest.mark.parametrize("request_fields", [{}, {"mode": "full_refresh"}], ids=["backfill", "full_refresh"])
+# Each setting in one of the two modes: what Matomo keeps does not depend on what the run asks for.
+@pytest.mark.parametrize(
+    ("left", "request_fields"),
+    [
+        ("basic metrics", {}),
+        ("basic metrics and visits", {"mode": "full_refresh"}),
+        ("visits", {}),
+        ("nothing", {"mode": "full_refresh"}),
+    ],
+    ids=["basic metrics-backfill", "basic metrics and visits-full_refresh", "visits-backfill", "nothing-full_refresh"],
+)
 def test_a_refetch_keeps_the_rows_of_deleted_reports(
     local: Local, matomo: FakeMatomo, left: str, request_fields: dict[str, str]
 ) -> None:

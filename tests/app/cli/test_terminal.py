@@ -20,8 +20,11 @@ from fake_matomo import Fault
 from tests.app.cli.calling import COMMAND, Called, call, checked, environment, run
 from tests.support.canary import CANARY
 from tests.support.server import ROOT
+from tests.support.shop import running
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from tests.support.shop import Shop
 
 WIDTH = 100
@@ -122,23 +125,28 @@ def test_a_warning_stands_above_the_bar_and_whole(shop: Shop) -> None:
     assert all(BAR.fullmatch(line) for line in lines if line not in warnings)
 
 
-@pytest.mark.parametrize("command", ["check", "plan", "sync", "status", "history", "show"])
-def test_tables_fit_80_columns(command: str, shop: Shop) -> None:
-    """With every prebuilt table, pending and failed days, and what remains."""
-    shop.configure(sites="all", backfill_days=4)
-    shop.matomo.unprocess(1, datetime.now(UTC).date() - timedelta(days=2))
-    shop.matomo.faults.add(Fault(method="UserCountry.getCountry", message="no such thing"))
-    if command != "check":
+@pytest.fixture(scope="module")
+def troubled(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Shop]:
+    """A synced connector with every prebuilt table, pending and failed days, and what remains."""
+    with running(tmp_path_factory.mktemp("troubled")) as shop:
+        shop.configure(sites="all", backfill_days=4)
+        shop.matomo.unprocess(1, datetime.now(UTC).date() - timedelta(days=2))
+        shop.matomo.faults.add(Fault(method="UserCountry.getCountry", message="no such thing"))
         assert call(shop.env, "sync", "shop").code == 1
-    called = call(shop.env, command, *(["shop"] if command != "show" else []))
+        yield shop
+
+
+@pytest.mark.parametrize("command", ["check", "plan", "sync", "status", "history", "show"])
+def test_tables_fit_80_columns(command: str, troubled: Shop) -> None:
+    """With every prebuilt table, pending and failed days, and what remains."""
+    env = troubled.env | {"MATOMO_FN_LOG_FORMAT": "auto"}
+    called = run_on_terminal(env, command, *(["shop"] if command != "show" else []), columns=80)
     lines = called.out.splitlines()
     table = lines[: lines.index("")] if "" in lines else lines
     assert table
     if command != "check":  # of sentences, which a terminal gets in lines of its width
         assert max(map(len, table)) <= 80
-    env = shop.env | {"MATOMO_FN_LOG_FORMAT": "auto"}
-    shown = run_on_terminal(env, command, *(["shop"] if command != "show" else []), columns=80)
-    assert max(map(len, lines_of(shown.err)), default=0) <= 80
+    assert max(map(len, lines_of(called.err)), default=0) <= 80
 
 
 def test_ctrl_c_is_answered_by_a_sentence(shop: Shop) -> None:
