@@ -309,8 +309,7 @@ def test_the_number_of_queries_does_not_grow(shop: Local, log: Log) -> None:
 def test_settled_days_are_held_as_ranges_however_many_there_are(shop: Local, log: Log) -> None:
     """Ten years take no more memory than a month: a function has 1 GiB for all tables and sites together.
 
-    Neither while the log is read nor afterwards: what is taken at the most counts, and what statements are translated by
-    is the same for both.
+    Neither while the log is read nor afterwards: what is taken at the most counts.
     """
     most = {}
     for first in (ago(30), ago(3_650)):
