@@ -16,6 +16,15 @@ mock_provider "google" {
   }
 }
 
+# An example names no provider time, so that its waits would be real ones, three minutes for each run.
+override_resource {
+  target = module.matomo_fn.time_sleep.iam
+}
+
+override_resource {
+  target = module.matomo_fn.time_sleep.services
+}
+
 variables {
   alert_emails = ["data@example.com"]
   project      = "test-project"

@@ -14,6 +14,7 @@ from functions_framework._http import gunicorn
 
 from matomo_fn.config.request import read_request
 from matomo_fn.config.settings import PREFIX, VARIABLES, read_settings
+from matomo_fn.events.result import DeliveryResult, Tally
 from matomo_fn.sync import result
 from matomo_fn.sync.reach import Reach
 from matomo_fn.verdict import Verdict
@@ -138,6 +139,9 @@ def test_alerts_look_at_fields_that_a_run_logs() -> None:
     assert asked == {"connector", "days_late", "days_pending", "errors", "status"}
     assert asked <= run.as_dict().keys()
     assert (run.as_dict()["days_late"], run.as_dict()["days_pending"]) == (0, 1)
+    delivery = DeliveryResult(connector="shop", run_id="run1", tally=Tally(rejected=2), calls=1, seconds=1.0)
+    assert {"connector", "errors", "rejected"} <= delivery.as_dict().keys()
+    assert delivery.as_dict()["rejected"] == 2
     fields = re.search(
         r"jsonPayload\.message,(jsonPayload[^)]*)\)", (TERRAFORM / "modules/commands/main.tf").read_text()
     )
@@ -176,7 +180,7 @@ def test_every_sentence_about_a_refused_token_is_found_by_the_alert() -> None:
     pattern = re.search(r'jsonPayload\.errors=~\\"(.+?)\\"', terraform_text("monitoring.tf"))
     assert pattern
     sentences = [
-        ast.literal_eval(node.args[0])
+        "".join(str(part.value) for part in ast.walk(node.args[0]) if isinstance(part, ast.Constant))
         for path in ROOT.glob("matomo_fn/**/*.py")
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8")))
         if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "TokenRefused"
@@ -204,9 +208,9 @@ def test_the_requests_that_terraform_sends_are_understood() -> None:
     text = (TERRAFORM / "tests" / "deployment.tftest.hcl").read_text(encoding="utf-8")
     bodies = re.findall(r'"(\{\\"connector\\".*?\})"', text) + re.findall(r"--message='(\{.*?\})'", text)
     requests = [read_request(json.loads(body.replace('\\"', '"'))) for body in bodies]
-    assert len(requests) == 4  # three of schedules, one of the output sync_now
+    assert len(requests) == 5  # three of schedules, one of a delivery, one of the output sync_now
     assert {request.connector for request in requests} == {"shop", "two-sites"}
-    assert {request.mode for request in requests} == {"incremental", "backfill"}
+    assert {request.mode for request in requests} == {"incremental", "backfill", "deliver"}
 
 
 def test_terraforms_connector_is_a_subset_of_the_programs_request() -> None:
