@@ -119,6 +119,13 @@ def test_another_campaign_begins_a_visit(shop: FakeMatomo, second: dict[str, Any
     assert found[-1]["referrerName"] == campaign
 
 
+def test_a_campaign_without_a_keyword_keeps_the_one_of_its_first_page(shop: FakeMatomo) -> None:
+    """Which is the host that linked to it: the next page has another referrer, and is in the same visit."""
+    url = "https://shop.example.org/?utm_campaign=spring"
+    send(shop, at("08:00:00", url=url, urlref="https://news.example.com/a"), at("08:01:00", url=url))
+    assert only(shop)["referrerKeyword"] == "news.example.com"
+
+
 def test_a_direct_visit_takes_over_the_campaign_of_a_later_hit(shop: FakeMatomo) -> None:
     """It was sent late, says Matomo, and begins no visit."""
     send(shop, at("08:00:00"), at("08:01:00", url="https://shop.example.org/?pk_campaign=Late&pk_kwd=Key"))

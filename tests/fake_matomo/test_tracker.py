@@ -69,6 +69,13 @@ def test_only_a_super_user_is_told_which_hits_are_invalid(shop: FakeMatomo) -> N
     assert said(post(shop, hits, SUPER))["invalid_indices"] == [1, 2]
 
 
+def test_an_order_sent_again_is_named_by_its_place_in_the_request(shop: FakeMatomo) -> None:
+    """Also behind hits that are invalid or not stored."""
+    order = {"idgoal": 0, "ec_id": "A-1", "revenue": 5}
+    hits = [hit(idsite=99), hit(rec=0), hit(**order), hit(), hit(**order)]
+    assert said(post(shop, hits, SUPER))["invalid_indices"] == [0, 4]
+
+
 def test_what_is_no_url_with_a_query_is_passed_over(shop: FakeMatomo) -> None:
     """Neither tracked nor invalid, and the places of the others are counted without it; an empty object is tracked."""
     hits: list[Any] = ["idsite=1&rec=1", "", hit(idsite=99), {}, "https://shop.example.org/matomo.php" + hit(), None]
