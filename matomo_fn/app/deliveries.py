@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import structlog
 
 from matomo_fn.app.open_warehouse import open_warehouse
-from matomo_fn.app.refused_tokens import QUIET_SECONDS, RefusedTokens
+from matomo_fn.app.refused_tokens import RefusedTokens
 from matomo_fn.app.signals import ends_by_signal
 from matomo_fn.app.wiring import Credentials, make_client, read_credentials
 from matomo_fn.config.events import EventsConfig
@@ -126,8 +126,8 @@ def _deliver(
     config = _events_of(credentials)
     if credentials.token in _REFUSED:
         raise TokenRefused(
-            f"Matomo refused the token less than {QUIET_SECONDS / 60:.0f} minutes ago, and is not sent it again before "
-            "that: put a valid one into the token secret"
+            "Matomo refused the token less than 15 minutes ago, and is not sent it again before that. Put a valid one "
+            "into the token secret"
         )
     warehouse = open_warehouse(settings, credentials.connector, run_id=run.id, deadline=deadline)
     try:

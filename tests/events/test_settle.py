@@ -23,7 +23,7 @@ GOAL = Goal(1, "Sign-up", allow_multiple=True)
 ITEMS = [{"product_id": "S1", "name": "Shoe", "price": 10, "quantity": 2}]
 DAY = 86_400
 # A call of each kind of hit, each by a visitor of its own and some days apart.
-OF_EACH_KIND = {
+OF_EACH_KIND: dict[HitKind, dict[str, Any]] = {
     HitKind.PAGE_VIEW: {"kind": "page", "properties": {"title": "Home", "url": "https://shop.example/"}},
     HitKind.EVENT: {"event": "Played", "properties": {"label": "m2"}},
     HitKind.SITE_SEARCH: {"event": "Products Searched", "properties": {"query": "shoes"}},
