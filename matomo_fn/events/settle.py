@@ -26,7 +26,11 @@ _VISITORS = 50
 # Days that one call may span: more of them are read by Matomo, even where these visitors had no visit.
 _SPAN = timedelta(days=7)
 _REPEATABLE = (HitKind.CART, HitKind.PING)
-_TYPES = {HitKind.PAGE_VIEW: "action", HitKind.EVENT: "event", HitKind.SITE_SEARCH: "search"}
+# Matomo takes a page view whose URL has a search for a search, and a search at a site without site search for a page
+# view. So the two are one kind here.
+_VIEW = "view"
+_KINDS = {"action": _VIEW, "search": _VIEW}
+_TYPES = {HitKind.PAGE_VIEW: _VIEW, HitKind.EVENT: "event", HitKind.SITE_SEARCH: _VIEW}
 
 
 class CannotSettle(ReportRefused):
@@ -167,4 +171,4 @@ def _note(found: _Found, visit: Mapping[str, object]) -> None:
                 (name, (kind, str(action.get("goalId")), str(action.get("timestamp")))) for name in names
             )
         elif action.get("idpageview"):
-            found.marks.update((name, (kind, str(action["idpageview"]))) for name in names)
+            found.marks.update((name, (_KINDS.get(kind, kind), str(action["idpageview"]))) for name in names)
