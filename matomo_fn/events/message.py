@@ -3,6 +3,7 @@
 import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 
 from matomo_fn.config.events import EventsConfig
 from matomo_fn.config.validation import read_object
@@ -79,17 +80,17 @@ class Message:
         return self.problem or "; ".join(refused)
 
 
-def prepare(received: Received, config: EventsConfig) -> Message:
-    """Return a message with its call and hits, or with the problem that it has none."""
+def prepare(received: Received, config: EventsConfig, now: datetime) -> Message:
+    """Return a message with its call and hits, or with the problem that it has none; ``now`` is in UTC."""
     try:
-        call = _call_of(received)
+        call = _call_of(received, now)
     except InputError as error:
         digest = hashlib.sha256(received.data).hexdigest()
         return Message(received, f"invalid-{digest[:32]}", problem="; ".join(error.problems))
     return Message(received, call.message_id, call, map_call(call, config))
 
 
-def _call_of(received: Received) -> Call:
+def _call_of(received: Received, now: datetime) -> Call:
     if received.problem:
         raise InputError(received.problem)
-    return read_call(read_object(received.data, "the call"))
+    return read_call(read_object(received.data, "the call"), now=now)
