@@ -281,7 +281,7 @@ resource "google_monitoring_alert_policy" "events_late" {
 
   documentation {
     mime_type = "text/markdown"
-    content   = "An event of connector ${each.key} has waited for ${each.value.late_after_minutes} minutes. Deliveries are not started (Cloud Scheduler), fail (Matomo is down, the token is refused), or more comes in than they take. Nothing is lost: an event is tried for about 16 hours, and is a dead letter then.\n\n`${local.logs_command}`"
+    content   = "An event of connector ${each.key} has waited for ${each.value.late_after_minutes} minutes. Deliveries are not started (Cloud Scheduler), fail (Matomo is down, the token is refused), or more comes in than they take. Nothing is lost: an event waits for 31 days, and is a dead letter after 100 attempts.\n\n`${local.logs_command}`"
   }
 }
 

@@ -36,6 +36,9 @@ log = structlog.get_logger()
 OpenQueue = Callable[[Settings, Credentials, Warehouse, Deadline], Queue]
 STANDARD_INPUT = "-"
 _REFUSED = RefusedTokens()
+# Addresses at which Matomo failed the last delivery by this instance. Pub/Sub counts how often a message was
+# pulled, and makes it a dead letter in the end: so nothing is pulled before Matomo answers again.
+_FAILED: set[str] = set()
 _QUERY = re.compile(r"[\s(]*(select|with)\b", re.IGNORECASE)
 
 
@@ -143,8 +146,10 @@ def _deliver(
             run.id,
             source.waits,
             source.uncertain,
+            asks_first=credentials.connector.matomo_url in _FAILED,
         )
         result = deliver(session, progress)
+        (_FAILED.add if result.matomo_failed else _FAILED.discard)(credentials.connector.matomo_url)
         if result.token_refused:
             _REFUSED.add(credentials.token)
         return result

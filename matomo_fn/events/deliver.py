@@ -49,7 +49,8 @@ class Session:
 
     ``waits``: it ends when nothing waits any more, also where it has to wait itself until what is uncertain can be
     settled; without it that is left to the next one. ``uncertain``: what is done with what may be in Matomo already:
-    Matomo is asked, or it is sent once more, or taken as sent. ``now`` gives the time of day in UTC, ``clock`` seconds
+    Matomo is asked, or it is sent once more, or taken as sent. ``asks_first``: nothing is pulled before Matomo has
+    answered. ``now`` gives the time of day in UTC, ``clock`` seconds
     that only grow; ``pause`` sleeps until the delivery is stopped.
     """
 
@@ -67,6 +68,7 @@ class Session:
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
     clock: Callable[[], float] = monotonic
     pause: Callable[[float], None] | None = None
+    asks_first: bool = False
 
 
 def deliver(session: Session, progress: Progress = no_progress) -> DeliveryResult:
@@ -144,6 +146,8 @@ class _Delivery:
         )
 
     def _loop(self) -> None:
+        if self._session.asks_first:
+            self._session.tracker.check()
         while self._may_go_on():
             messages = self._held.take_ready(self._session.now(), self._session.batch)
             room = self._session.batch - len(messages)
@@ -160,7 +164,8 @@ class _Delivery:
     def _pull(self, most: int) -> list[Message]:
         received = self._session.queue.pull(most)
         self._tally.pulled += len(received)
-        return [prepare(each, self._session.config) for each in received]
+        now = self._session.now()
+        return [prepare(each, self._session.config, now) for each in received]
 
     def _wait(self) -> bool:
         """Wait until something that is held back can be looked at; return False where that is not to be."""

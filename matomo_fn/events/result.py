@@ -70,6 +70,11 @@ class DeliveryResult:
         return any(isinstance(error, TokenRefused) for error in self.failures)
 
     @property
+    def matomo_failed(self) -> bool:
+        """Whether it ended since Matomo did not take hits, or did not answer."""
+        return any(isinstance(error, MatomoError) for error in self.failures)
+
+    @property
     def is_stopped(self) -> bool:
         """Whether a signal ended it."""
         return self.stopped_by is not None

@@ -84,6 +84,10 @@ class Tracker:
         taken: Taken = retrying(self._try, body, time_left)
         return taken
 
+    def check(self) -> None:
+        """Raise a MatomoError where Matomo takes no hits at present; it costs next to nothing, since none is sent."""
+        self.send([], self._deadline.time_for_requests)
+
     def _try(self, body: Mapping[str, Any], time_left: Callable[[], float]) -> Taken:
         if not self._rate_limit.wait(min(self._deadline.time_for_requests(), time_left())):
             raise OutOfTime(f"{TRACKER}: requests_per_minute allows no call in the time that is left")
@@ -142,7 +146,7 @@ def _read(redact: Callable[[str], str], reply: Reply, sent: int) -> Taken:
             f"{TRACKER}: the answer has no counts of hits (HTTP {reply.status}): {_excerpt(redact, reply)}"
         )
     tracked, invalid, refused = counts
-    if (tracked, invalid) == (0, 0):
+    if sent and (tracked, invalid) == (0, 0):
         raise MatomoFatal(
             f"{TRACKER}: Matomo took none of {sent} hits and refused none: tracking is switched off "
             "(record_statistics in its config.ini.php), or something between here and there changes what is sent"

@@ -239,6 +239,23 @@ def test_a_message_that_fails_is_not_delivered_again(shop: Shop, pubsub: PubSub)
     assert (pubsub.unacknowledged(), labels(shop)) == (0, ["Event 1"])
 
 
+def test_nothing_is_pulled_before_a_matomo_that_was_down_answers(shop: Shop, pubsub: PubSub) -> None:
+    """Pub/Sub counts how often a message is pulled, and makes a dead letter of it in the end."""
+    pubsub.create()
+    publish(pubsub, event(1), event(2))
+    shop.matomo.faults.add(Fault(method=TRACKER, status=403, body="no"))
+    assert deliver(shop, pubsub).get_json()["pulled"] == 2
+    answer = deliver(shop, pubsub)
+    assert (answer.status_code, answer.get_json()["pulled"], answer.get_json()["matomo_calls"]) == (502, 0, 1)
+    assert "HTTP 403" in answer.get_json()["errors"][0]
+    shop.matomo.faults.clear()
+    answer = deliver(shop, pubsub).get_json()
+    assert (answer["sent"], answer["matomo_calls"]) == (2, 2)
+    publish(pubsub, event(3))
+    assert deliver(shop, pubsub).get_json()["matomo_calls"] == 1
+    assert labels(shop) == ["Event 1", "Event 2", "Event 3"]
+
+
 def test_a_delivery_that_was_killed_is_gone_on_with(shop: Shop, pubsub: PubSub) -> None:
     """Pub/Sub delivers its messages again, and what is in Matomo is not sent again."""
     pubsub.create(ack_seconds=60)

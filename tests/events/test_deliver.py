@@ -16,7 +16,7 @@ from matomo_fn.matomo.transport import HttpTransport
 from matomo_fn.verdict import Verdict
 from matomo_fn.warehouse import sql
 from matomo_fn.warehouse.duckdb import DuckDBWarehouse
-from tests.support.deliveries import Again, Place, call, received, small_world
+from tests.support.deliveries import AGENT, Again, Place, call, received, small_world
 from tests.support.warehouses import Death, Killed, Watched
 
 if TYPE_CHECKING:
@@ -222,6 +222,21 @@ def test_a_lost_answer_is_settled_with_matomo(
     assert place.counts() == Counter(f"m{number}" for number in range(10))
     assert (result.tally.sent, result.verdict) == (10, Verdict.COMPLETE)
     assert steps(warehouse)["m0"] == ["sending", "sending", "sending", "sent"]
+
+
+def test_a_page_view_that_matomo_takes_for_a_search_is_found(place: Place, warehouse: DuckDBWarehouse) -> None:
+    """Its URL has a search; the visits log shows it as one."""
+    searched = {"page": {"url": "https://shop.example.org/list?q=shoes"}, "ip": "81.2.69.1", "userAgent": AGENT}
+    place.matomo.faults.add(LOST["reset"])
+    assert place.deliver([call(0, kind="page", context=searched)], warehouse).tally.sent == 1
+    assert [hit.kind for hit in place.matomo.hits] == ["search"]
+
+
+def test_a_call_of_a_time_that_is_not_yet_there_is_rejected(place: Place, warehouse: DuckDBWarehouse) -> None:
+    """Matomo would record it at the present time."""
+    result = place.deliver([call(0, ago=-7200), call(1)], warehouse)
+    assert (result.tally.sent, result.tally.rejected) == (1, 1)
+    assert "in the future" in result.errors[0]
 
 
 def vars_of(fault: Fault) -> dict[str, Any]:
