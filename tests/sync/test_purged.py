@@ -66,7 +66,9 @@ def synced(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def local(matomo: FakeMatomo, synced: Path, tmp_path: Path) -> Iterator[LocalVisits]:
     """A connector that refetches yesterday only, whose days are all synced."""
-    opened = LocalVisits(matomo, shutil.copy(synced, tmp_path / "w.duckdb"), **CONFIG)
+    path = tmp_path / "w.duckdb"
+    shutil.copyfile(synced, path)
+    opened = LocalVisits(matomo, path, **CONFIG)
     opened.take_over()
     yield opened
     opened.close()

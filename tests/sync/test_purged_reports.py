@@ -66,7 +66,9 @@ def synced(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def local(matomo: FakeMatomo, synced: Path, tmp_path: Path) -> Iterator[Local]:
     """That connector, with a copy of the file."""
-    opened = Local(matomo, shutil.copy(synced, tmp_path / "w.duckdb"), **CONFIG)
+    path = tmp_path / "w.duckdb"
+    shutil.copyfile(synced, path)
+    opened = Local(matomo, path, **CONFIG)
     opened.take_over()
     yield opened
     opened.close()
