@@ -21,8 +21,7 @@ from matomo_fn.sync.session import Session
 from matomo_fn.sync.state import SyncState
 from matomo_fn.warehouse.bigquery import BigQueryWarehouse
 from matomo_fn.warehouse.duckdb import DuckDBWarehouse
-from tests.support import emulator as bigquery_emulator
-from tests.support.proxy import proxied
+from tests.support.emulator import connect
 from tests.support.recorded_matomo import DAY, Call, RecordedMatomo, call_of, recorded_reports
 from tests.support.recordings import Scripted, client_of
 
@@ -32,6 +31,7 @@ if TYPE_CHECKING:
 
     from matomo_fn.sync.result import RunResult
     from matomo_fn.warehouse.protocol import Warehouse
+    from tests.support.proxy import Proxy
 
 NOW = datetime(2026, 11, 13, 12, tzinfo=UTC)
 OWN = {"date", "website_id", "segment", "_is_others", "_synced_at", "_run_id"}
@@ -143,19 +143,18 @@ def test_the_same_tables_again_are_unchanged(
     )
 
 
-def test_ten_shapes_through_the_emulator(discovered: dict[str, dict[str, Any]]) -> None:
+# A job of the emulator takes longer the more tables there are, so two of it have half of the shapes each.
+@pytest.mark.parametrize("names", [TEN_SHAPES[:5], TEN_SHAPES[5:]], ids=["five of them", "the others"])
+def test_ten_shapes_through_the_emulator(
+    discovered: dict[str, dict[str, Any]], proxied_emulator: Proxy, names: list[str]
+) -> None:
     """By the real client of BigQuery: tables by the API, rows by load jobs, MERGE."""
-    with (
-        bigquery_emulator.started() as emulator,
-        proxied(emulator.address) as proxy,
-        emulator.client(proxy.url) as client,
-    ):
-        proxy.keep_staging()
+    with connect(proxied_emulator.url) as client:
         warehouse = BigQueryWarehouse(client, "recorded", location="EU", run_id="r1", deadline=Deadline())
-        chosen = {name: discovered[name] for name in TEN_SHAPES}
+        chosen = {name: discovered[name] for name in names}
         result = run(warehouse, configured(chosen.values()))
         assert (result.as_dict()["status"], result.as_dict()["errors"]) == ("complete", [])
-        assert proxy.staging_left() == set()
+        assert proxied_emulator.staging_left() == set()
         for name, entry in chosen.items():
             # Structs in arrays reach the client in a form that it cannot read (the emulator's own).
             found = warehouse.find_table(name)
@@ -234,10 +233,10 @@ def assert_cell(cell: Any, raw: Any, where: str) -> None:
         assert (type(cell) in (int, float), cell) == (True, pytest.approx(float(raw))), where
 
 
-def test_a_rebuild_through_the_emulator(discovered: dict[str, dict[str, Any]]) -> None:
+def test_a_rebuild_through_the_emulator(discovered: dict[str, dict[str, Any]], proxied_emulator: Proxy) -> None:
     """The statement that replaces the table is BigQuery's own; the description and the key come back by the API."""
     name = "user_country_country"
-    with bigquery_emulator.started() as emulator, emulator.client() as client:
+    with connect(proxied_emulator.url) as client:
         connector = configured([discovered[name]])
         results, contents, described = [], [], []
         rebuilding: dict[str, Any] = {"mode": "full_refresh", "tables": [name]}

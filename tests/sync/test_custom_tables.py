@@ -143,8 +143,9 @@ def test_the_token_that_the_metadata_repeats_is_in_no_file_and_no_log(
     matomo: FakeMatomo, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """`imageGraphUrl` has it in each entry."""
-    with opened(matomo, tmp_path, reports="all") as shop:
-        shop.sync()
+    with opened(matomo, tmp_path, reports=["visits_summary", "Events.getName", "UserCountry.getCity"]) as shop:
+        assert len(shop.sync().tables) == 3
+    assert calls(matomo, METADATA) == 1
     out = capsys.readouterr()
     assert_absent(TOKEN, out=out.out, err=out.err, file=tmp_path)
 
@@ -155,7 +156,7 @@ def test_a_matomo_that_lists_what_is_no_report_is_not_believed(matomo: FakeMatom
     def evil(answer: Any) -> Any:
         first = answer[0]
         return [
-            *answer,
+            *answer[:5],  # enough of those that are reports
             {**first, "module": "SitesManager", "action": "deleteSite"},
             {**first, "module": "Events", "action": "getName", "parameters": {"idSite": "all"}},
         ]

@@ -111,18 +111,13 @@ def test_a_title_goes_away_with_the_visits_that_saw_it(tmp_path: Path) -> None:
 
 
 def test_without_visits_there_are_no_titles(tmp_path: Path) -> None:
-    """NULL, and no statement runs for them; nor where the visits' URLs or titles are left out."""
+    """NULL, and no statement runs for them."""
     with FakeMatomo(WORLD) as matomo:
         local = _connector(matomo, tmp_path / "w.duckdb", visits=False)
         local.sync()
         assert set(titles(local).values()) == {None}
         assert local.watched.count("run", "find_staging_titles") == 0
         local.close()
-        for number, column in enumerate(("actions.title", "actions.url", "actions")):
-            local = _connector(matomo, tmp_path / f"{number}.duckdb", visits={"exclude": [column]})
-            local.sync()
-            assert set(titles(local).values()) == {None}
-            local.close()
 
 
 def test_visits_of_a_connector_without_pages_fill_no_titles(tmp_path: Path) -> None:

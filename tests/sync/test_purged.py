@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -48,12 +49,27 @@ def matomo() -> Iterator[FakeMatomo]:
         yield running
 
 
+CONFIG: dict[str, Any] = {"page": None, "trailing_days": 1}
+
+
+@pytest.fixture(scope="module")
+def synced(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The file of a connector whose days are all synced."""
+    path = tmp_path_factory.mktemp("synced") / "w.duckdb"
+    with FakeMatomo(WORLD) as running:
+        opened = LocalVisits(running, path, **CONFIG)
+        assert opened.sync().verdict is Verdict.COMPLETE
+        opened.close()
+    return path
+
+
 @pytest.fixture
-def local(matomo: FakeMatomo, tmp_path: Path) -> Iterator[LocalVisits]:
+def local(matomo: FakeMatomo, synced: Path, tmp_path: Path) -> Iterator[LocalVisits]:
     """A connector that refetches yesterday only, whose days are all synced."""
-    opened = LocalVisits(matomo, tmp_path / "w.duckdb", page=None, trailing_days=1)
-    assert opened.sync().verdict is Verdict.COMPLETE
-    matomo.forget_calls()
+    path = tmp_path / "w.duckdb"
+    shutil.copyfile(synced, path)
+    opened = LocalVisits(matomo, path, **CONFIG)
+    opened.take_over()
     yield opened
     opened.close()
 
@@ -199,7 +215,7 @@ def test_rows_that_no_log_row_speaks_of_are_taken_as_whole_if_they_are_as_many_a
     matomo: FakeMatomo, tmp_path: Path
 ) -> None:
     """A run that died before it logged, and the visits are gone: its rows are the only copy, and nothing is missing."""
-    local = LocalVisits(matomo, tmp_path / "w.duckdb", page=None, trailing_days=1)
+    local = LocalVisits(matomo, tmp_path / "w.duckdb", **CONFIG)
     with pytest.raises(Killed):
         local.sync(before=death_before("load_staging__sync_log"))
     before = local.standing()
@@ -248,7 +264,7 @@ def test_visits_that_the_summary_does_not_count_either_leave_the_table(local: Lo
 
 def test_where_the_summary_cannot_be_had_the_day_is_pending(matomo: FakeMatomo, tmp_path: Path) -> None:
     """Nobody can say whether the visits are gone for a reason that concerns the table."""
-    local = LocalVisits(matomo, tmp_path / "w.duckdb", page=None, trailing_days=1, reports=["visitor_country"])
+    local = LocalVisits(matomo, tmp_path / "w.duckdb", reports=["visitor_country"], **CONFIG)
     local.sync()
     before = local.standing()
     purge(matomo, DAYS[2])

@@ -52,8 +52,17 @@ DAYS = {
 }
 
 
-@pytest.mark.parametrize(("zone", "day", "now"), DAYS.values(), ids=DAYS)
-@pytest.mark.parametrize("intraday", [False, True], ids=["closed days", "intraday"])
+# Each zone, and both ways of reading in days of one offset and in days of two.
+@pytest.mark.parametrize(
+    ("zone", "day", "now", "intraday"),
+    [
+        (*DAYS["UTC"], False),
+        (*DAYS["UTC"], True),
+        (*DAYS["Paris, 25 hours"], True),
+        (*DAYS["New York, 23 hours"], False),
+    ],
+    ids=["UTC-closed days", "UTC-intraday", "Paris, 25 hours-intraday", "New York, 23 hours-closed days"],
+)
 def test_after_a_day_has_closed_the_table_has_exactly_what_the_server_has(
     zone: str, day: date, now: datetime, *, intraday: bool, tmp_path: Path
 ) -> None:

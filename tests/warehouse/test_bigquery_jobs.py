@@ -160,18 +160,22 @@ def test_errors_beside_a_job_that_succeeded_are_no_failure(
 # --- tried again -------------------------------------------------------------------------------------------
 
 
+# Each reason by one of the two ways, since one function judges what either says.
 @pytest.mark.parametrize(
-    ("reason", "message"),
+    ("told_by", "reason", "message"),
     [
-        ("resourcesExceeded", "Too many DML statements outstanding against table test:d.t, limit is 20."),
-        ("invalidQuery", "Could not serialize access to table test:d.t due to concurrent update"),
-        ("rateLimitExceeded", "Exceeded rate limits: too many table dml insert operations for this table."),
-        ("jobRateLimitExceeded", "Exceeded rate limits"),
-        ("quotaExceeded", "Quota exceeded: Your table exceeded quota for imports or query appends per table."),
-        ("stopped", "Job execution was cancelled: User requested cancellation"),
+        ("the job", "resourcesExceeded", "Too many DML statements outstanding against table test:d.t, limit is 20."),
+        ("HTTP 400", "invalidQuery", "Could not serialize access to table test:d.t due to concurrent update"),
+        ("the job", "rateLimitExceeded", "Exceeded rate limits: too many table dml insert operations for this table."),
+        ("HTTP 400", "jobRateLimitExceeded", "Exceeded rate limits"),
+        (
+            "the job",
+            "quotaExceeded",
+            "Quota exceeded: Your table exceeded quota for imports or query appends per table.",
+        ),
+        ("the job", "stopped", "Job execution was cancelled: User requested cancellation"),
     ],
 )
-@pytest.mark.parametrize("told_by", ["the job", "HTTP 400"])
 def test_what_passes_by_itself_is_done_as_another_job(
     warehouse: BigQueryWarehouse, proxy: Proxy, tmp_path: Path, told_by: str, reason: str, message: str
 ) -> None:

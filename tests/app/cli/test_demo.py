@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import os
 import re
+import shutil
 import signal
 import socket
 import subprocess
@@ -104,14 +105,14 @@ def test_the_printed_commands_work_when_pasted(shown: Called, place: Path) -> No
     assert "nb_visits" in done.stdout
 
 
-def test_another_demo_replaces_its_files_and_no_other(tmp_path: Path) -> None:
+@pytest.mark.usefixtures("shown")
+def test_another_demo_replaces_its_files_and_no_other(place: Path, tmp_path: Path) -> None:
     """What the user put beside them stays."""
-    first = run_demo(tmp_path, "--days", "2", "--folder", "here")
-    assert first.code == 0
+    shutil.copytree(place / "matomo-demo", tmp_path / "here")
     (tmp_path / "here" / "secrets" / "matomo-shop-config").write_text("mine")
     (tmp_path / "here" / "notes.txt").write_text("mine")
     before = (tmp_path / "here" / "secrets" / "matomo-demo-config").read_text()
-    second = run_demo(tmp_path, "--days", "3", "--folder", "here")
+    second = run_demo(tmp_path, "--days", "2", "--folder", "here")
     assert (second.code, second.err) == (0, "")
     assert (tmp_path / "here" / "secrets" / "matomo-demo-config").read_text() != before
     assert (tmp_path / "here" / "secrets" / "matomo-shop-config").read_text() == "mine"
