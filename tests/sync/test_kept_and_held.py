@@ -25,6 +25,7 @@ from matomo_fn.slices import Stream
 from matomo_fn.sync.audit import audit
 from matomo_fn.sync.load import Loader
 from matomo_fn.sync.outcome import UNKNOWN, KnownSlice, LogEntry, Run, Status, is_news
+from matomo_fn.sync.plan import Reason
 from matomo_fn.sync.purged import kept_rows, purged_visits
 from matomo_fn.sync.reference import reference_scope, sync_reference
 from matomo_fn.sync.state import SyncState
@@ -284,3 +285,20 @@ def test_a_run_of_sites_of_different_age_tells_the_days_of_all(tmp_path: Path) -
             for request in ({}, {"sites": ("2",)}, {"tables": ("visits_summary",)}, {"start_date": ago(1)})
         ]
         assert late == [0, None, None, None]
+
+
+def test_a_named_window_is_refetched_also_where_it_is_settled(tmp_path: Path) -> None:
+    """And a table is synced alone where the one that it shares titles with is not there yet."""
+    with (
+        FakeMatomo(small_world(1)) as matomo,
+        local(matomo, tmp_path / "x.duckdb", reports=["visits_summary", "behaviour_page"], visits=True) as shop,
+    ):
+        window: dict[str, Any] = {"start_date": str(ago(6)), "end_date": str(ago(5))}
+        pages = shop.sync(tables=("behaviour_page",), **window)
+        assert (pages.warehouse_errors, pages.tables["behaviour_page"].written) == ([], 2)
+        reasons = {
+            name: [(found.reason, found.slices) for found in shop.plan(tables=["behaviour_page"], **request).due]
+            for name, request in (("window", window), ("due", {}), ("all", {"mode": "backfill"}))
+        }
+        missing, refetched = (Reason.MISSING, 4), (Reason.REFETCH, 2)
+        assert reasons == {"window": [refetched], "due": [missing], "all": [missing, refetched]}
