@@ -20,7 +20,9 @@ from matomo_fn.segments import Segment
 from matomo_fn.sites import Site
 from matomo_fn.slices import Slice, Stream
 from matomo_fn.sync.audit import AuditResult, Difference
-from matomo_fn.sync.plan import make_plan
+from matomo_fn.sync.outcome import KnownSlice
+from matomo_fn.sync.outcome import Status as LogStatus
+from matomo_fn.sync.plan import Reason, make_plan
 from matomo_fn.sync.reference import ReferenceScope
 from matomo_fn.sync.result import PlanResult
 from matomo_fn.sync.scope import Scope, Window
@@ -220,3 +222,21 @@ def test_a_fatal_error_ends_the_check_at_once() -> None:
     with pytest.raises(MatomoFatal):
         check_reports(Noted(), client_of(transport), Scope(Catalogue(tables), WINDOWS, (5, 2), ()))
     assert len(transport.asked) == 1
+
+
+def test_a_plan_counts_the_slices_of_all_sites_and_segments_by_reason() -> None:
+    """And the days from the first to the last of any."""
+    country = PREBUILT["visitor_country"]
+    windows = tuple(
+        Window(Site(number, "", UTC, DAY), DAY - timedelta(days=length), DAY, DAY)
+        for number, length in (("1", 4), ("2", 9), ("3", 1))
+    )
+    scope = Scope(Catalogue([country]), windows, (5, 2), (), segments=(Segment("m", "a==b", of_sites={"1": "a==b"}),))
+    failed = KnownSlice(LogStatus.FAILED, 0, None, None, "", is_intact=False)
+    known = {country.stream(number).slice(DAY): failed for number in ("1", "2")}
+    reference = ReferenceScope((), (), frozenset(), is_whole=True)
+    found = PlanResult("shop", "d", "incremental", make_plan(scope, Snapshot({}, known)), reference)
+    table = found.tables["visitor_country"]
+    assert table.by_reason == {Reason.MISSING: 4 + 5 + 9 + 2, Reason.FAILED: 2}
+    assert (table.slices, table.open) == (22, 22)
+    assert (table.first_day, table.last_day) == (DAY - timedelta(days=9), DAY)
