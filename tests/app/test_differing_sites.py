@@ -8,19 +8,24 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from matomo_fn.app.audit import run_audit
 from matomo_fn.app.check_reports import check_reports
 from matomo_fn.app.check_segments import check_segments
 from matomo_fn.app.discover import Discovery, site_count
 from matomo_fn.catalogue import PREBUILT, VISITS, Catalogue
 from matomo_fn.catalogue.periods import table_of
 from matomo_fn.config.connector import read_connector
-from matomo_fn.errors import MatomoFatal
+from matomo_fn.config.request import read_request
+from matomo_fn.config.settings import Settings
+from matomo_fn.errors import InputError, MatomoFatal
 from matomo_fn.periods import Period
 from matomo_fn.segments import Segment
 from matomo_fn.sites import Site
 from matomo_fn.slices import Slice, Stream
 from matomo_fn.sync.audit import AuditResult, Difference
-from matomo_fn.sync.plan import make_plan
+from matomo_fn.sync.outcome import KnownSlice
+from matomo_fn.sync.outcome import Status as LogStatus
+from matomo_fn.sync.plan import Reason, make_plan
 from matomo_fn.sync.reference import ReferenceScope
 from matomo_fn.sync.result import PlanResult
 from matomo_fn.sync.scope import Scope, Window
@@ -29,6 +34,7 @@ from tests.support.recordings import Scripted, client_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from pathlib import Path
 
 DAY = date(2026, 11, 12)
 WINDOWS = tuple(Window(Site(number, "", UTC, DAY), DAY, DAY, DAY) for number in ("1", "2"))
@@ -220,3 +226,33 @@ def test_a_fatal_error_ends_the_check_at_once() -> None:
     with pytest.raises(MatomoFatal):
         check_reports(Noted(), client_of(transport), Scope(Catalogue(tables), WINDOWS, (5, 2), ()))
     assert len(transport.asked) == 1
+
+
+def test_a_plan_counts_the_slices_of_all_sites_and_segments_by_reason() -> None:
+    """And the days from the first to the last of any."""
+    country = PREBUILT["visitor_country"]
+    windows = tuple(
+        Window(Site(number, "", UTC, DAY), DAY - timedelta(days=length), DAY, DAY)
+        for number, length in (("1", 4), ("2", 9), ("3", 1))
+    )
+    scope = Scope(Catalogue([country]), windows, (5, 2), (), segments=(Segment("m", "a==b", of_sites={"1": "a==b"}),))
+    failed = KnownSlice(LogStatus.FAILED, 0, None, None, "", is_intact=False)
+    known = {country.stream(number).slice(DAY): failed for number in ("1", "2")}
+    reference = ReferenceScope((), (), frozenset(), is_whole=True)
+    found = PlanResult("shop", "d", "incremental", make_plan(scope, Snapshot({}, known)), reference)
+    table = found.tables["visitor_country"]
+    assert table.by_reason == {Reason.MISSING: 4 + 5 + 9 + 2, Reason.FAILED: 2}
+    assert (table.slices, table.open) == (22, 22)
+    assert (table.first_day, table.last_day) == (DAY - timedelta(days=9), DAY)
+
+
+def test_every_table_that_an_audit_cannot_have_is_told(tmp_path: Path) -> None:
+    """Also where one before it is there."""
+    config = {"matomo_url": "https://m.example.com", "sites": "all", "reports": ["visits_summary"]}
+    (tmp_path / "matomo-shop-config").write_text(json.dumps(config))
+    settings = Settings(secrets=str(tmp_path), warehouse=f"duckdb:{tmp_path / 'w.duckdb'}")
+    tables = ["visits_sumary", "visits_summary", "visitor_country"]
+    request = read_request({"connector": "shop", "mode": "audit", "tables": tables})
+    with pytest.raises(InputError) as raised:
+        run_audit(settings, request)
+    assert [problem.split("'")[3] for problem in raised.value.problems] == ["visits_sumary", "visitor_country"]

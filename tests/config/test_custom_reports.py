@@ -172,3 +172,19 @@ def test_a_table_is_named_after_its_method_unless_a_table_that_is_built_in_has_t
         custom_reports=[{"report": "VisitsSummary.get"}, {"report": "Referrers.get"}], reports=["countries"]
     )
     assert found.tables == ("countries", "custom_visits_summary", "custom_referrers")
+
+
+def test_every_field_that_is_described_and_not_requested_is_told() -> None:
+    """Whatever stands before it; a report of weeks has no months of its own."""
+    report = {"report": "Events.getName", "fields": ["nb_events"]}
+    described = {name: {"type": "INTEGER"} for name in ("nb_events", "nb_visits", "sum_value")}
+    found = problems(custom_reports=[report | {"schema": described}])
+    assert [name in sentence for name, sentence in zip(("'nb_visits'", "'sum_value'"), found, strict=True)] == [
+        True
+    ] * 2
+    weekly = connector(
+        reports=["visits_summary"],
+        custom_reports=[{"report": "Events.getName", "name": "weekly", "period": "week"}],
+        periods=["month"],
+    )
+    assert weekly.tables == ("visits_summary", "visits_summary_month", "weekly")

@@ -114,3 +114,16 @@ def test_several_threads_get_on_and_hold_little_more_than_the_limit(tmp_path: Pa
     assert not any(thread.is_alive() for thread in threads)
     assert len(sizes) == 20
     assert max(sizes) <= 2 * limit
+
+
+def test_what_waits_in_all_buffers_together_is_bounded(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Each of them small: room is there again as soon as enough of them are written, whichever they are."""
+    buffers = OwnBuffers(tmp_path, 10_000)
+    waiting = [filled(buffers, 3) for _ in range(5)]
+    for buffer in waiting:
+        buffers.finish(buffer)
+    slept = looks(monkeypatch, lambda: waiting.pop(1).discard())
+    buffers.wait_for_room(lambda: True)
+    assert (len(slept), len(waiting)) == (2, 3)
+    for buffer in waiting:
+        buffer.discard()

@@ -2,23 +2,28 @@
 
 from __future__ import annotations
 
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from matomo_fn.catalogue import PREBUILT, Table
+from matomo_fn.catalogue import PREBUILT, Source, Table
+from matomo_fn.catalogue.periods import table_of
 from matomo_fn.days import Days
 from matomo_fn.extract.archive_check import ArchiveChecks, Subject
 from matomo_fn.extract.extracted import ExtractContext, Extracted
 from matomo_fn.extract.jobs import Job
 from matomo_fn.extract.own_buffers import OwnBuffers
+from matomo_fn.extract.report_rows import parse_slice
 from matomo_fn.extract.reports import extract_reports
+from matomo_fn.periods import Period
 from matomo_fn.sites import Site
 from matomo_fn.warehouse.buffer import BufferedSlice
 from tests.support.recordings import Scripted, client_of
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from matomo_fn.matomo.client import MatomoClient
 
 SITE = Site("1", "Shop", UTC, date(2020, 1, 1))
 FIRST = date(2026, 1, 1)
@@ -37,12 +42,8 @@ def spans(form: Mapping[str, str]) -> list[date]:
     return list(Days.between(date.fromisoformat(first), date.fromisoformat(last)))
 
 
-def extracted(
-    transport: Scripted, *tables: Table, count: int, folder: Path = Path("no slice here is large")
-) -> dict[tuple[str, date], Extracted]:
-    """What one job makes of its days, by table and day."""
-    client = client_of(transport)
-    context = ExtractContext(
+def context_of(client: MatomoClient, folder: Path) -> ExtractContext:
+    return ExtractContext(
         client,
         (5, 2),
         ArchiveChecks(client, 3, datetime(2026, 11, 21, tzinfo=UTC)),
@@ -50,6 +51,13 @@ def extracted(
         OwnBuffers(folder, 10**12),
         datetime(2026, 11, 21, tzinfo=UTC),
     )
+
+
+def extracted(
+    transport: Scripted, *tables: Table, count: int, folder: Path = Path("no slice here is large")
+) -> dict[tuple[str, date], Extracted]:
+    """What one job makes of its days, by table and day."""
+    context = context_of(client_of(transport), folder)
     found = extract_reports(context, Job(SITE, tables, Days.of(days(count))))
     return {(each.slice.table, each.slice.date): each for each in found}
 
@@ -147,3 +155,29 @@ def test_a_large_report_that_matomo_has_cut_is_told_from_one_that_is_whole(tmp_p
         FIRST: True,
         days(2)[1]: False,
     }
+
+
+def test_ranges_grow_by_what_they_have_of_periods_and_not_of_days() -> None:
+    """At most eight times as many weeks as before: a week's report is as large as a day's."""
+    weekly = table_of(COUNTRY, Period.WEEK)
+    sizes: list[int] = []
+
+    def answer(_method: str, form: Mapping[str, str]) -> object:
+        weeks = sorted({Period.WEEK.first_day(day) for day in spans(form)})
+        sizes.append(len(weeks))
+        return {Period.WEEK.key(week): [{"code": "fr", "label": "France", "nb_visits": 1}] for week in weeks}
+
+    context = context_of(client_of(Scripted(answer)), Path("no slice here is large"))
+    due = Days.between(date(2020, 1, 6), date(2020, 1, 5) + timedelta(weeks=100))
+    found = list(extract_reports(context, Job(SITE, (weekly,), due)))
+    assert (len(found), sizes) == (100, [4, 32, 64])
+
+
+def test_a_table_has_others_where_any_of_its_reports_was_cut() -> None:
+    """The first one as well as the last."""
+    sources = REFERRER.sources_of((5, 2))
+    for cut in (*range(len(sources)), None):
+        labels = ["Others" if index == cut else f"a{index}" for index in range(len(sources))]
+        rows = [[{"label": label, "nb_visits": 1, "referrer_type": 1}] for label in labels]
+        answers: list[tuple[Source, object]] = list(zip(sources, rows, strict=True))
+        assert parse_slice(REFERRER, answers).has_others == (cut is not None)

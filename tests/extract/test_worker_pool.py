@@ -275,3 +275,16 @@ def test_what_a_job_handed_over_before_it_broke_stays_as_it_is() -> None:
     assert [(each.slice.date - FIRST, bool(each.error)) for each in found] == [
         (timedelta(days=day), day > 0) for day in range(3)
     ]
+
+
+@pytest.mark.timeout(20)
+def test_of_several_fatal_errors_the_first_is_told() -> None:
+    """What ended the run, and not what came of its end."""
+    workers = WorkerPool(1, Deadline())
+    number = iter(range(9))
+
+    def fatal(_job: Job) -> Iterator[Extracted]:
+        raise MatomoFatal(f"error {next(number)}")
+
+    assert list(workers.run([job(COUNTRY, count=1)] * 3, fatal)) == []
+    assert str(workers.fatal) == "error 0"

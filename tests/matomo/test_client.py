@@ -614,3 +614,15 @@ def test_a_report_that_refuses_ranges_is_requested_day_by_day_although_nobody_kn
 
     answered = client_of(Scripted(answer)).report(COUNTRY, "7", days(number))
     assert answered.days == {day: [{"label": str(day)}] for day in days(number)}
+
+
+def test_a_server_that_says_its_version_is_asked_for_it_once_in_three_failures() -> None:
+    """It is up: the failures before count no more."""
+    transport = Scripted(lambda method, _: as_json({"value": "5.2.0"}) if method.endswith("Version") else BUSY)
+    client, _, _ = patient(transport)
+    asked = []
+    for name in "ABCDEFG":
+        with pytest.raises(MatomoUnavailable):
+            client.call(f"{name}.get", {"idSite": "1"})
+        asked.append(sum(method == "API.getMatomoVersion" for method, _ in transport.asked))
+    assert asked == [0, 0, 1, 1, 1, 2, 2]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from datetime import date, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import parse_qs
@@ -123,3 +124,47 @@ def test_sites_that_are_listed_twice_are_told_by_all_that_is_said_of_them() -> N
     for change in ({}, *changes):
         sites = client_of(Scripted(lambda *_, c=change: [first, other, {**first, **c}])).sites()
         assert [(site.id, bool(site.problem)) for site in sites] == [("1", bool(change)), ("2", False)]
+
+
+@pytest.mark.parametrize("count", [1, 20, 21, 45])
+@pytest.mark.parametrize("page_rows", [None, 2])
+def test_the_size_of_an_answer_is_that_of_all_its_parts(count: int, page_rows: int | None) -> None:
+    """Of every bulk call and of every page: it decides how many days are requested next."""
+    rows = {FIRST + timedelta(days=number): number % 4 for number in range(count)}
+    server = Server(Period.DAY, rows, frozenset())
+    sizes: list[int] = []
+
+    def answer(method: str, form: Mapping[str, str]) -> object:
+        found = server.answer(method, form)
+        sizes.append(len(json.dumps(found)))
+        return found
+
+    client = client_of(Scripted(answer), page_rows=page_rows)
+    for ranges in (True, False):
+        sizes.clear()
+        assert client.report(Source("A.get", ranges=ranges), "1", Days.of(rows)).size == sum(sizes)
+
+
+@pytest.mark.parametrize("broken", [0, 1, 2])
+def test_a_bulk_call_that_fails_costs_its_own_lists(broken: int) -> None:
+    """Not those of the calls before and after it; each list has its own answer or its own error."""
+    wanted = [("Goals.getGoals" if number % 2 else "CustomDimensions.get", str(number)) for number in range(1, 50)]
+    calls = iter(range(3))
+
+    def answer(_method: str, form: Mapping[str, str]) -> object:
+        if next(calls) == broken:
+            return REFUSED
+        inner = [parse_qs(part) for key, part in form.items() if key.startswith("urls")]
+        return [REFUSED if one["idSite"] == ["7"] else [f"{one['method'][0]} {one['idSite'][0]}"] for one in inner]
+
+    found = client_of(Scripted(answer)).settings_lists(wanted)
+    assert list(found) == wanted
+    for number, (method, site) in enumerate(wanted):
+        value = found[method, site]
+        if number // 20 == broken:
+            assert isinstance(value, MatomoError)
+        elif site == "7":
+            assert isinstance(value, MatomoError)
+            assert str(value).startswith(method)
+        else:
+            assert value == [f"{method} {site}"]

@@ -25,6 +25,7 @@ from matomo_fn.slices import Stream
 from matomo_fn.sync.audit import audit
 from matomo_fn.sync.load import Loader
 from matomo_fn.sync.outcome import UNKNOWN, KnownSlice, LogEntry, Run, Status, is_news
+from matomo_fn.sync.plan import Reason
 from matomo_fn.sync.purged import kept_rows, purged_visits
 from matomo_fn.sync.reference import reference_scope, sync_reference
 from matomo_fn.sync.state import SyncState
@@ -169,6 +170,23 @@ def test_of_two_tables_that_are_held_back_each_is_logged_by_itself(shop: Local, 
         assert {table for table, _, _ in states(shop.warehouse)} == set(NAMES[:number])
 
 
+def test_what_is_amended_is_logged_beside_what_was_extracted(shop: Local, tmp_path: Path) -> None:
+    """A late difference of one day, and an entry of another: both, and what is no news of neither."""
+    state = SyncState(shop.warehouse, shop.connector)
+    writer = Writer(Loader(shop.warehouse, {}, ()), state, RUN, tmp_path, buffer_bytes=10**8, now=shop.now)
+    entries = [
+        LogEntry(VISITS.stream("1").slice(ago(back)), Status.UNCHANGED, 0, "h", has_others=False, is_final=False,
+                 written_run_id=None, is_news=back % 2 == 1)
+        for back in (1, 2, 3, 4)
+    ]  # fmt: skip
+    for entry in entries[:2]:
+        writer.add(VISITS, entry, None)
+    for entry in entries[2:]:
+        writer.amend(entry)
+    writer.flush()
+    assert {day for _, _, day in states(shop.warehouse)} == {ago(1), ago(3)}
+
+
 def test_days_that_a_table_keeps_are_audited_from_the_first_one_on(shop: Local, tmp_path: Path) -> None:
     """Those before have been deleted rightly; a table that keeps all is audited of all time."""
     state = SyncState(shop.warehouse, shop.connector)
@@ -245,7 +263,23 @@ def test_exactly_the_rows_that_are_known_to_be_gone_are_marked(
     assert (("2", "5") in known) == listed
     result = outcome.tables["goals"]
     assert (result.rows, result.written, result.deleted) == (int(listed), int(listed), len(gone) + listed)
-    assert len(outcome.notes) == bool(refused)
+    assert ["of site 1" in note for note in outcome.notes] == [True] * bool(refused)
+    if listed:  # what is gone comes back as it was
+
+        def again(_method: str, form: Mapping[str, str]) -> object:
+            answers = {"1": [{"idgoal": "7", "name": "a"}], "2": []}
+            sites = [part.split("idSite=")[1].split("&")[0] for key, part in form.items() if key.startswith("urls")]
+            return [answers[site] for site in sites]
+
+        request = read_request({"connector": "shop", "tables": ["goals"], "sites": ["1", "2"]})
+        scope = reference_scope(connector, request, SITES, ["1", "2"])
+        for written in (1, 0):
+            outcome = sync_reference(
+                client_of(Scripted(again)), goals, connector, scope, Stamp(f"r{5 - written}", 0, NOW)
+            )
+            assert outcome.tables["goals"].written == written
+        back = read_reference(goals, [GOALS])["goals"]
+        assert (back["1", "7"].is_deleted, back["2", "5"].is_deleted) == (False, True)
 
 
 def test_a_run_for_what_is_due_reads_all_reference_tables_and_others_those_that_they_name() -> None:
@@ -284,3 +318,20 @@ def test_a_run_of_sites_of_different_age_tells_the_days_of_all(tmp_path: Path) -
             for request in ({}, {"sites": ("2",)}, {"tables": ("visits_summary",)}, {"start_date": ago(1)})
         ]
         assert late == [0, None, None, None]
+
+
+def test_a_named_window_is_refetched_also_where_it_is_settled(tmp_path: Path) -> None:
+    """And a table is synced alone where the one that it shares titles with is not there yet."""
+    with (
+        FakeMatomo(small_world(1)) as matomo,
+        local(matomo, tmp_path / "x.duckdb", reports=["visits_summary", "behaviour_page"], visits=True) as shop,
+    ):
+        window: dict[str, Any] = {"start_date": str(ago(6)), "end_date": str(ago(5))}
+        pages = shop.sync(tables=("behaviour_page",), **window)
+        assert (pages.warehouse_errors, pages.tables["behaviour_page"].written) == ([], 2)
+        reasons = {
+            name: [(found.reason, found.slices) for found in shop.plan(tables=["behaviour_page"], **request).due]
+            for name, request in (("window", window), ("due", {}), ("all", {"mode": "backfill"}))
+        }
+        missing, refetched = (Reason.MISSING, 4), (Reason.REFETCH, 2)
+        assert reasons == {"window": [refetched], "due": [missing], "all": [missing, refetched]}

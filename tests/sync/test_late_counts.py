@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -11,13 +12,15 @@ import fake_matomo
 from fake_matomo import FakeMatomo, Fault, World
 from matomo_fn.catalogue import VISITS, Catalogue
 from matomo_fn.extract.archive_check import ArchiveChecks
+from matomo_fn.periods import Period
 from matomo_fn.sites import Site
 from matomo_fn.slices import Slice, Stream
 from matomo_fn.sync.late_counts import LateCounts
-from matomo_fn.sync.outcome import KnownSlice, LogEntry, Status
+from matomo_fn.sync.outcome import KnownSlice, LogEntry, Run, Status
 from matomo_fn.sync.plan import Plan
 from matomo_fn.sync.scope import Scope, Window
 from matomo_fn.sync.state import SyncState
+from matomo_fn.warehouse.tables import Stamp
 from tests.support.recordings import Scripted, client_of, read
 from tests.support.visits import METHOD, LocalVisits
 from tests.support.warehouses import Killed
@@ -165,3 +168,47 @@ def test_a_run_that_may_request_nothing_more_judges_the_days_that_are_counted(
         late_counts.note(written, pending)
     assert [(entry.slice.date, entry.visits_difference) for entry in late_counts.take()] == [(OLD, -2)]
     local.close()
+
+
+def test_each_day_of_each_site_is_compared_with_its_own_count(tmp_path: Path) -> None:
+    """Of several that became processed at once; a segment's day or a week says nothing of the visits."""
+    with FakeMatomo(WORLD) as matomo:
+        local = opened(matomo, tmp_path)
+        state = SyncState(local.warehouse, local.connector)
+        local.warehouse.ensure_dataset()
+        state.prepare()
+        sites = [replace(SITE, id=number) for number in ("1", "2")]
+        days = [FIRST + timedelta(days=number) for number in range(4)]
+        read = {(site.id, day): 3 * index + int(site.id) for site in sites for index, day in enumerate(days)}
+        counted = {key: number + key[1].day % 3 - int(key[0]) + 5 for key, number in read.items()}
+        written = [
+            LogEntry(
+                VISITS.stream(key[0]).slice(key[1]),
+                Status.WRITTEN,
+                number,
+                "h",
+                has_others=False,
+                is_final=True,
+                written_run_id="r",
+            )
+            for key, number in read.items()
+        ]
+        state.append(Run("r", "r", NOW), written, tmp_path, Stamp("r", 1, NOW))
+        checks = ArchiveChecks(client_of(Scripted(lambda *_: [])), 3, NOW)
+        for site in sites:
+            checks.of(site).note({day: {"nb_visits": counted[site.id, day]} for day in days})
+        scope = Scope(Catalogue([]), tuple(Window(site, FIRST, days[-1], FIRST) for site in sites), (5, 2), ())
+        late_counts = LateCounts(state, [VISITS], Plan(scope, (), {}, ()), checks)
+        pending = KnownSlice(Status.PENDING, 0, None, None, "", is_intact=False)
+        for number, day in read:
+            for stream in (
+                Stream("visits_summary", number, "" if day != days[3] else "mobile"),
+                Stream("visits_summary_week", number, period=Period.WEEK),
+            ):
+                slice_ = stream.slice(day)
+                entry = LogEntry(slice_, Status.WRITTEN, 1, "h", has_others=False, is_final=True, written_run_id="r")
+                late_counts.note(entry, pending)
+        found = {(entry.slice.website_id, entry.slice.date): entry.visits_difference for entry in late_counts.take()}
+        assert found == {key: visits - counted[key] for key, visits in read.items() if key[1] != days[3]}
+        assert list(late_counts.take()) == []
+        local.close()

@@ -90,3 +90,17 @@ def test_what_was_not_written_leaves_what_the_log_says_of_the_table(extracted: E
     """Rows, hash and the run that wrote them: the table still has these."""
     found = outcome(extracted)
     assert (found.row_count, found.content_hash, found.written_run_id) == (1, "h", "run1")
+
+
+@pytest.mark.parametrize("before", [0, 1, 5])
+@pytest.mark.parametrize("now", [0, 1, 5])
+def test_what_is_written_has_the_rows_of_the_answer_and_what_is_kept_those_of_the_table(before: int, now: int) -> None:
+    """Whether a slice grows or shrinks."""
+    known = replace(KNOWN, row_count=before)
+    answer = ParsedSlice(("{}",) * now, "other", has_others=True)
+    written = outcome(Extracted(SLICE, answer), known)
+    assert (written.row_count, written.content_hash, written.written_run_id) == (now, "other", RUN.id)
+    assert written.has_others
+    for extracted in (Extracted(SLICE, None, pending="why"), Extracted.failed(SLICE, "why")):
+        kept = outcome(extracted, known)
+        assert (kept.row_count, kept.content_hash, kept.written_run_id) == (before, "h", "run1")

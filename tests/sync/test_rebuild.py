@@ -146,3 +146,14 @@ def test_nothing_is_lost_wherever_the_process_dies(shop: Local) -> None:
     shop.sync(mode="backfill")
     again = shop.sync(mode="backfill").tables[TABLE]
     assert (rows(shop), again.unchanged) == (before, 12)
+
+
+def test_a_column_that_differs_in_case_is_the_same_column(shop: Local) -> None:
+    """Of rows that are carried over: it is neither added once more nor emptied."""
+    shop.sync()
+    before = rows(shop)
+    shop.warehouse.run(f"alter table {TABLE} rename column nb_events to NB_EVENTS", "alter")
+    result = shop.sync(mode="full_refresh", tables=(TABLE,), start_date=ago(1), end_date=ago(1))
+    assert result.warehouse_errors == []
+    assert [name for name in types(shop) if name.lower() == "nb_events"] == ["nb_events"]
+    assert rows(shop) == before
