@@ -68,11 +68,14 @@ def test_overlapping_deliveries_send_each_hit_once(
         interleave([delivery(at) for at in deaths], iter(choices))
         most = place.counts()
         assert set(most.values()) <= {1}, most
-        place.clock.wait(1_000)
         last = RulesWarehouse(storage, DATASET)
-        results = [place.deliver(CALLS, last) for _ in range(2)]
+        results = []
+        for _ in range(3):  # the first may end by three answers in a row that are lost
+            place.clock.wait(1_000)
+            results.append(place.deliver(CALLS, last))
+        result = results[-1]
         assert place.counts() == Counter(IDS)
-        assert [result.verdict for result in results] == [Verdict.COMPLETE] * 2
+        assert (result.verdict, result.tally.already_sent) == (Verdict.COMPLETE, len(CALLS))
         for visitor in range(3):
             of_visitor = [name for name in place.labels if int(name[1:]) % 3 == visitor]
             assert of_visitor == sorted(of_visitor, key=lambda name: int(name[1:])), place.labels
