@@ -13,7 +13,11 @@ from matomo_fn.periods import LONGER, Period, period_of
 
 KINDS = (Period.DAY, *LONGER, Period.rolling(28))
 DATES = st.dates(min_value=date(1996, 1, 1), max_value=date(2099, 12, 31))
-DAYS = st.builds(Days.of, st.lists(DATES, min_size=1, max_size=8))
+# Single days, and stretches of some days up to some years.
+STRETCHES = st.builds(
+    lambda first, more: (first, first + timedelta(days=more)), DATES, st.just(0) | st.integers(1, 3000)
+)
+DAYS = st.builds(Days.joined, st.lists(STRETCHES, min_size=1, max_size=5))
 KIND = st.sampled_from(KINDS)
 
 

@@ -140,3 +140,11 @@ def test_the_key_of_a_table_that_is_there_is_what_may_tell_its_rows_apart() -> N
     found = with_columns(table, ["date", "label", "url", "Events_EventName", "nb_visits", "_is_others"])
     assert found.key == ("date", "website_id", "segment", "label", "url", "Events_EventName", "_is_others")
     assert with_columns(table, ["date", "nb_visits"]).key == ("date", "website_id", "segment")
+
+
+def test_all_identifiers_that_a_configuration_chooses_are_the_key() -> None:
+    """Those that the program knows of a report may not be in it: of them the label alone is, before any row."""
+    chosen = custom_table(ReportSpec("Events.getName", identifiers=("label", "url", "code")))
+    assert chosen.key == ("date", "website_id", "segment", "label", "url", "code", "_is_others")
+    known = custom_table(ReportSpec("Actions.getPageUrls"))
+    assert known.key == ("date", "website_id", "segment", "label", "_is_others")

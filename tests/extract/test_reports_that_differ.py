@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -10,10 +11,11 @@ from matomo_fn.catalogue import PREBUILT, Source, Table
 from matomo_fn.catalogue.periods import table_of
 from matomo_fn.days import Days
 from matomo_fn.extract.archive_check import ArchiveChecks, Subject
-from matomo_fn.extract.extracted import ExtractContext, Extracted
+from matomo_fn.extract.extracted import ExtractContext, Extracted, KeptRows
 from matomo_fn.extract.jobs import Job
 from matomo_fn.extract.own_buffers import OwnBuffers
-from matomo_fn.extract.report_rows import parse_slice
+from matomo_fn.extract.purged_reports import mark_purged
+from matomo_fn.extract.report_rows import ParsedSlice, parse_slice
 from matomo_fn.extract.reports import extract_reports
 from matomo_fn.periods import Period
 from matomo_fn.sites import Site
@@ -181,3 +183,39 @@ def test_a_table_has_others_where_any_of_its_reports_was_cut() -> None:
         rows = [[{"label": label, "nb_visits": 1, "referrer_type": 1}] for label in labels]
         answers: list[tuple[Source, object]] = list(zip(sources, rows, strict=True))
         assert parse_slice(REFERRER, answers).has_others == (cut is not None)
+
+
+def test_a_window_up_to_a_pending_day_is_pending_and_not_requested() -> None:
+    """Matomo would answer it without that day; the window up to the next one is requested."""
+    rolling = Table("ranges", "", (Source("A.get", ranges=False),), (), period=Period.rolling(7))
+    noon = datetime(FIRST.year, FIRST.month, FIRST.day, 12, tzinfo=UTC)
+
+    def answer(method: str, form: Mapping[str, str]) -> object:
+        if method == "Live.getLastVisitsDetails":
+            return [{"lastActionTimestamp": int(noon.timestamp())}] if FIRST in spans(form) else []
+        assert method == "API.getBulkRequest"
+        assert str(FIRST + timedelta(days=1)) in form["urls[0]"]
+        assert "urls[1]" not in form
+        return [{"nb_visits": 3}]
+
+    context = context_of(client_of(Scripted(answer)), Path("no slice here is large"))
+    check = context.checks.of(SITE)
+    check.note({FIRST: {"nb_visits": 0}, FIRST + timedelta(days=1): {"nb_visits": 2}})
+    assert check.pending_reasons([FIRST])[FIRST] is not None
+    found = list(extract_reports(context, Job(SITE, (rolling,), Days.of(days(2)))))
+    assert [(each.slice.date, each.pending is None) for each in found] == [
+        (FIRST, False),
+        (FIRST + timedelta(days=1), True),
+    ]
+
+
+def test_of_reports_that_matomo_may_have_deleted_numbers_are_believed_and_nothing_is_not() -> None:
+    """Where it counts no visits: a row of numbers is an answer, and zeros in the place of other rows are none."""
+    rates = next(table for table in PREBUILT.values() if table.is_one_row and table.name != SUMMARY.name)
+    context = context_of(client_of(Scripted(lambda *_: [])), Path("no slice here is large"))
+    context = replace(context, kept_rows=lambda _slice: KeptRows("old"))
+    context.checks.of(SITE).note({day: {"nb_visits": 0} for day in days(2)})
+    job = Job(SITE, (rates,), Days.of(days(2)))
+    slices = [Extracted(each, ParsedSlice(("{}",), "new", has_others=False)) for each in job.slices]
+    found = mark_purged(context, job, slices, {slices[1].slice})
+    assert [each.is_purged for each in found] == [False, True]

@@ -181,3 +181,16 @@ def test_the_slices_of_another_connector_are_its_own_business(shop: Local, tmp_p
         change(shop, f"delete from TABLE t where t.date = date '{OLD}'")
         assert [finding.website_id for finding in audited(shop).findings] == ["2"]
         assert [finding.website_id for finding in audited(other).findings] == ["1"]
+
+
+@pytest.mark.parametrize("other", ["a run that sorts first", "zz, which sorts last"])
+@pytest.mark.parametrize("which", ["min", "max"])
+def test_rows_of_a_second_run_are_found_whichever_its_name_is(shop: Local, other: str, which: str) -> None:
+    """As many rows as the log says, each with a key of its own, and one of them of a run that the log does not name."""
+    of_old = f"t.date = date '{OLD}' and t.website_id = '1'"
+    edge = f"(select {which}(u.country) from TABLE u where u.date = date '{OLD}' and u.website_id = '1')"
+    assert len(rows_of_old(shop)) > 1
+    change(shop, f"update TABLE t set _run_id = '{other}' where {of_old} and t.country = {edge}")
+    (found,) = audited(shop, mark=False).differences
+    assert (found.slice.date, found.kind, len(found.found_runs)) == (OLD, "rows of several runs", 2)
+    assert other in found.found_runs

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from contextlib import ExitStack
 from dataclasses import replace
-from datetime import UTC, date, timedelta
+from datetime import UTC, date, datetime, timedelta
 from itertools import product
 from typing import TYPE_CHECKING, Any
 
@@ -19,6 +19,7 @@ from matomo_fn.config.connector import read_connector
 from matomo_fn.config.request import read_request
 from matomo_fn.extract.extracted import Extracted
 from matomo_fn.extract.report_rows import ParsedSlice
+from matomo_fn.extract.visit_rows import VisitParser
 from matomo_fn.periods import Period
 from matomo_fn.sites import Site
 from matomo_fn.slices import Stream
@@ -35,6 +36,7 @@ from matomo_fn.warehouse.reference import read_reference, write_reference
 from matomo_fn.warehouse.tables import Stamp, ensure_table
 from tests.support.local import NOW, Local, ago, local, small_world
 from tests.support.recordings import Scripted, client_of
+from tests.support.visits import a_visit
 from tests.support.warehouses import states
 
 if TYPE_CHECKING:
@@ -335,3 +337,31 @@ def test_a_named_window_is_refetched_also_where_it_is_settled(tmp_path: Path) ->
         }
         missing, refetched = (Reason.MISSING, 4), (Reason.REFETCH, 2)
         assert reasons == {"window": [refetched], "due": [missing], "all": [missing, refetched]}
+
+
+def test_a_visit_that_moved_within_one_batch_is_no_row_of_its_first_day(shop: Local, tmp_path: Path) -> None:
+    """The log has what the table then has, so that the next run looks at that day again."""
+    writer = Writer(
+        Loader(shop.warehouse, {}, ()),
+        SyncState(shop.warehouse, shop.connector),
+        RUN,
+        tmp_path,
+        buffer_bytes=10**8,
+        now=shop.now,
+    )
+    first, second = ago(3), ago(2)
+    for day, visits in ((first, (1, 2)), (second, (2, 3, 4))):
+        moment = int(datetime(day.year, day.month, day.day, 12, tzinfo=UTC).timestamp())
+        lines = tuple(VisitParser(UTC).parse(a_visit(number, moment)).line for number in visits)
+        content = ParsedSlice(lines, f"hash of {day}", has_others=False)
+        slice_ = VISITS.stream("1").slice(day)
+        entry = LogEntry(slice_, Status.WRITTEN, len(visits), content.content_hash, has_others=False, is_final=True,
+                         written_run_id=RUN.id)  # fmt: skip
+        writer.add(VISITS, entry, content)
+    found = {entry.slice.date: entry for entry in writer.flush().entries if entry.status is Status.WRITTEN}
+    logged = {day: (row["row_count"], row["content_hash"]) for (_, _, day), row in states(shop.warehouse).items()}
+    assert logged == {first: (1, None), second: (3, f"hash of {second}")}
+    assert (found[second].is_final, [entry.is_final for day, entry in found.items() if day == first]) in (
+        (True, [False]),
+        (True, []),
+    )
