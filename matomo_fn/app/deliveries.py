@@ -11,7 +11,7 @@ import structlog
 from matomo_fn.app.open_warehouse import open_warehouse
 from matomo_fn.app.refused_tokens import RefusedTokens
 from matomo_fn.app.signals import ends_by_signal
-from matomo_fn.app.wiring import Credentials, make_client, read_credentials
+from matomo_fn.app.wiring import Credentials, make_client, make_transport, read_credentials
 from matomo_fn.config.events import EventsConfig
 from matomo_fn.config.settings import Settings
 from matomo_fn.deadline import Deadline
@@ -24,7 +24,6 @@ from matomo_fn.matomo.client import ATTEMPTS
 from matomo_fn.matomo.interruptible import InterruptibleTracking
 from matomo_fn.matomo.rate_limit import RateLimit
 from matomo_fn.matomo.tracking import Tracker
-from matomo_fn.matomo.transport import HttpTransport
 from matomo_fn.sync.outcome import Run
 from matomo_fn.unforeseen import note_unforeseen
 from matomo_fn.verdict import Verdict
@@ -159,16 +158,9 @@ def _deliver(
 
 def make_tracker(credentials: Credentials, deadline: Deadline, rate_limit: RateLimit) -> Tracker:
     """Return the tracking API of the connector's Matomo, within the bounds that the connector sets."""
-    connector = credentials.connector
-    transport = HttpTransport(
-        connector.matomo_url,
-        credentials.token,
-        timeout=connector.timeout_seconds,
-        deadline=deadline,
-        allow_private=credentials.allow_private,
-    )
-    tracking = InterruptibleTracking(transport, deadline)
-    return Tracker(tracking, rate_limit, deadline, timeout=connector.timeout_seconds, attempts=ATTEMPTS)
+    tracking = InterruptibleTracking(make_transport(credentials, deadline), deadline)
+    timeout = credentials.connector.timeout_seconds
+    return Tracker(tracking, rate_limit, deadline, timeout=timeout, attempts=ATTEMPTS)
 
 
 def _events_of(credentials: Credentials) -> EventsConfig:

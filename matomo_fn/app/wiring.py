@@ -62,6 +62,18 @@ def read_credentials(settings: Settings, name: str) -> Credentials:
     return Credentials(connector, token, settings.allow_private_addresses)
 
 
+def make_transport(credentials: Credentials, deadline: Deadline) -> HttpTransport:
+    """Return the way to the connector's Matomo; no exchange outlives the deadline."""
+    connector = credentials.connector
+    return HttpTransport(
+        connector.matomo_url,
+        credentials.token,
+        timeout=connector.timeout_seconds,
+        deadline=deadline,
+        allow_private=credentials.allow_private,
+    )
+
+
 def make_client(
     credentials: Credentials, deadline: Deadline, *, attempts: int = ATTEMPTS, rate_limit: RateLimit | None = None
 ) -> MatomoClient:
@@ -70,15 +82,8 @@ def make_client(
     None of its calls and waits outlives the deadline. ``rate_limit``: one that others share.
     """
     connector = credentials.connector
-    transport = HttpTransport(
-        connector.matomo_url,
-        credentials.token,
-        timeout=connector.timeout_seconds,
-        deadline=deadline,
-        allow_private=credentials.allow_private,
-    )
     return MatomoClient(
-        InterruptibleTransport(transport, deadline),
+        InterruptibleTransport(make_transport(credentials, deadline), deadline),
         rate_limit or RateLimit(connector.requests_per_minute, sleep=deadline.pause),
         deadline,
         page_rows=connector.page_rows,
