@@ -10,6 +10,7 @@ from matomo_fn.app.cli.options import connector_argument, json_option, settings_
 from matomo_fn.app.cli.output import (
     BAD_INPUT,
     FAILED,
+    counted,
     exit_codes,
     log_to_terminal,
     print_errors,
@@ -89,7 +90,8 @@ def _print(result: DeliveryResult) -> None:
     print_table((*_COUNTS, "skipped"), [(*(values[name] for name in _COUNTS), skipped.total())])
     click.echo()
     print_sentence(
-        f"{result.verdict}: {result.calls} calls to Matomo, {result.seconds:.1f} seconds, run {result.run_id}"
+        f"{result.verdict}: {counted(result.calls, 'call')} to Matomo, {result.seconds:.1f} seconds, "
+        f"run {result.run_id}"
     )
     for reason, count in sorted(skipped.items()):
         print_sentence(f"note: {count} skipped: {reason}")

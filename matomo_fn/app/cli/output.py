@@ -117,6 +117,11 @@ def print_errors(sentences: Sequence[str], label: str = "error") -> None:
         print_sentence(f"{label}: {sentence}", err=True)
 
 
+def counted(number: int, noun: str) -> str:
+    """Return a number with its noun, such as "1 call" or "2 calls"."""
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
 def print_sentence(text: str, *, indent: int = 2, err: bool = False) -> None:
     """Print a sentence, on a terminal in lines of its width; elsewhere in one line, which can be searched."""
     text = printable(redact(text))

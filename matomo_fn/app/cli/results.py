@@ -4,7 +4,7 @@ from collections.abc import Sequence
 
 import click
 
-from matomo_fn.app.cli.output import print_errors, print_sentence, print_table
+from matomo_fn.app.cli.output import counted, print_errors, print_sentence, print_table
 from matomo_fn.app.history import PastRun
 from matomo_fn.app.status import Status
 from matomo_fn.sync.audit import AuditResult
@@ -23,9 +23,9 @@ def print_plan(found: PlanResult) -> None:
     rows = [(name, item.first_day, item.last_day, item.slices, item.open) for name, item in found.tables.items()]
     print_table(head, rows)
     click.echo()
-    sites = "1 site" if len(found.sites) == 1 else f"{len(found.sites)} sites"
+    slices, sites = counted(found.plan.slices, "slice"), counted(len(found.sites), "site")
     print_sentence(
-        f"{found.plan.slices} slices of {sites}, about {found.calls} calls to Matomo, "
+        f"{slices} of {sites}, about {counted(found.calls, 'call')} to Matomo, "
         f"into {found.dataset}. Open slices are in no table yet; the others are refetched, and written if changed.",
         indent=0,
     )
@@ -48,7 +48,8 @@ def print_result(result: RunResult) -> None:
         print_table(("reference table", *columns), lines)
     click.echo()
     print_sentence(
-        f"{result.verdict}: {result.calls} calls to Matomo, {result.seconds:.1f} seconds, run {result.about.run_id}"
+        f"{result.verdict}: {counted(result.calls, 'call')} to Matomo, {result.seconds:.1f} seconds, "
+        f"run {result.about.run_id}"
     )
     for note in result.as_dict()["notes"]:
         print_sentence(f"note: {note}")

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from matomo_fn.app.cli.output import print_errors, print_json, print_rows, print_table, say
+from matomo_fn.app.cli.output import counted, print_errors, print_json, print_rows, print_table, say
 from matomo_fn.redaction import protect
 from tests.support.canary import CANARY, assert_absent
 
@@ -32,6 +32,11 @@ def test_sentences_are_lines(capsys: pytest.CaptureFixture[str]) -> None:
     print_errors([f"site 1: a{OBEYED}"])
     out, err = capsys.readouterr()
     assert (out, err) == ("", f"error: site 1: a{ESCAPED}\n")
+
+
+def test_a_number_goes_with_its_noun() -> None:
+    """One call, and none or several calls."""
+    assert [counted(number, "call") for number in (0, 1, 2)] == ["0 calls", "1 call", "2 calls"]
 
 
 def test_nothing_printed_has_the_token(capsys: pytest.CaptureFixture[str]) -> None:
