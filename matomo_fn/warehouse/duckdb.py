@@ -82,8 +82,11 @@ class DuckDBWarehouse:
         try:
             if create:
                 path.parent.mkdir(parents=True, exist_ok=True)
-            self._connection = duckdb.connect(str(path) if create or path.exists() else ":memory:")
-            self._connection.execute("set timezone = 'UTC'")
+            # In turn with those that close: DuckDB cannot open a file in the moment in which its last user lets it go.
+            with _TURN:
+                self._connection = duckdb.connect(str(path) if create or path.exists() else ":memory:")
+                self._connection.execute("set timezone = 'UTC'")
+                _OPEN[self._key] += 1
         except duckdb.IOException as error:
             if "could not set lock" in str(error).lower():
                 raise WarehouseUnavailable(
@@ -92,8 +95,6 @@ class DuckDBWarehouse:
             raise _cannot_be_opened(path, error) from None
         except (duckdb.Error, OSError) as error:
             raise _cannot_be_opened(path, error) from None
-        with _TURN:
-            _OPEN[self._key] += 1
         self._is_open = True
 
     def check_writable(self) -> None:

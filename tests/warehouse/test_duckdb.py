@@ -97,6 +97,18 @@ def test_a_file_that_another_process_has_open_is_for_later(tmp_path: Path) -> No
     DuckDBWarehouse(path, "d").close()
 
 
+def test_a_file_is_opened_while_another_run_closes_it(tmp_path: Path) -> None:
+    """DuckDB refuses it in that moment ("Unique file handle conflict"), so requests side by side would fail."""
+
+    def open_and_close(_: int) -> None:
+        warehouse = DuckDBWarehouse(tmp_path / "w.duckdb", "d")
+        warehouse.ensure_dataset()
+        warehouse.close()
+
+    with ThreadPoolExecutor(2) as pool:
+        assert len(list(pool.map(open_and_close, range(100)))) == 100
+
+
 def test_timestamps_are_in_utc_whatever_the_machine_says(tmp_path: Path) -> None:
     """Session time zones do not shift what is read."""
     warehouse = DuckDBWarehouse(tmp_path / "w.duckdb", "d")
