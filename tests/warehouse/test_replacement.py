@@ -191,7 +191,7 @@ def test_a_slice_of_which_nothing_arrives_is_written_again_and_told_as_empty(dat
     assert jobs == ["merge", *(f"repair{number}" for number in range(1, 6))]
 
 
-def test_a_merge_that_nobody_disturbs_is_one_statement_with_literal_days_in_front(dataset: Dataset) -> None:
+def test_a_merge_that_nobody_disturbs_is_one_statement(dataset: Dataset) -> None:
     """And one look; nothing is written again."""
     found = dataset.write(dataset.warehouse, COUNTRIES, DAY, "r1", {"country": "France"})
     assert [standing.row_count for standing in found.values()] == [1]

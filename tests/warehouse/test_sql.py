@@ -490,6 +490,14 @@ def test_the_views_query_gives_the_logs_columns(bigquery: Analyzer) -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
+def test_a_merge_names_its_first_and_last_day_in_front(name: str) -> None:
+    """BigQuery prunes partitions by a range of literal days, whatever the slices' own conditions look like."""
+    slices = [Slice(Stream(name, site), day) for site, day in (("1", LAST), ("2", FIRST), ("3", date(2026, 5, 1)))]
+    statement = sql.replace_slices(DATASET, PREBUILT[name], staging(name), slices, run_id="r1", synced_at=AT)
+    assert f"by source and t.date between date '{FIRST}' and date '{LAST}' and " in statement
+
+
+@pytest.mark.parametrize("name", NAMES)
 def test_a_merge_is_constant_false_and_names_its_columns(name: str) -> None:
     """Literal dates under a constant-false condition prune; column lists are spelled out, never ``insert row``."""
     table = PREBUILT[name]
