@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from contextlib import closing
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -23,13 +24,15 @@ from matomo_fn.segments import Segment
 from matomo_fn.sites import Site
 from matomo_fn.slices import Slice, Stream
 from matomo_fn.sync.audit import AuditResult, Difference
-from matomo_fn.sync.outcome import KnownSlice
+from matomo_fn.sync.outcome import KnownSlice, LogEntry, Run
 from matomo_fn.sync.outcome import Status as LogStatus
 from matomo_fn.sync.plan import Reason, make_plan
 from matomo_fn.sync.reference import ReferenceScope
 from matomo_fn.sync.result import PlanResult
 from matomo_fn.sync.scope import Scope, Window
-from matomo_fn.sync.state import Snapshot
+from matomo_fn.sync.state import Snapshot, SyncState
+from matomo_fn.warehouse.duckdb import DuckDBWarehouse
+from matomo_fn.warehouse.tables import Stamp
 from tests.support.recordings import Scripted, client_of
 
 if TYPE_CHECKING:
@@ -256,3 +259,26 @@ def test_every_table_that_an_audit_cannot_have_is_told(tmp_path: Path) -> None:
     with pytest.raises(InputError) as raised:
         run_audit(settings, request)
     assert [problem.split("'")[3] for problem in raised.value.problems] == ["visits_sumary", "visitor_country"]
+
+
+@pytest.mark.parametrize(("reports", "is_all"), [("all", True), (["visits_summary"], False)])
+def test_of_all_reports_every_table_that_the_log_knows_is_audited(
+    tmp_path: Path, reports: object, *, is_all: bool
+) -> None:
+    """Matomo, which is not asked, alone knows the others; a table that the configuration no longer has is not."""
+    config = json.dumps({"matomo_url": "https://m.example.com", "sites": "all", "reports": reports})
+    (tmp_path / "matomo-shop-config").write_text(config)
+    connector = read_connector("shop", config)
+    names = ["events_category", "events_name", "visits_summary"]
+    entries = [
+        LogEntry(Stream(name, "1").slice(DAY), LogStatus.WRITTEN, 2, "h", has_others=False, is_final=True,
+                 written_run_id="r") for name in names
+    ]  # fmt: skip
+    with closing(DuckDBWarehouse(tmp_path / "w.duckdb", connector.dataset_name)) as warehouse:
+        warehouse.ensure_dataset()
+        state = SyncState(warehouse, connector)
+        state.prepare()
+        state.append(Run("r", "r", NOW), entries, tmp_path, Stamp("r", 1, NOW))
+    settings = Settings(secrets=str(tmp_path), warehouse=f"duckdb:{tmp_path / 'w.duckdb'}")
+    found = run_audit(settings, read_request({"connector": "shop", "mode": "audit", "dry_run": True}))
+    assert {each.slice.table for each in found.differences} == set(names if is_all else names[2:])

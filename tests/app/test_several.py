@@ -55,6 +55,7 @@ def rows(place: Shop, dataset: str) -> set[tuple[str, str]]:
 
 
 DAYS = ("2024-03-05", "2024-03-06")
+SCHEDULER = {"X-CloudScheduler-JobName": "daily", "X-CloudScheduler-ScheduleTime": "2026-01-02T03:04:05Z"}
 
 
 @pytest.mark.parametrize(
@@ -95,6 +96,15 @@ def test_a_connector_that_cannot_work_does_not_keep_the_others(place: Shop) -> N
     (sentence,) = found["connectors"]["blog"]["errors"]
     assert "is not valid JSON" in sentence
     assert rows(place, "matomo_shop") == {(day, "1") for day in DAYS}
+
+
+def test_the_schedulers_second_attempt_goes_on_where_each_connector_stopped(place: Shop) -> None:
+    """What the first attempt wrote for one connector is not requested again because another one failed."""
+    place.matomo.faults.add(Fault(method="VisitsSummary.get", site=2, message="no"))
+    assert place.post({"connector": "all", **WINDOW}, headers=SCHEDULER).status_code == 502
+    place.matomo.faults.clear()
+    second = place.post({"connector": "all", **WINDOW}, headers=SCHEDULER).get_json()["connectors"]
+    assert {name: one["tables"]["visits_summary"]["days"] for name, one in second.items()} == {"shop": 0, "blog": 2}
 
 
 def test_plans_and_audits_of_several_connectors_are_answered_too(place: Shop) -> None:

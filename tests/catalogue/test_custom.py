@@ -120,10 +120,14 @@ def test_the_metadata_gives_types_and_texts_to_what_names_do_not_tell() -> None:
     assert table.description == "Actions, Things. All things. Matomo's Plugin.getThings."
 
 
-def test_a_report_with_shares_is_requested_day_by_day() -> None:
-    """Its shares are of all days of the answer."""
-    metadata = ReportMetadata("A.get", (), "A", "B", "", "", (Metric("visits_percent", "Visits"),))
-    assert not custom_table(ReportSpec("A.get"), metadata=metadata).sources[0].ranges
+@pytest.mark.parametrize(
+    ("names", "ranges"),
+    [(["visits_percent"], False), (["nb_visits", "visits_percentage", "nb_hits"], False), (["nb_visits"], True)],
+)
+def test_a_report_with_shares_is_requested_day_by_day(names: list[str], *, ranges: bool) -> None:
+    """Its shares are of all days of the answer; one among counts is enough."""
+    metadata = ReportMetadata("A.get", (), "A", "B", "", "", tuple(Metric(name, "Visits") for name in names))
+    assert custom_table(ReportSpec("A.get"), metadata=metadata).sources[0].ranges == ranges
     assert custom_table(ReportSpec("A.get")).sources[0].ranges
 
 

@@ -183,6 +183,25 @@ def test_metadata_is_read_as_text_and_each_report_once() -> None:
     assert "secret" not in repr(found)
 
 
+def test_metrics_that_rows_have_by_their_goals_are_known_with_their_kinds() -> None:
+    """Each once; a ratio is told from a number."""
+    entry = {
+        "module": "A",
+        "action": "getB",
+        "metrics": {"nb_visits": "Visits"},
+        "metricTypes": {"nb_visits": "number"},
+        "metricsGoal": {"nb_visits": "Again", "revenue": "Revenue"},
+        "processedMetricsGoal": {"conversion_rate": "Rate"},
+        "metricTypesGoal": {"revenue": "money", "conversion_rate": "percent"},
+    }
+    (found,) = read_metadata([entry])
+    assert [(each.name, each.title, each.kind, each.is_processed) for each in found.metrics] == [
+        ("nb_visits", "Visits", "number", False),
+        ("revenue", "Revenue", "money", False),
+        ("conversion_rate", "Rate", "percent", True),
+    ]
+
+
 def test_a_field_whose_name_no_warehouse_takes_has_a_column_and_a_description() -> None:
     known = columns()
     parse(known, [{"label": "a", "\ud83d\n" + "x" * 400: 1}])

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import threading
+from contextlib import ExitStack
 from typing import TYPE_CHECKING
+from unittest import mock
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from matomo_fn.deadline import Deadline
 from matomo_fn.errors import MatomoFatal, MatomoUnavailable, OutOfTime, Stopped, TokenRefused
@@ -163,6 +167,33 @@ def test_a_fourth_call_waits_until_one_of_three_cannot_have_been_refused() -> No
         worker.join()
     assert not passed.acquire(blocking=False)
     assert sorted(kind.__name__ for kind in told) == ["Stopped", *["TokenRefused"] * 3]
+
+
+@given(st.lists(st.integers(0, 64 * 60), max_size=4))
+def test_a_fourth_call_waits_four_times_as_long_as_the_fastest_answer_took(took: list[int]) -> None:
+    """A refusal is about as fast; slower answers before or after it change nothing. In 64ths of a second."""
+    seconds = 0.0
+
+    class Waits(threading.Condition):
+        def wait(self, timeout: float | None = None) -> bool:
+            nonlocal seconds
+            assert timeout is not None
+            seconds += timeout
+            return False
+
+    deadline = Deadline()
+    with mock.patch.object(threading, "Condition", Waits):
+        gate = Gate(deadline, clock=lambda: seconds)
+    for each in took:
+        with gate.passing():
+            seconds += each / 64
+    began = seconds
+    with ExitStack() as out:
+        for _ in range(3):
+            out.enter_context(gate.passing())
+        assert seconds == began
+        out.enter_context(gate.passing())
+        assert seconds - began == max(0.25, 4 * min([5, *(each / 64 for each in took)]))
 
 
 @pytest.mark.timeout(60)

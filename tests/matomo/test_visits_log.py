@@ -52,6 +52,19 @@ def test_every_visit_comes_once_whatever_the_size_of_the_pages(moments: list[int
     assert [in_order[each] for each in found] == sorted(moments)
 
 
+def test_visits_of_one_second_come_once_in_whichever_order_each_page_has_them() -> None:
+    """A database orders what has the same time as it likes, for another limit in another way."""
+    visits = [a_visit(number, 1_000) for number in range(1, 11)]
+
+    def answer(_method: str, form: Mapping[str, str]) -> object:
+        limit = int(form["filter_limit"])
+        return (visits[::-1] if limit == 8 else visits)[:limit]
+
+    transport = Scripted(answer)
+    assert ids(transport, 4) == [1, 2, 3, 4, 10, 9, 8, 7, 6, 5]
+    assert limits(transport) == [4, 8, 16]
+
+
 def test_pages_go_on_one_second_before_the_last_visit_and_never_by_offset() -> None:
     """Its minTimestamp is strictly greater, so one second less asks for the visits of that second as well."""
     transport = server_of([a_visit(number, 1_000 + number) for number in range(1, 8)])

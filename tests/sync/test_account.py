@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from datetime import UTC, date, timedelta
 from typing import TYPE_CHECKING
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -102,6 +104,22 @@ def test_the_stream_that_is_furthest_behind_and_the_oldest_pending_day_are_told(
     assert (found.oldest_pending_day is None) == (not pending)
     if pending:
         assert found.oldest_pending_day in {day for site, day in pending.items() if waiting[site] == found.days_pending}
+
+
+@pytest.mark.parametrize("period", [Period.WEEK, Period.MONTH])
+def test_a_period_that_goes_on_reaches_up_to_the_last_day_that_has_ended(period: Period) -> None:
+    """It has the days up to then, or lacks them; it does not wait for its own end."""
+    table, window = table_of(COUNTRY, period), WINDOWS[0]
+    scope = replace(SCOPE, tables=Catalogue([table]), windows=(window,), segments=())
+    stream = table.stream("1")
+    slice_ = stream.slice(period.first_day(window.last))
+    assert slice_.last_day > window.last
+    tracker = ReachTracker(scope, plan_of(Due(stream, Reason.MISSING, window.days), scope=scope))
+    tracker.note([entry(slice_, Status.PENDING)])
+    assert (tracker.reach().oldest_pending_day, tracker.reach().days_pending) == (window.last, 0)
+    assert tracker.reach().days_late == 21
+    tracker.note([entry(slice_, Status.WRITTEN)])
+    assert (tracker.reach().newest_day, tracker.reach().days_late) == (window.last, 0)
 
 
 def test_nothing_reaches_anywhere_where_everything_is_left_out() -> None:

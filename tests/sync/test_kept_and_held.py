@@ -284,6 +284,28 @@ def test_exactly_the_rows_that_are_known_to_be_gone_are_marked(
         assert (back["1", "7"].is_deleted, back["2", "5"].is_deleted) == (False, True)
 
 
+def test_a_key_that_stands_twice_is_deleted_where_both_rows_are_and_becomes_one_row(goals: DuckDBWarehouse) -> None:
+    """As after two runs at once, of which one saw the goal and the other did not; of each site by itself."""
+    goals.run("drop table if exists d.goals", "drop")
+    ensure_table(goals, GOALS.schema, "day")
+    rows = [
+        {"website_id": site, "goal_id": 7, "name": "old", "_content_hash": "h", "_is_deleted": False} for site in "123"
+    ]
+    write_reference(goals, GOALS, rows, "shop", Stamp("r1", 0, NOW))
+    goals.run("update d.goals set _is_deleted = true where website_id = '3'", "update")
+    for site in ("2", "3"):
+        copied = f"select * replace (true as _is_deleted) from d.goals where website_id = '{site}'"
+        goals.run(f"insert into d.goals {copied}", f"copy{site}")
+    known = read_reference(goals, [GOALS])["goals"]
+    assert {site: (row.copies, row.is_deleted) for (site, _), row in known.items()} == {
+        "1": (1, False),
+        "2": (2, False),
+        "3": (2, True),
+    }
+    write_reference(goals, GOALS, rows[:1], "shop", Stamp("r2", 0, NOW + timedelta(seconds=1)))
+    assert {key: row.copies for key, row in read_reference(goals, [GOALS])["goals"].items()} == dict.fromkeys(known, 1)
+
+
 def test_a_run_for_what_is_due_reads_all_reference_tables_and_others_those_that_they_name() -> None:
     """Days and backfills are about reports."""
     values = {"matomo_url": "https://m.example.com", "sites": "all"}

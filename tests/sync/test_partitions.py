@@ -3,24 +3,34 @@
 from __future__ import annotations
 
 from collections import Counter
+from contextlib import nullcontext
 from dataclasses import replace
-from datetime import date, timedelta
+from datetime import UTC, date, timedelta
 from typing import TYPE_CHECKING
 
 import pytest
 
 from fake_matomo import FakeMatomo
-from matomo_fn.catalogue import PREBUILT, SYNC_LOG, SYNC_RUNS, VISITS
+from matomo_fn.catalogue import PREBUILT, SYNC_LOG, SYNC_RUNS, VISITS, Catalogue
+from matomo_fn.config.request import read_request
 from matomo_fn.days import Days
+from matomo_fn.deadline import Deadline
 from matomo_fn.errors import SchemaMismatch, WarehouseError
+from matomo_fn.sites import Site
 from matomo_fn.slices import Slice, Stream
+from matomo_fn.sync.outcome import Run
+from matomo_fn.sync.result import Tally
+from matomo_fn.sync.scope import Scope, Window
+from matomo_fn.sync.session import Session
 from matomo_fn.sync.state import SyncState
-from matomo_fn.warehouse import sql
+from matomo_fn.sync.target_tables import TargetTables
+from matomo_fn.warehouse import rebuild, sql
 from matomo_fn.warehouse.duckdb import DuckDBWarehouse
 from matomo_fn.warehouse.partitions import MOST_DAYS, refuse_too_many_days, split_by_days, split_days
 from tests.support.bigquery_rules import Storage
 from tests.support.history import CONNECTOR, NOW, opened, prepare, write_history
 from tests.support.local import local, small_world
+from tests.support.recordings import Scripted, client_of
 from tests.support.warehouses import states
 
 if TYPE_CHECKING:
@@ -104,6 +114,48 @@ def test_more_days_than_partitions_are_refused_before_anything_is_written() -> N
     refuse_too_many_days(warehouse, COUNTRIES.name, LAST - timedelta(days=20_000), LAST)
     with pytest.raises(SchemaMismatch, match='Set "partition_by" to "month"'):
         refuse_too_many_days(warehouse, TABLE.name, LAST - timedelta(days=10_000), LAST)
+    warehouse.close()
+
+
+@pytest.mark.parametrize("lengths", [(1, 10_001), (10_001, 1), (1, 10_000)])
+def test_the_days_of_every_site_are_counted_before_anything_is_written(lengths: tuple[int, int]) -> None:
+    """Whichever site has too many."""
+    storage = Storage()
+    prepare(storage, [TABLE], "day")
+    warehouse = opened(storage)
+    windows = tuple(
+        Window(Site(number, "", UTC, LAST), LAST - timedelta(days=length - 1), LAST, LAST)
+        for number, length in zip("12", lengths, strict=True)
+    )
+    scope = Scope(Catalogue([TABLE]), windows, (5, 2), ())
+    session = Session(CONNECTOR, client_of(Scripted(lambda *_: [])), warehouse, Deadline(), 10**8)
+    request = read_request({"connector": "shop"})
+    tables = TargetTables(session, request, scope, Run("run1", "run1", NOW), Tally(scope.tables))
+    is_too_many = max(lengths) > 10_000
+    assert tables.prepare(session.state, is_new=False) == ([] if is_too_many else [TABLE.name])
+    assert ["are 10001 days" in str(error) for error in tables.errors] == [True] * is_too_many
+    warehouse.close()
+
+
+@pytest.mark.parametrize(
+    ("partition_by", "days", "is_refused"), [("day", 3, False), ("day", 4, True), ("month", 4, False)]
+)
+def test_a_table_by_day_is_not_rebuilt_where_it_has_more_days_than_a_job_may_replace(
+    monkeypatch: pytest.MonkeyPatch, partition_by: PartitionBy, days: int, *, is_refused: bool
+) -> None:
+    """It stays as it is; by month as many days are fewer partitions."""
+    monkeypatch.setattr(rebuild, "MOST_DAYS", 3)
+    storage = Storage()
+    prepare(storage, [TABLE], partition_by)
+    assert write_history(storage, [TABLE], 1, Days.between(LAST - timedelta(days=days - 1), LAST)) == []
+    warehouse = opened(storage)
+    fresh = rebuild.rebuilt(TABLE, "run2")
+    rebuild.prepare_rebuild(warehouse, fresh)
+    requested = [TABLE.stream("2").slice(LAST)]
+    with pytest.raises(SchemaMismatch, match="has 4 days") if is_refused else nullcontext():
+        rebuild.finish_rebuild(warehouse, TABLE.schema, fresh, requested, partition_by)
+    assert (warehouse.find_table(fresh.name) is not None) == is_refused
+    assert rows(storage, TABLE.name) == days
     warehouse.close()
 
 

@@ -157,3 +157,17 @@ def test_a_column_that_differs_in_case_is_the_same_column(shop: Local) -> None:
     assert result.warehouse_errors == []
     assert [name for name in types(shop) if name.lower() == "nb_events"] == ["nb_events"]
     assert rows(shop) == before
+
+
+def test_a_column_whose_name_has_capital_letters_is_carried_over_as_it_is(matomo: FakeMatomo, tmp_path: Path) -> None:
+    """BigQuery tells columns by their names without regard to case: to add it once more would be an error."""
+    report = {"report": EVENTS, "schema": {"nb_events": {"name": "nbEvents"}}}
+    config = {"sites": ["2"], "reports": ["visits_summary"], "custom_reports": [report]}
+    with local(matomo, tmp_path / "x.duckdb", **config) as shop:
+        shop.sync(start_date=ago(2), tables=(TABLE,))
+        before = rows(shop)
+        assert {row["date"] for row in before} == {ago(2), ago(1)}
+        result = shop.sync(mode="full_refresh", tables=(TABLE,), start_date=ago(1))
+        assert (result.warehouse_errors, result.tables[TABLE].written) == ([], 1)
+        assert [name for name in types(shop) if name.lower() == "nbevents"] == ["nbEvents"]
+        assert rows(shop) == before

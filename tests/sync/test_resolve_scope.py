@@ -61,6 +61,24 @@ def test_a_site_that_is_there_is_synced_where_another_configured_one_is_missing(
     assert sentence.startswith("site 2 is not there or the token's user may not see it")
 
 
+def test_a_requested_table_whose_report_matomo_does_not_tell_is_not_said_to_be_unknown() -> None:
+    """The configuration has it: the sentence is Matomo's, and the run goes on with the others."""
+
+    def answer(method: str, _form: Mapping[str, str]) -> object:
+        if method == "API.getReportMetadata":
+            return {"result": "error", "message": "broken"}
+        return {"value": "5.2.0"} if method.endswith("Version") else [a_site(1)]
+
+    values = {"matomo_url": "https://m.example.com", "sites": "all", "reports": ["visits_summary", "Thing.getOne"]}
+    connector = read_connector("shop", json.dumps(values))
+    request = read_request({"connector": "shop", "tables": ["visits_summary", "thing_one"]})
+    found = resolve_scope(client_of(Scripted(answer)), connector, request, NOW)
+    assert list(found.tables) == ["visits_summary"]
+    (sentence,) = found.refused_tables
+    assert sentence.startswith("table thing_one: ")
+    assert "broken" in sentence
+
+
 def test_a_missing_site_that_the_request_names_is_refused() -> None:
     """Nothing is done of a request that cannot be done as it was meant."""
     with pytest.raises(InputError, match="site 2 is not there"):

@@ -513,6 +513,19 @@ def test_a_request_that_is_delivered_again_skips_what_is_done(shop: Local) -> No
     assert ask(shop, request_id="message 8", mode="backfill")[1] == WINDOW
 
 
+def test_a_request_for_days_is_about_no_other_days_and_goes_on_where_it_stopped(
+    matomo: FakeMatomo, shop: Local
+) -> None:
+    """What failed before them is left to other runs; what has not changed is logged, so that it counts as done."""
+    matomo.faults.add(Fault(method=COUNTRY, day=ago(5), message="Something broke"))
+    shop.sync(sites=("1",))
+    matomo.faults.clear()
+    for expected in (TRAILING, []):
+        result, asked = ask(shop, request_id="message 7", sites=("1",), start_date=TRAILING[0])
+        assert (asked, result.tables["visitor_country"].unchanged) == (expected, len(expected))
+    assert ask(shop, sites=("1",))[1] == [ago(5), *TRAILING]
+
+
 def test_a_request_that_is_delivered_again_repeats_what_failed(matomo: FakeMatomo, shop: Local) -> None:
     """Done means that the table has it: failed slices are asked again."""
     matomo.faults.add(Fault(method=COUNTRY, site=1, day=ago(2), message="Something broke"))

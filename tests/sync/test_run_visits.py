@@ -22,6 +22,7 @@ from matomo_fn.days import Days
 from matomo_fn.errors import MatomoUnavailable, OutOfTime, WarehouseError
 from matomo_fn.sites import Site as PlannedSite
 from matomo_fn.sync.plan import jobs_for
+from matomo_fn.warehouse.tables import ensure_table
 from tests.support.shop import running
 from tests.support.visits import DAYS, METHOD, WORLD, LocalVisits, truth
 from tests.support.warehouses import Death, Killed, death_before, rows_of
@@ -152,6 +153,24 @@ def test_titles_that_could_not_be_written_are_written_with_the_next_run(local: L
     assert (result.tables["visits"].written, result.tables["visits"].failed) == (0, SLICES)
     assert local.sync().http_status == 200
     assert content(local) == reference()
+
+
+def test_titles_that_fail_do_not_hide_why_pages_could_not_be_written(local: LocalVisits) -> None:
+    """Each slice is logged with its own error; that of the titles stands at the visits alone, not at other tables."""
+
+    def breaks(method: str, what: str) -> None:
+        for start in (f"merge_staging_{PAGES}", "find_staging_titles"):
+            if method == "run" and what.startswith(start):
+                raise WarehouseError(f"no {start}")
+
+    result = local.sync(before=breaks, sites=("2",), start_date=DAYS[0])
+    assert result.warehouse_errors == [
+        f"table {PAGES}: no merge_staging_{PAGES}",
+        f"titles of table {PAGES}: no find_staging_titles",
+    ]
+    said = {(table, state["error"].rpartition(": ")[2]) for (table, _, _), state in local.states().items()
+            if state["error"]}  # fmt: skip
+    assert said == {(PAGES, f"no merge_staging_{PAGES}"), ("visits", "no find_staging_titles")}
 
 
 # --- twice ------------------------------------------------------------------------------------------------
@@ -295,6 +314,20 @@ def test_a_run_stopped_in_the_middle_of_a_day_leaves_that_day_and_says_so(local:
     assert {row[1] for row in local.standing()} < set(DAYS) or visits.written
     local.sync()
     assert content(local) == reference()
+
+
+def test_a_full_refresh_of_the_visits_that_runs_out_of_time_keeps_the_days_that_it_wrote(
+    matomo: FakeMatomo, tmp_path: Path
+) -> None:
+    """They are written in their place: visits are too many for a second copy, which another table is rebuilt in."""
+    local = LocalVisits(matomo, tmp_path / "w.duckdb", page=None, sites=["1"], concurrency=1)
+    local.warehouse.ensure_dataset()
+    ensure_table(local.warehouse, VISITS.schema, "day")
+    result = local.sync(mode="full_refresh", tables=("visits",), calls=4)
+    visits = result.tables["visits"]
+    assert (result.warehouse_errors, visits.written, visits.remaining) == ([], 1, 1)
+    assert {state["row_count"] for state in local.states().values()} == {len(local.standing())} != {0}
+    local.close()
 
 
 @pytest.mark.parametrize("concurrency", [1, 4])

@@ -183,6 +183,35 @@ def test_a_slice_whose_rows_are_doubled_behind_the_merge_is_written_again(datase
         assert [executed.job.split("_")[0] for executed in dataset.storage.executed] == ["merge", "repair1"]
 
 
+@pytest.mark.parametrize("other", ["r0", "r2"])
+def test_only_the_slice_of_which_another_run_has_some_rows_is_written_again(dataset: Dataset, other: str) -> None:
+    """Whichever run's name comes first; the other slices of the batch are not touched, nor inserted once more."""
+    name = f"d.{COUNTRIES.name}"
+
+    def step() -> None:
+        if len(dataset.storage.executed) == 1:  # behind the merge, before the look
+            changed = f"update {name} set _run_id = '{other}' where date = '{DAY}' and country = 'France'"
+            dataset.storage.anchor.execute(changed)
+
+    required = {column.name: _required(column) for column in COUNTRIES.parsed if column.required}
+    days = {DAY: ("France", "Spain"), NEXT: ("France", "Italy", "Spain")}
+    staged = [
+        {**required, "date": str(day), "website_id": "1", "segment": "", "country": country}
+        for day, countries in days.items()
+        for country in countries
+    ]
+    path = write_lines(dataset.folder / "batch.gz", staged)
+    expected = {COUNTRIES.stream("1").slice(day): len(countries) for day, countries in days.items()}
+    found = replace_slices(dataset.connect(step), COUNTRIES, [path], expected, Stamp("r1", 1, AT), lambda: AT)
+    assert {slice_.date: (each.row_count, each.run_id) for slice_, each in found.items()} == {
+        DAY: (2, "r1"),
+        NEXT: (3, "r1"),
+    }
+    rows = dataset.warehouse.query(f"select t.date, t.country from `{name}` t order by t.date, t.country")
+    assert [tuple(row.values()) for row in rows] == [(day, each) for day, every in days.items() for each in every]
+    assert [executed.job.split("_")[0] for executed in dataset.storage.executed] == ["merge", "repair1"]
+
+
 def test_a_slice_of_which_nothing_arrives_is_written_again_and_told_as_empty(dataset: Dataset) -> None:
     """No rows are nobody's rows: another run that deleted them is no success of this one."""
     found = dataset.write(dataset.warehouse, COUNTRIES, DAY, "r1", expected=1)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING
 
@@ -10,6 +11,12 @@ import duckdb
 import pytest
 
 from fake_matomo import FakeMatomo, Fault, Site, World, maintenance
+from matomo_fn.config.connector import read_connector
+from matomo_fn.slices import Stream
+from matomo_fn.sync.outcome import LogEntry, Run, Status
+from matomo_fn.sync.state import SyncState
+from matomo_fn.warehouse.duckdb import DuckDBWarehouse
+from matomo_fn.warehouse.tables import Stamp
 from tests.app.cli.calling import Called, call
 from tests.support.canary import CANARY
 from tests.support.shop import Shop, running
@@ -214,6 +221,27 @@ def test_without_matomo_the_log_alone_decides(shop: Shop) -> None:
     assert "note: compared with the log alone, since Matomo did not say which sites it has: " in called.out
     shop.configure(reports=["visits_summary", "visitor_country", "countries"], backfill_days=4)
     assert call(shop.env, "status", "shop").code == 1
+
+
+@pytest.mark.parametrize(("reports", "is_configured"), [("all", True), (["visits_summary"], False)])
+def test_without_matomo_every_table_is_one_of_all_reports(
+    shop: Shop, tmp_path: Path, reports: object, *, is_configured: bool
+) -> None:
+    """Which there are Matomo alone knows: what failed of one is told. Of a table that was taken out it is not."""
+    shop.configure(reports=reports, backfill_days=1)
+    connector = read_connector("shop", (shop.secrets / "matomo-shop-config").read_text())
+    run = Run("run1", "run1", datetime.now(UTC))
+    slice_ = Stream("events_category", "1").slice(YESTERDAY)
+    entry = LogEntry(slice_, Status.FAILED, 0, None, has_others=False, is_final=False, written_run_id=None, error="no")
+    with closing(DuckDBWarehouse(shop.warehouse, connector.dataset_name)) as warehouse:
+        warehouse.ensure_dataset()
+        state = SyncState(warehouse, connector)
+        state.prepare()
+        state.append(run, [entry], tmp_path, Stamp(run.id, 1, run.started_at))
+    shop.matomo.faults.add(maintenance())
+    found = call(shop.env, "status", "shop", "--json").json
+    (events,) = (table for table in found["tables"] if table["table"] == "events_category")
+    assert (events["is_configured"], "no" in found["problems"]) == (is_configured, is_configured)
 
 
 def test_a_refused_token_is_named(shop: Shop) -> None:
