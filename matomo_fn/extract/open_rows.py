@@ -137,6 +137,11 @@ class OpenColumns:
             if known is None and all(value is None or value == "" for value in raw):
                 continue  # nothing is known of it yet
             column, values[field] = self._read(source, field, known, rows, raw)
+            if field in self._identifiers and column.type is ColumnType.JSON:
+                raise InvalidResponse(
+                    f"{source.method}: {field} identifies the rows of table {self._table.name}, and is a list or an "
+                    'object: name other fields that identify a row in "schema", by "identifier": true'
+                )
             if known is None:
                 self._refuse_same_name(field, column, self._columns | columns)
             columns[field] = column
@@ -167,7 +172,10 @@ class OpenColumns:
         if known is None and column.name.lower() not in self._found and not self._is_declared(field):
             # The name promised a number, the values are something else: a plugin's field.
             other = replace(column, type=_type_of(raw), repeated=False, fields=())
-            return other, [_value(other, value) for value in raw]
+            try:
+                return other, [_value(other, value) for value in raw]
+            except ValueError as error:  # true beside numbers, or one that no column holds
+                column, problem = other, error
         index = next(i for i, value in enumerate(raw) if _problem(column, value))
         raise InvalidResponse(
             f"{source.method}: row {index + 1} ({shown(rows[index].get('label', 'no label'))}): {field} "
@@ -235,9 +243,9 @@ class OpenColumns:
             return
         with self._lock:
             if self._open.is_flat and not self._open.is_chosen:
-                flat = [field for field in self._columns if is_flat_dimension(field)]
+                flat = [field for field in self._columns if is_flat_dimension(field) and self._may_identify(field)]
                 self._identifiers += [field for field in flat if field not in self._identifiers]
-            candidates = [] if self._open.is_chosen else [f for f in FURTHER_IDENTIFIERS if f in self._columns]
+            candidates = [] if self._open.is_chosen else [f for f in FURTHER_IDENTIFIERS if self._may_identify(f)]
             double = self._same_key(lines)
             for field in candidates:
                 if double is not None and field not in self._identifiers and self._differ_by(field, lines):
@@ -250,6 +258,10 @@ class OpenColumns:
                 f"{source.method} answers two rows for {named}, and table {self._table.name} could not tell them "
                 'apart: name the fields that identify a row in "schema", by "identifier": true, or set "flat": true'
             )
+
+    def _may_identify(self, field: str) -> bool:
+        """Return whether rows have a field whose values can be compared: lists and objects cannot, in BigQuery too."""
+        return field in self._columns and self._columns[field].type is not ColumnType.JSON
 
     def _differ_by(self, field: str, lines: Sequence[Line]) -> bool:
         """Return whether rows with the same key differ in a field."""

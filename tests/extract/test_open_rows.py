@@ -122,6 +122,14 @@ def test_the_type_of_a_field_that_nobody_knows_is_that_of_its_values(
     assert json.loads(parsed.lines[-1])["thing"] == value
 
 
+@pytest.mark.parametrize(
+    ("raw", "problem"), [([True, -1], "thing is -1, not true or false"), ([10**400], "thing is 1000")]
+)
+def test_values_that_no_type_has_are_refused(raw: list[Any], problem: str) -> None:
+    with pytest.raises(InvalidResponse, match=problem):
+        parse(columns(), [{"label": str(index), "thing": one} for index, one in enumerate(raw)])
+
+
 def test_a_name_that_promises_a_number_is_believed_as_long_as_the_first_values_are_numbers() -> None:
     """A plugin may call a text nb_something."""
     known = columns()
@@ -130,6 +138,21 @@ def test_a_name_that_promises_a_number_is_believed_as_long_as_the_first_values_a
         "nb_stars": ColumnType.STRING,
         "nb_visits": ColumnType.INT64,
     }
+
+
+@pytest.mark.parametrize("value", [[], ["a"], {"a": 1}])
+def test_a_list_or_an_object_tells_no_rows_apart(value: object) -> None:
+    """BigQuery compares no JSON: two rows that differ in it alone are refused, by a sentence."""
+    rows = [{"label": "a", "nb_visits": 1}, {"label": "a", "nb_visits": 2, "url": value}]
+    for known in (columns(), columns(is_flat=True)):
+        with pytest.raises(InvalidResponse, match='answers two rows for label="a"'):
+            parse(known, rows)
+        found = [*rows, {"label": "a", "nb_visits": 3, "url": value}]
+        with pytest.raises(InvalidResponse, match="answers two rows"):
+            parse(known, found)
+    chosen = OpenColumns(custom_table(ReportSpec("A.get", identifiers=("label", "url"))), {})
+    with pytest.raises(InvalidResponse, match="url identifies the rows of table a, and is a list or an object"):
+        parse(chosen, rows)
 
 
 def test_a_row_without_a_label_says_what_to_do() -> None:
