@@ -105,6 +105,7 @@ def test_what_other_answers_have_changes_no_slice_that_fits_their_types(first: l
         ([1, 2.5], ColumnType.FLOAT64, 2.5),
         ([2.5, 1], ColumnType.FLOAT64, 1),
         ([0.5, 1, 2.5], ColumnType.FLOAT64, 2.5),
+        ([1, 2.0], ColumnType.FLOAT64, 2),
         ([1, "2"], ColumnType.STRING, "2"),
         (["007"], ColumnType.STRING, "007"),
         ([True, False], ColumnType.BOOL, False),
