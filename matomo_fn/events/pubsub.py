@@ -166,8 +166,9 @@ class PubSubQueue:
             answer = self._client.pull(
                 subscription=self._path, max_messages=most, retry=_retry(seconds), timeout=seconds
             )
-        except exceptions.DeadlineExceeded:
-            # Pub/Sub waits longer for a message than we do; or there is no way to it, which must not look the same.
+        except (exceptions.DeadlineExceeded, exceptions.Cancelled):
+            # Pub/Sub waits longer for a message than we do, and a server that notices first that our time is over
+            # cancels the call; or there is no way to it, which must not look the same.
             if not _is_connected(self._client.transport):
                 raise QueueUnavailable(f"Pub/Sub cannot be reached for {self._path}: no answer") from None
             return []

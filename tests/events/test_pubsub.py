@@ -9,6 +9,8 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from google.api_core import exceptions
+from google.pubsub_v1 import SubscriberClient
 from hypothesis import given
 from hypothesis import strategies as st
 from structlog.testing import capture_logs
@@ -260,6 +262,21 @@ def test_an_empty_queue_answers_nothing_also_where_pubsub_would_wait_longer(
         assert queue.pull(10) == ()
     finally:
         pubsub.server.command("hold", 20)
+
+
+def test_a_pull_that_the_server_cancels_when_its_time_is_over_finds_nothing(
+    pubsub: PubSub, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A server may notice that first, and resets the stream then."""
+    pubsub.create()
+    _, queue = opened(pubsub)
+    assert queue.pull(10) == ()
+
+    def reset(*_: object, **__: object) -> None:
+        raise exceptions.Cancelled("Stream removed")
+
+    monkeypatch.setattr(SubscriberClient, "pull", reset)
+    assert queue.pull(10) == ()
 
 
 def test_a_pubsub_that_no_packet_reaches_is_no_empty_queue(pubsub: PubSub, monkeypatch: pytest.MonkeyPatch) -> None:
