@@ -20,9 +20,9 @@ from matomo_fn.events.deliver import Progress, Session, Uncertain, deliver, no_p
 from matomo_fn.events.queue import Queue
 from matomo_fn.events.result import DeliveryResult
 from matomo_fn.events.sources import IteratorQueue, read_lines, read_rows
-from matomo_fn.matomo.client import ATTEMPTS
 from matomo_fn.matomo.interruptible import InterruptibleTracking
 from matomo_fn.matomo.rate_limit import RateLimit
+from matomo_fn.matomo.retries import ATTEMPTS
 from matomo_fn.matomo.tracking import Tracker
 from matomo_fn.sync.outcome import Run
 from matomo_fn.unforeseen import note_unforeseen

@@ -18,9 +18,10 @@ from matomo_fn.config.settings import Settings
 from matomo_fn.config.token import Token
 from matomo_fn.deadline import Deadline
 from matomo_fn.errors import InputError, MatomoFnError, Stopped, UnforeseenError, UnknownConnector
-from matomo_fn.matomo.client import ATTEMPTS, MatomoClient
+from matomo_fn.matomo.client import MatomoClient
 from matomo_fn.matomo.interruptible import InterruptibleTransport
 from matomo_fn.matomo.rate_limit import RateLimit
+from matomo_fn.matomo.retries import ATTEMPTS
 from matomo_fn.matomo.transport import HttpTransport
 from matomo_fn.sync.outcome import Run
 from matomo_fn.sync.reference import reference_scope

@@ -5,16 +5,10 @@ import threading
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime
+from functools import partial
 from typing import Any
 
-import structlog
-from tenacity import (
-    RetryCallState,
-    Retrying,
-    retry_if_exception_type,
-    stop_after_attempt,
-    wait_exponential_jitter,
-)
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 
 from matomo_fn.catalogue import REFERENCE_TABLES, Source
 from matomo_fn.catalogue.custom import ReportMetadata
@@ -28,18 +22,13 @@ from matomo_fn.matomo.metadata import METADATA, read_metadata
 from matomo_fn.matomo.rate_limit import RateLimit
 from matomo_fn.matomo.reports import ALWAYS, Answered, ReportQuery, ReportReader
 from matomo_fn.matomo.responses import PluginOff, parse_response
+from matomo_fn.matomo.retries import ATTEMPTS, note_failure, wait
 from matomo_fn.matomo.settings_lists import Wanted, read_lists
 from matomo_fn.matomo.transport import Transport
 from matomo_fn.periods import Period
 from matomo_fn.sites import SITE_ID, Site, read_timezone
 from matomo_fn.values import shown
 
-log = structlog.get_logger()
-
-# Tries of one call, with 1, 2, 4, 8 seconds (and up to a second more) between them: an overloaded server gets
-# quiet, a restart or a short maintenance is outlasted, and a run that is bound to fail does so within a minute.
-ATTEMPTS = 5
-_FIRST_WAIT, _LONGEST_WAIT = 1.0, 60.0
 # Seconds that a server may ask to wait: past that the slices are left to a later run.
 _LONGEST_RETRY_AFTER = 300.0
 _VERSION = "API.getMatomoVersion"
@@ -231,9 +220,9 @@ class MatomoClient:
         retrying = Retrying(
             retry=retry_if_exception_type(MatomoUnavailable),
             stop=lambda state: stop_after_attempt(self._attempts)(state) or self._is_too_late(state),
-            wait=_wait,
+            wait=wait,
             sleep=self._sleep,
-            before_sleep=self._before_sleep,
+            before_sleep=partial(note_failure, self._rate_limit),
             reraise=True,
         )
         subject = subject_of(method, form)
@@ -280,25 +269,6 @@ class MatomoClient:
 
     def _is_too_late(self, state: RetryCallState) -> bool:
         return state.upcoming_sleep > min(_LONGEST_RETRY_AFTER, self._deadline.time_for_requests())
-
-    def _before_sleep(self, state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        log.warning(
-            "matomo_call_failed",
-            attempt=state.attempt_number,
-            wait=round(state.upcoming_sleep, 1),
-            error=str(error),
-        )
-        if isinstance(error, MatomoUnavailable) and error.retry_after:
-            self._rate_limit.hold(error.retry_after)
-
-
-def _wait(state: RetryCallState) -> float:
-    """Return the seconds to the next try: what the server asked for, or exponentially more with some chance in it."""
-    error = state.outcome.exception() if state.outcome else None
-    if isinstance(error, MatomoUnavailable) and error.retry_after is not None:
-        return error.retry_after
-    return wait_exponential_jitter(initial=_FIRST_WAIT, max=_LONGEST_WAIT)(state)
 
 
 def _has_only_errors(value: object) -> bool:

@@ -8,20 +8,18 @@ they account for every hit, and for nothing else.
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any, TypeGuard
 
-import structlog
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential_jitter
+from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 
 from matomo_fn.deadline import Deadline
 from matomo_fn.errors import AnswerLost, CallTooLarge, MatomoFatal, NotTaken, OutOfTime, Stopped
-from matomo_fn.matomo.client import ATTEMPTS
 from matomo_fn.matomo.rate_limit import RateLimit
 from matomo_fn.matomo.responses import read_json
+from matomo_fn.matomo.retries import ATTEMPTS, note_failure, wait
 from matomo_fn.matomo.transport import TRACKER, Reply, TrackingTransport
 from matomo_fn.values import utf8
-
-log = structlog.get_logger()
 
 # Seconds that a call of hits needs to be worth its risk: one that is cut off costs a question to Matomo.
 LEAST_SECONDS = 10.0
@@ -75,9 +73,9 @@ class Tracker:
         retrying = Retrying(
             retry=lambda state: retry_if_exception_type(NotTaken)(state) and not _is_too_large(state),
             stop=lambda state: stop_after_attempt(self._attempts)(state) or self._is_too_late(state, time_left),
-            wait=_wait,
+            wait=wait,
             sleep=self._sleep,
-            before_sleep=self._before_sleep,
+            before_sleep=partial(note_failure, self._rate_limit),
             reraise=True,
         )
         body = {"requests": [{name: utf8(value).decode() for name, value in hit.items()} for hit in hits]}
@@ -103,24 +101,9 @@ class Tracker:
     def _is_too_late(self, state: RetryCallState, time_left: Callable[[], float]) -> bool:
         return state.upcoming_sleep + self._least > min(self._deadline.time_for_requests(), time_left())
 
-    def _before_sleep(self, state: RetryCallState) -> None:
-        error = state.outcome.exception() if state.outcome else None
-        log.warning(
-            "matomo_call_failed", attempt=state.attempt_number, wait=round(state.upcoming_sleep, 1), error=str(error)
-        )
-        if isinstance(error, NotTaken) and error.retry_after:
-            self._rate_limit.hold(error.retry_after)
-
 
 def _is_too_large(state: RetryCallState) -> bool:
     return state.outcome is not None and isinstance(state.outcome.exception(), CallTooLarge)
-
-
-def _wait(state: RetryCallState) -> float:
-    error = state.outcome.exception() if state.outcome else None
-    if isinstance(error, NotTaken) and error.retry_after is not None:
-        return error.retry_after
-    return wait_exponential_jitter(initial=1, max=30)(state)
 
 
 def _read(redact: Callable[[str], str], reply: Reply, sent: int) -> Taken:

@@ -16,9 +16,10 @@ from matomo_fn.catalogue import PREBUILT, Source
 from matomo_fn.days import Days
 from matomo_fn.deadline import Deadline
 from matomo_fn.errors import InvalidResponse, MatomoError, MatomoFatal, MatomoUnavailable, ReportRefused, TokenRefused
-from matomo_fn.matomo.client import ATTEMPTS, MatomoClient
+from matomo_fn.matomo.client import MatomoClient
 from matomo_fn.matomo.rate_limit import RateLimit
 from matomo_fn.matomo.responses import PluginOff
+from matomo_fn.matomo.retries import ATTEMPTS
 from matomo_fn.matomo.transport import AnswerTooLarge, Reply
 from matomo_fn.sites import Site
 from tests.support.recordings import Replay, Scripted, as_json, client_of, read
