@@ -17,7 +17,7 @@ from matomo_fn.errors import InputError
 from matomo_fn.sync.audit import AuditResult, audit
 from matomo_fn.sync.custom_tables import tables_as_found
 from matomo_fn.sync.state import SyncState
-from matomo_fn.warehouse import sql
+from matomo_fn.warehouse import log_sql
 from matomo_fn.warehouse.protocol import Warehouse
 
 log = structlog.get_logger()
@@ -65,7 +65,7 @@ def run_audit(settings: Settings, request: SyncRequest) -> AuditResult:
 def _tables(warehouse: Warehouse, connector: Connector, request: SyncRequest) -> Catalogue:
     """Return the tables to audit; of "reports": "all" those that the log knows, since Matomo is not asked."""
     known = connector.catalogue
-    logged = [row["table_name"] for row in warehouse.query(sql.logged_tables(warehouse.dataset, connector.name))]
+    logged = [row["table_name"] for row in warehouse.query(log_sql.logged_tables(warehouse.dataset, connector.name))]
     more = [custom_table(ReportSpec("API.get", name=name)) for name in logged if name not in known]
     every = Catalogue([*known.values(), *(more if connector.open_reports.every else ())])
     return tables_as_found(warehouse, every.select(request.tables or every))

@@ -9,7 +9,7 @@ from matomo_fn.app.read_log import never_synced, open_log
 from matomo_fn.catalogue import SYNC_RUNS
 from matomo_fn.config.connector import Connector
 from matomo_fn.config.settings import Settings
-from matomo_fn.warehouse import sql
+from matomo_fn.warehouse import log_sql
 from matomo_fn.warehouse.protocol import Warehouse
 
 
@@ -94,5 +94,5 @@ def newest_runs(warehouse: Warehouse, connector: Connector, most: int) -> Sequen
             row["matomo_calls"],
             row["error"],
         )
-        for row in warehouse.query(sql.history_of(warehouse.dataset, connector.name, most))
+        for row in warehouse.query(log_sql.history_of(warehouse.dataset, connector.name, most))
     ]

@@ -19,7 +19,7 @@ from matomo_fn.periods import period_of
 from matomo_fn.slices import Stream
 from matomo_fn.sync.missing import sentences_of
 from matomo_fn.sync.scope import Scope, resolve_scope
-from matomo_fn.warehouse import events_sql, sql
+from matomo_fn.warehouse import events_sql, log_sql, reference_sql
 from matomo_fn.warehouse.protocol import Warehouse
 
 # How far behind UTC a site may be, and how far ahead of it.
@@ -204,7 +204,7 @@ def _kept_from(connector: Connector, now: datetime) -> dict[str, date]:
 
 def _logged(warehouse: Warehouse, connector: Connector, kept_from: Mapping[str, date]) -> _Log:
     found: dict[Stream, list[_Logged]] = {}
-    for row in warehouse.query(sql.status_of(warehouse.dataset, connector.name, kept_from)):
+    for row in warehouse.query(log_sql.status_of(warehouse.dataset, connector.name, kept_from)):
         if row["segment"] and row["segment"] not in connector.segments:
             continue  # its rows stay, and nobody asks for it any more
         table = connector.catalogue.get(row["table_name"])
@@ -225,7 +225,7 @@ def _logged(warehouse: Warehouse, connector: Connector, kept_from: Mapping[str, 
 def _reference(warehouse: Warehouse, connector: Connector) -> list[ReferenceStatus]:
     """Return the state of the reference tables that are there."""
     there = [table for table in connector.references if warehouse.find_table(table.name) is not None]
-    rows = [row for table in there for row in warehouse.query(sql.count_reference(warehouse.dataset, table))]
+    rows = [row for table in there for row in warehouse.query(reference_sql.count_reference(warehouse.dataset, table))]
     return [
         ReferenceStatus(row["table_name"], row["row_count"], row["deleted_count"], row["last_synced_at"])
         for row in rows

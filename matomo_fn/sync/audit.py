@@ -18,7 +18,7 @@ from matomo_fn.slices import Slice
 from matomo_fn.sync.outcome import LogEntry, Run, Status
 from matomo_fn.sync.state import SyncState
 from matomo_fn.temporary_folders import temporary_folder
-from matomo_fn.warehouse import sql
+from matomo_fn.warehouse import log_sql
 from matomo_fn.warehouse.protocol import Warehouse
 from matomo_fn.warehouse.tables import Stamp
 
@@ -152,7 +152,7 @@ def audit(
     differences: list[Difference] = []
     for table in tables.values():
         exists = warehouse.find_table(table.name) is not None
-        statement = sql.differences(warehouse.dataset, state.connector.name, table, exists=exists)
+        statement = log_sql.differences(warehouse.dataset, state.connector.name, table, exists=exists)
         kept_from = state.connector.kept_from(table, now.date()) or date.min
         rows = warehouse.query(statement)
         segments = state.connector.segments_of(table)

@@ -18,7 +18,7 @@ from matomo_fn.extract.extracted import Extracted, KeptRows
 from matomo_fn.slices import Slice, Stream
 from matomo_fn.sync.missing import sentences_of
 from matomo_fn.sync.outcome import UNKNOWN, KnownSlice, LogEntry, Run, Status, is_news
-from matomo_fn.warehouse.sql import SEGMENT_CHANGED
+from matomo_fn.warehouse.log_sql import SEGMENT_CHANGED
 
 # Matomo deletes reports by months, and none of a month that is not over since another one (set by its configuration
 # file; two by its interface). The shortest month has 28 days.

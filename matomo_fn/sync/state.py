@@ -18,7 +18,7 @@ from matomo_fn.slices import Slice, Stream
 from matomo_fn.sync.outcome import KnownSlice, LogEntry, Run, Status
 from matomo_fn.sync.scope import Window
 from matomo_fn.values import utf8
-from matomo_fn.warehouse import sql
+from matomo_fn.warehouse import log_sql
 from matomo_fn.warehouse.buffer import named_if_full
 from matomo_fn.warehouse.partitions import split_days
 from matomo_fn.warehouse.protocol import Warehouse
@@ -118,18 +118,18 @@ class SyncState:
         """Make log and view ready; return whether the log had to be created."""
         # By month, so that it never has too many partitions; a log of an older version is partitioned by day.
         created = ensure_table(self._warehouse, SYNC_LOG, "month", also=["day"])
-        query = sql.state_view(self._warehouse.dataset)
+        query = log_sql.state_view(self._warehouse.dataset)
         ensure_view(self._warehouse, _STATE, query)
         return created
 
     def invalidate(self, table: str, *, run_id: str, at: datetime) -> None:
         """Mark every slice of a table as pending: the table is gone and will be created again."""
         dataset, reason = self._warehouse.dataset, "the table was gone and has been created again"
-        (logged,) = self._warehouse.query(sql.logged_days(dataset, table))
+        (logged,) = self._warehouse.query(log_sql.logged_days(dataset, table))
         if logged["first_day"] is None:
             return
         for part in split_days(list(Days.between(logged["first_day"], logged["last_day"]))):
-            statement = sql.invalidate_slices(dataset, table, part, run_id=run_id, at=at, reason=reason)
+            statement = log_sql.invalidate_slices(dataset, table, part, run_id=run_id, at=at, reason=reason)
             self._warehouse.run(statement, f"invalidate_{table}_{run_id}")
 
     def changed_segments(self, windows: Sequence[Window]) -> list[str]:
@@ -138,7 +138,7 @@ class SyncState:
         if not hashes:
             return []
         first, last = min(window.first for window in windows), max(window.last for window in windows)
-        query = sql.changed_segments(self._warehouse.dataset, self._connector.name, hashes, (first, last))
+        query = log_sql.changed_segments(self._warehouse.dataset, self._connector.name, hashes, (first, last))
         return [row["segment"] for row in self._warehouse.query(query)]
 
     def invalidate_segment(self, name: str, run: Run) -> None:
@@ -147,20 +147,20 @@ class SyncState:
         Oldest first: of a run that dies here, the windows of the next one still show what is left.
         """
         dataset, connector = self._warehouse.dataset, self._connector.name
-        (logged,) = self._warehouse.query(sql.logged_days_of_segment(dataset, connector, name))
+        (logged,) = self._warehouse.query(log_sql.logged_days_of_segment(dataset, connector, name))
         if logged["first_day"] is None:
             return
-        change = sql.SegmentChange(connector, name, str(self._segment_hashes[name]))
+        change = log_sql.SegmentChange(connector, name, str(self._segment_hashes[name]))
         # A moment before the run: its own entries tell what the tables had when it began, and have to be newer.
         at = run.started_at - timedelta(microseconds=1)
         for number, part in enumerate(split_days(list(Days.between(logged["first_day"], logged["last_day"])))):
-            statement = sql.invalidate_segment(dataset, change, part, run_id=run.id, at=at)
+            statement = log_sql.invalidate_segment(dataset, change, part, run_id=run.id, at=at)
             self._warehouse.run(statement, f"invalidate_segment_{name}_{number}_{run.id}")
 
     def refuse_foreign(self, tables: Iterable[str], windows: Sequence[Window]) -> None:
         """Raise InputError where another connector fills the same sites' tables from another Matomo."""
         rows = self._warehouse.query(
-            sql.foreign_slices(
+            log_sql.foreign_slices(
                 self._warehouse.dataset,
                 self._connector.name,
                 self._connector.matomo_url,
@@ -188,7 +188,7 @@ class SyncState:
         if not hashes:
             return
         first, last = min(window.first for window in windows), max(window.last for window in windows)
-        query = sql.other_definitions(self._warehouse.dataset, self._connector.name, hashes, (first, last))
+        query = log_sql.other_definitions(self._warehouse.dataset, self._connector.name, hashes, (first, last))
         ours = {window.site.id for window in windows}
         for row in self._warehouse.query(query):
             if row["website_id"] in ours:
@@ -213,19 +213,19 @@ class SyncState:
         settled: dict[Stream, Days] = {}
         open_days = Days()
         if incremental:
-            older = self._warehouse.query(sql.older_open_days(dataset, connector, first))
-            runs = self._warehouse.query(sql.known_runs(dataset, connector, first, last))
+            older = self._warehouse.query(log_sql.older_open_days(dataset, connector, first))
+            runs = self._warehouse.query(log_sql.known_runs(dataset, connector, first, last))
             settled = _settled(tables, runs)
             unsettled = Days.joined((row["first_day"], row["last_day"]) for row in runs if not row["is_settled"])
             open_days = Days.of(row["date"] for row in older) | unsettled.before(recheck_from)
         # What is settled is known by its ranges. Only the rest is read with its hashes, from few partitions of the log.
-        span = sql.Span(recheck_from, last, open_days)
-        rows = self._warehouse.query(sql.known_slices(dataset, connector, list(tables.values()), span))
+        span = log_sql.Span(recheck_from, last, open_days)
+        rows = self._warehouse.query(log_sql.known_slices(dataset, connector, list(tables.values()), span))
         return Snapshot(settled, {_slice(tables, row): _known(row) for row in rows})
 
     def unjudged(self, stream: Stream, days: Days) -> list[LogEntry]:
         """Return the newest entries of some days of visits that are in the table and compared with no summary."""
-        query = sql.unjudged_slices(self._warehouse.dataset, self._connector.name, stream, days)
+        query = log_sql.unjudged_slices(self._warehouse.dataset, self._connector.name, stream, days)
         return [
             LogEntry(
                 stream.slice(row["date"]),

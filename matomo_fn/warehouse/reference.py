@@ -19,7 +19,7 @@ from matomo_fn.errors import DiskFull
 from matomo_fn.redaction import redact_rows
 from matomo_fn.temporary_folders import temporary_folder
 from matomo_fn.values import encode, utf8
-from matomo_fn.warehouse import sql
+from matomo_fn.warehouse import reference_sql
 from matomo_fn.warehouse.protocol import Warehouse
 from matomo_fn.warehouse.tables import Stamp, staging_table
 
@@ -44,7 +44,7 @@ def read_reference(warehouse: Warehouse, tables: Sequence[ReferenceTable]) -> di
     """Return what some reference tables have, which have to be there, by one query."""
     found: dict[str, dict[Key, KnownRow]] = {table.name: {} for table in tables}
     sizes = {table.name: len(table.key) for table in tables}
-    for row in warehouse.query(sql.reference_state(warehouse.dataset, tables)):
+    for row in warehouse.query(reference_sql.reference_state(warehouse.dataset, tables)):
         key = (row["key_1"], row["key_2"])[: sizes[row["table_name"]]]
         found[row["table_name"]][key] = KnownRow(
             row["content_hash"], row["is_deleted"], row["connector"], row["row_count"]
@@ -61,7 +61,7 @@ def write_reference(
         staging_table(warehouse, table.name, table.staged, stamp.batch_id) as staging,
     ):
         warehouse.load(staging, [path], f"load{staging.name}")
-        statement = sql.merge_reference(
+        statement = reference_sql.merge_reference(
             warehouse.dataset, table, staging.name, connector=connector, run_id=stamp.run_id, at=stamp.at
         )
         warehouse.run(statement, f"merge{staging.name}")
@@ -76,9 +76,9 @@ def remove_copies(warehouse: Warehouse, table: ReferenceTable, known: Mapping[Ke
     for start in range(0, len(doubled), _MOST_KEYS):
         part = doubled[start : start + _MOST_KEYS]
         with staging_table(warehouse, table.name, table.schema.columns, f"{stamp.batch_id}_once{start}") as staging:
-            found = sql.find_one_of_each(warehouse.dataset, table, staging.name, part)
+            found = reference_sql.find_one_of_each(warehouse.dataset, table, staging.name, part)
             warehouse.run(found, f"find{staging.name}")
-            replacement = sql.keep_one_of_each(warehouse.dataset, table, staging.name, part)
+            replacement = reference_sql.keep_one_of_each(warehouse.dataset, table, staging.name, part)
             warehouse.run(replacement, f"once{staging.name}")
 
 

@@ -16,7 +16,7 @@ from matomo_fn.deadline import Deadline
 from matomo_fn.sync.outcome import Run
 from matomo_fn.sync.run import sync
 from matomo_fn.sync.session import Session
-from matomo_fn.warehouse import sql
+from matomo_fn.warehouse import log_sql
 from matomo_fn.warehouse.bigquery import BigQueryWarehouse
 from tests.support.emulator import connect
 from tests.support.local import SPOOL_BYTES, Local, small_world
@@ -76,7 +76,7 @@ def test_what_is_known_and_what_changes_is_the_same_in_bigquery(
                 "visits_summary_week": (0, 2),
                 "visits_summary_month": (0, 2),
             }
-            runs = warehouse.query(sql.status_of(dataset_name, "shop"))
+            runs = warehouse.query(log_sql.status_of(dataset_name, "shop"))
             assert len(runs) == 6  # each stream is one row
             changed = synced(warehouse, opened, "countryCode==de", "run3")
             assert (changed.verdict, changed.warehouse_errors) == ("complete", [])

@@ -31,7 +31,7 @@ from matomo_fn.catalogue import (
 from matomo_fn.days import Days
 from matomo_fn.periods import LONGER
 from matomo_fn.slices import Slice, Stream
-from matomo_fn.warehouse import sql
+from matomo_fn.warehouse import log_sql, reference_sql, sql
 from matomo_fn.warehouse.duckdb import DuckDBWarehouse
 from tests.support.analyzer import AnalyzerError
 
@@ -124,14 +124,14 @@ STATEMENTS: Mapping[str, Callable[[], list[str]]] = {
         for t in PREBUILT.values()
     ],
     "widen_column": lambda: [sql.widen_column(DATASET, table.name, WIDE[table.name]) for table in TABLES],
-    "logged_tables": lambda: [sql.logged_tables(DATASET, text) for text in ODD_TEXTS],
+    "logged_tables": lambda: [log_sql.logged_tables(DATASET, text) for text in ODD_TEXTS],
     "append_rows": lambda: [sql.append_rows(DATASET, SYNC_LOG, staging(SYNC_LOG.name), (FIRST, LAST))],
-    "state_view": lambda: [sql.state_view(DATASET)],
-    "create_view": lambda: [sql.create_view(DATASET, "_sync_state", sql.state_view(DATASET))],
-    "older_open_days": lambda: [sql.older_open_days(DATASET, text, FIRST) for text in ODD_TEXTS],
-    "known_runs": lambda: [sql.known_runs(DATASET, text, FIRST, LAST) for text in ODD_TEXTS],
+    "state_view": lambda: [log_sql.state_view(DATASET)],
+    "create_view": lambda: [sql.create_view(DATASET, "_sync_state", log_sql.state_view(DATASET))],
+    "older_open_days": lambda: [log_sql.older_open_days(DATASET, text, FIRST) for text in ODD_TEXTS],
+    "known_runs": lambda: [log_sql.known_runs(DATASET, text, FIRST, LAST) for text in ODD_TEXTS],
     "known_slices": lambda: [
-        sql.known_slices(DATASET, text, tables, sql.Span(LAST - timedelta(days=3), LAST, Days.of(older)))
+        log_sql.known_slices(DATASET, text, tables, log_sql.Span(LAST - timedelta(days=3), LAST, Days.of(older)))
         for text, tables, older in (
             ("shop", TABLES[:1], []),
             (ODD_TEXT, TABLES, MANY_DAYS),
@@ -139,25 +139,25 @@ STATEMENTS: Mapping[str, Callable[[], list[str]]] = {
         )
     ],
     "unjudged_slices": lambda: [
-        sql.unjudged_slices(DATASET, text, Stream(VISITS.name, text), Days.of(days))
+        log_sql.unjudged_slices(DATASET, text, Stream(VISITS.name, text), Days.of(days))
         for text, days in pairs(ODD_TEXTS, ([LAST], MANY_DAYS))
     ],
     "foreign_slices": lambda: [
-        sql.foreign_slices(DATASET, text, f"https://example.com/{text}", NAMES, FIRST, LAST) for text in ODD_TEXTS
+        log_sql.foreign_slices(DATASET, text, f"https://example.com/{text}", NAMES, FIRST, LAST) for text in ODD_TEXTS
     ],
     "invalidate_slices": lambda: [
-        sql.invalidate_slices(DATASET, name, (FIRST, LAST), run_id=text, at=AT, reason=text)
+        log_sql.invalidate_slices(DATASET, name, (FIRST, LAST), run_id=text, at=AT, reason=text)
         for text, name in pairs(ODD_TEXTS, NAMES)
     ],
     "changed_segments": lambda: [
-        sql.changed_segments(DATASET, text, {"mobile": "0a1b", text: text}, (FIRST, LAST)) for text in ODD_TEXTS
+        log_sql.changed_segments(DATASET, text, {"mobile": "0a1b", text: text}, (FIRST, LAST)) for text in ODD_TEXTS
     ],
     "other_definitions": lambda: [
-        sql.other_definitions(DATASET, text, {"mobile": "0a1b", text: text}, (FIRST, LAST)) for text in ODD_TEXTS
+        log_sql.other_definitions(DATASET, text, {"mobile": "0a1b", text: text}, (FIRST, LAST)) for text in ODD_TEXTS
     ],
-    "logged_days_of_segment": lambda: [sql.logged_days_of_segment(DATASET, text, text) for text in ODD_TEXTS],
+    "logged_days_of_segment": lambda: [log_sql.logged_days_of_segment(DATASET, text, text) for text in ODD_TEXTS],
     "invalidate_segment": lambda: [
-        sql.invalidate_segment(DATASET, sql.SegmentChange(text, text, text), (FIRST, LAST), run_id=text, at=AT)
+        log_sql.invalidate_segment(DATASET, log_sql.SegmentChange(text, text, text), (FIRST, LAST), run_id=text, at=AT)
         for text in ODD_TEXTS
     ],
     "delete_visits": lambda: [
@@ -170,37 +170,39 @@ STATEMENTS: Mapping[str, Callable[[], list[str]]] = {
     ],
     "count_slices": lambda: [sql.count_slices(DATASET, table, many_slices(table.name)) for table in TABLES],
     "count_rows": lambda: [sql.count_rows(DATASET, staging("titles"))],
-    "logged_days": lambda: [sql.logged_days(DATASET, text) for text in ODD_TEXTS],
+    "logged_days": lambda: [log_sql.logged_days(DATASET, text) for text in ODD_TEXTS],
     "differences": lambda: [
-        *(sql.differences(DATASET, "shop", table, exists=True) for table in TABLES),
+        *(log_sql.differences(DATASET, "shop", table, exists=True) for table in TABLES),
         # Of a table that is not there nothing but its name is in the statement.
-        *(sql.differences(DATASET, ODD_TEXT, table, exists=False) for table in TABLES[:1]),
+        *(log_sql.differences(DATASET, ODD_TEXT, table, exists=False) for table in TABLES[:1]),
     ],
     "find_page_titles": lambda: [sql.find_page_titles(DATASET, PAGES, staging("titles"), many_slices(VISITS.name))],
     "set_page_titles": lambda: [sql.set_page_titles(DATASET, PAGES, staging("titles"), many_slices(VISITS.name))],
     "view_query": lambda: [
         sql.view_query(DATASET, table.name, view) for table in BUILT_IN.values() for view in table.views
     ],
-    "status_of": lambda: [sql.status_of(DATASET, text, {text: date(2026, 1, 31)}) for text in ODD_TEXTS],
-    "history_of": lambda: [sql.history_of(DATASET, text, 20) for text in ODD_TEXTS],
-    "reference_state": lambda: [sql.reference_state(DATASET, tables) for tables in (REFERENCES, REFERENCES[:1])],
+    "status_of": lambda: [log_sql.status_of(DATASET, text, {text: date(2026, 1, 31)}) for text in ODD_TEXTS],
+    "history_of": lambda: [log_sql.history_of(DATASET, text, 20) for text in ODD_TEXTS],
+    "reference_state": lambda: [
+        reference_sql.reference_state(DATASET, tables) for tables in (REFERENCES, REFERENCES[:1])
+    ],
     "merge_reference": lambda: [
-        sql.merge_reference(DATASET, table, staging(table.name), connector=text, run_id=text, at=AT)
+        reference_sql.merge_reference(DATASET, table, staging(table.name), connector=text, run_id=text, at=AT)
         for table, text in pairs(REFERENCES, ODD_TEXTS)
     ],
     "keep_one_of_each": lambda: [
-        sql.keep_one_of_each(DATASET, table, f"{staging(table.name)}_once", keys)
+        reference_sql.keep_one_of_each(DATASET, table, f"{staging(table.name)}_once", keys)
         for table in REFERENCES
         for keys in (["1"], ODD_TEXTS)
     ],
     "find_one_of_each": lambda: [
-        sql.find_one_of_each(DATASET, table, f"{staging(table.name)}_once", keys)
+        reference_sql.find_one_of_each(DATASET, table, f"{staging(table.name)}_once", keys)
         for table in REFERENCES
         for keys in (["1"], ODD_TEXTS)
     ],
-    "count_reference": lambda: [sql.count_reference(DATASET, table) for table in REFERENCES],
+    "count_reference": lambda: [reference_sql.count_reference(DATASET, table) for table in REFERENCES],
 }
-FRAGMENTS = {"literal", "table_name", "in_slices", "in_days"}
+FRAGMENTS = {"all_time", "count_keys", "literal", "table_name", "in_slices", "in_days"}
 
 NOT_ABOUT_THE_LOG = {
     "carry_over",
@@ -294,12 +296,13 @@ def duckdb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBWarehouse
     warehouse.close()
 
 
-def test_every_public_function_of_the_module_is_under_test() -> None:
-    """A function that is added to the module has to be added here, as a statement or as a part of one."""
+def test_every_public_function_of_the_modules_is_under_test() -> None:
+    """A function that is added to one of the modules has to be added here, as a statement or as a part of one."""
     public = {
         name
-        for name, function in inspect.getmembers(sql, inspect.isfunction)
-        if function.__module__ == sql.__name__ and not name.startswith("_")
+        for module in (sql, log_sql, reference_sql)
+        for name, function in inspect.getmembers(module, inspect.isfunction)
+        if function.__module__ == module.__name__ and not name.startswith("_")
     }
     assert public == STATEMENTS.keys() | FRAGMENTS
 
@@ -314,7 +317,7 @@ def test_bigquery_accepts_every_statement(bigquery: Analyzer, name: str) -> None
 @pytest.mark.parametrize("table", TABLES, ids=lambda table: table.name)
 def test_the_audit_names_days_to_tables_that_require_them(table: Table) -> None:
     """BigQuery refuses to read a table with ``require_partition_filter`` without literal bounds on its date."""
-    statement = sql.differences(DATASET, "shop", table, exists=True)
+    statement = log_sql.differences(DATASET, "shop", table, exists=True)
     for alias, name in (("t", table.name), ("l", SYNC_LOG.name)):
         bound = f"from `{DATASET}.{name}` {alias} where {alias}.date between date '0001-01-01' and date '9999-12-31'"
         assert bound in statement
@@ -483,7 +486,7 @@ def test_a_statement_about_visits_fails_where_the_visits_are_others(
 
 def test_the_views_query_gives_the_logs_columns(bigquery: Analyzer) -> None:
     """The view has the columns of the log, which is how a view of an older version is told."""
-    assert bigquery.columns(sql.state_view(DATASET)) == list(SYNC_LOG.column_names)
+    assert bigquery.columns(log_sql.state_view(DATASET)) == list(SYNC_LOG.column_names)
 
 
 # --- the form that BigQuery prunes -------------------------------------------------------------------------

@@ -17,7 +17,7 @@ from matomo_fn.catalogue import (
 )
 from matomo_fn.days import Days
 from matomo_fn.slices import Slice, Stream
-from matomo_fn.warehouse import sql
+from matomo_fn.warehouse import log_sql, sql
 from matomo_fn.warehouse.duckdb import to_duckdb
 from tests.support.analyzer import Analyzer, AnalyzerError
 
@@ -61,9 +61,9 @@ def statements() -> dict[str, str]:
         "set titles": sql.set_page_titles(DATASET, PAGES, TITLES.name, SLICES),
         "view": VIEW,
         "create view": sql.create_view(DATASET, VISIT_ACTIONS.name, VIEW),
-        "known": sql.known_slices(DATASET, "c", [VISITS, PAGES], sql.Span(DAY, DAY, Days.of([DAY]))),
-        "status": sql.status_of(DATASET, "c", {VISITS.name: DAY}),
-        "invalidate": sql.invalidate_slices(DATASET, VISITS.name, (DAY, DAY), run_id="r", at=at, reason="gone"),
+        "known": log_sql.known_slices(DATASET, "c", [VISITS, PAGES], log_sql.Span(DAY, DAY, Days.of([DAY]))),
+        "status": log_sql.status_of(DATASET, "c", {VISITS.name: DAY}),
+        "invalidate": log_sql.invalidate_slices(DATASET, VISITS.name, (DAY, DAY), run_id="r", at=at, reason="gone"),
         "append": sql.append_rows(DATASET, SYNC_LOG, SYNC_LOG.name, (DAY, DAY)),
     }
 

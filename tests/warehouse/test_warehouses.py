@@ -14,7 +14,7 @@ from matomo_fn.deadline import Deadline
 from matomo_fn.errors import SchemaMismatch, WarehouseError
 from matomo_fn.slices import Slice, Stream
 from matomo_fn.values import utf8
-from matomo_fn.warehouse import sql
+from matomo_fn.warehouse import log_sql, sql
 from matomo_fn.warehouse.bigquery import BigQueryWarehouse
 from matomo_fn.warehouse.buffer import Buffer
 from matomo_fn.warehouse.duckdb import DuckDBWarehouse
@@ -403,7 +403,7 @@ def log_row(status: str, minute: int) -> dict[str, Any]:
 def test_rows_are_appended_and_the_view_shows_the_newest(warehouse: Warehouse, tmp_path: Path) -> None:
     """Nothing that was appended changes; the view has one row a slice, that of the latest time."""
     ensure_table(warehouse, SYNC_LOG, "day")
-    ensure_view(warehouse, Schema("_sync_state", "Newest.", SYNC_LOG.columns), sql.state_view(warehouse.dataset))
+    ensure_view(warehouse, Schema("_sync_state", "Newest.", SYNC_LOG.columns), log_sql.state_view(warehouse.dataset))
     for batch, rows in enumerate([[log_row("written", 5), log_row("failed", 9)], [log_row("pending", 7)]]):
         append_rows(warehouse, SYNC_LOG, [write_lines(tmp_path / "a.gz", rows)], [MONDAY], Stamp("r1", batch, AT))
     log = warehouse.query(f"select l.status from {sql.table_name(warehouse.dataset, '_sync_log')} l order by l.status")
