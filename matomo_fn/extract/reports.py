@@ -57,21 +57,23 @@ def extract_reports(context: ExtractContext, task: Task, schedule: Schedule) -> 
         yield extracted.after(seconds)
 
 
-def _of_chunk(
-    context: ExtractContext, chunk: Chunk, answers: Mapping[object, Answered] | Exception
-) -> list[Extracted]:
+def _of_chunk(context: ExtractContext, chunk: Chunk, answers: Mapping[object, Answered] | Exception) -> list[Extracted]:
     """Return the slices of a chunk; what nobody foresaw costs these and no others."""
     job = chunk.job
-    try:
-        if isinstance(answers, Exception):
-            raise answers
-        return [_buffered(context, job, extracted) for extracted in _slices(context, chunk, answers)]
-    except MatomoError:
-        raise
-    except DiskFull as error:
-        sentence = str(error)
-    except Exception as error:  # noqa: BLE001 - it costs these days, and the task goes on
-        sentence = note_unforeseen(error, site=job.site.id, table=job.tables[0].name, days=str(chunk.days.ranges))
+    failure: Exception
+    if isinstance(answers, Exception):
+        failure = answers
+    else:
+        try:
+            return [_buffered(context, job, extracted) for extracted in _slices(context, chunk, answers)]
+        except MatomoError:
+            raise
+        except Exception as error:  # noqa: BLE001 - it costs these days, and the task goes on
+            failure = error
+    if isinstance(failure, DiskFull):
+        sentence = str(failure)
+    else:
+        sentence = note_unforeseen(failure, site=job.site.id, table=job.tables[0].name, days=str(chunk.days.ranges))
     return [Extracted.failed(slice_, sentence) for slice_ in chunk.slices]
 
 

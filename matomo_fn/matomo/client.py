@@ -198,12 +198,12 @@ class MatomoClient:
             raise InvalidResponse(f"{method} answers a visit of {day} when asked for {first} to {last}")
         return day
 
-    def visits_page(self, site_id: str, day: date, limit: int, after: int | None) -> tuple[list[object], int]:
-        """Return at most ``limit`` visits of a site's day, oldest last action first, and the bytes that they had.
+    def visits_page(self, site_id: str, days: Range, limit: int, after: int | None) -> tuple[list[object], int]:
+        """Return at most ``limit`` visits of a site's days, oldest last action first, and the bytes that they had.
 
         ``after``: only visits whose last action is later than that Unix time.
         """
-        return self._visits({"idSite": site_id, "date": f"{day},{day}"}, limit, after)
+        return self._visits({"idSite": site_id, "date": f"{days[0]},{days[1]}"}, limit, after)
 
     def visits_of(
         self, site_id: str, days: Range, segment: str, limit: int, after: int | None
