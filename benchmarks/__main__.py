@@ -16,6 +16,7 @@ from benchmarks.partitions import partitions
 from benchmarks.planning import planning
 from benchmarks.throughput import throughput
 from benchmarks.visits import visits
+from benchmarks.wall import wall
 from matomo_fn.app.logs import configure_logs
 
 BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
@@ -27,6 +28,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "partitions": partitions,
     "sites": many_sites,
     "deliver": deliver,
+    "wall": wall,
 }
 
 

@@ -73,8 +73,8 @@ class Task:
 class Schedule:
     """Hands out the jobs of a run as tasks, site by site; thread-safe.
 
-    The visit counts of a site come first, in one call with the first days of its other reports. Until they are there,
-    nothing else of the site is handed out, and no rolling window as long as any counts are missing. ``known_pending``
+    The visit counts of a site come first, the first of them in one call with the first days of its other reports. Until
+    all are there nothing else of the site is handed out, and no rolling window as long as any counts are missing. ``known_pending``
     returns why days of a job are pending, of those that are known to be. ``together``: how many calls of Matomo's API
     one HTTP call may have.
     """
@@ -230,6 +230,7 @@ class _Group:
 
     together: int
     members: list[_Progress] = field(default_factory=list)
+    has_begun: bool = False
 
     def add(self, progress: _Progress) -> None:
         """Add a job; what counts visits comes first."""
@@ -273,8 +274,12 @@ class _Group:
         chunks: list[Chunk] = []
         pending: list[tuple[Job, Mapping[date, str]]] = []
         size, calls = 0.0, 0
-        for progress in self.members:
-            if not progress.is_free:
+        # With the first visit counts come the newest days of all reports, with further ones nothing: where older days
+        # turn out to be pending, no report of them is requested.
+        counting = [each for each in self.members if each.counts_visits and each.remaining]
+        newest = max(each.remaining.last for each in self.members if each.remaining)
+        for progress in counting if counting and self.has_begun else self.members:
+            if not progress.is_free or (counting and not progress.counts_visits and progress.remaining.last < newest):
                 continue
             if not progress.counts_visits:
                 pending += _cut_pending(progress, known_pending)
@@ -288,6 +293,7 @@ class _Group:
             progress.remaining = progress.remaining - days
             progress.out += 1
             chunks.append(Chunk(progress.job, days))
+        self.has_begun = True
         return Task(tuple(chunks), tuple(pending)) if chunks or pending else None
 
     def took(self, seconds: float, chunks: int) -> None:

@@ -144,8 +144,11 @@ class MatomoClient:
         for position, answered in zip(
             open_, self._reports.read_together([wanted[position] for position in open_]), strict=True
         ):
-            found[position] = answered
-            self._note(wanted[position][0], answered)
+            query, days = wanted[position]
+            self._note(query, answered)
+            # One refusal of a segment is enough: what was requested with it has the same one.
+            refused = any(isinstance(answer, SegmentRefused) for answer in answered.days.values())
+            found[position] = (self._known_error(query, days) if refused else None) or answered
         return [answered for answered in found.values() if answered is not None]
 
     def _known_error(self, query: ReportQuery, days: Days) -> Answered | None:
@@ -163,7 +166,7 @@ class MatomoClient:
         """Take note of what an answer says of the ones to come."""
         for answer in answered.days.values():
             if isinstance(answer, SegmentRefused):
-                self._refused_segments[query.site_id, query.segment] = answer
+                self._refused_segments.setdefault((query.site_id, query.segment), answer)
             elif isinstance(answer, PluginOff):
                 self._plugins_off[_plugin(query)] = answer
         if not all(isinstance(answer, MatomoError) for answer in answered.days.values()):
