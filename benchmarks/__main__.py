@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import click
 
+from benchmarks.beside_dlt import beside_dlt
 from benchmarks.calls import calls
 from benchmarks.deliver import deliver
 from benchmarks.figures import Figure, table_of
@@ -29,6 +30,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "sites": many_sites,
     "deliver": deliver,
     "wall": wall,
+    "dlt": beside_dlt,
 }
 
 

@@ -19,12 +19,12 @@ from benchmarks.tape import TapeProcess, tape
 from benchmarks.worlds import CONNECTOR, settings_for
 from matomo_fn.catalogue import PREBUILT
 
-_DAYS = 365
+DAYS = 365
 _ROUNDS = 5
 _CONCURRENCY = 4  # as a connector has it by default
 _CASES: Mapping[str, Mapping[str, object]] = {"reports": {}, "reports and visits": {"visits": True}}
 # Seconds of each call, and how many times the cost model's.
-_SERVERS: Mapping[str, tuple[float, float]] = {
+SERVERS: Mapping[str, tuple[float, float]] = {
     "a server that answers at once": (0.0, 0.0),
     "50 ms a call": (0.05, 0.0),
     "200 ms a call": (0.2, 0.0),
@@ -38,7 +38,7 @@ def wall() -> Iterator[Figure]:
         for case, config in _CASES.items():
             for _ in range(2):  # so that everything is on the tape
                 _sync(matomo, config)
-            for server, (latency, cost) in _SERVERS.items():
+            for server, (latency, cost) in SERVERS.items():
                 matomo.delay(latency, cost)
                 yield from _beside(matomo, f"Wall: {case}, {server}", config)
             matomo.delay(0, 0)
@@ -69,15 +69,17 @@ def _sync(matomo: TapeProcess, config: Mapping[str, object]) -> float:
 
 def sync_once(folder: Path, matomo: TapeProcess, config: Mapping[str, object]) -> float:
     """Sync a year of two sites into a DuckDB file of a folder, and return how long that takes."""
-    values = {"sites": ["1", "2"], "reports": list(PREBUILT), "backfill_days": _DAYS, "concurrency": _CONCURRENCY}
+    values = {"sites": ["1", "2"], "reports": list(PREBUILT), "backfill_days": DAYS, "concurrency": _CONCURRENCY}
     settings = settings_for(folder, matomo.url, matomo.token, **values | dict(config))
     variables = {"MATOMO_FN_SECRETS": settings.secrets, "MATOMO_FN_WAREHOUSE": settings.warehouse}
     return _timed([sys.executable, "-m", "matomo_fn", "sync", CONNECTOR], variables)
 
 
 def _timed(command: Sequence[str], variables: Mapping[str, str]) -> float:
+    # As its user has it: with compiled modules on disk.
+    inherited = {name: value for name, value in os.environ.items() if name != "PYTHONDONTWRITEBYTECODE"}
     started = time.monotonic()
-    done = subprocess.run(command, env=os.environ | dict(variables), capture_output=True, check=False, text=True)
+    done = subprocess.run(command, env=inherited | dict(variables), capture_output=True, check=False, text=True)
     seconds = time.monotonic() - started
     assert done.returncode == 0, done.stdout + done.stderr
     return seconds

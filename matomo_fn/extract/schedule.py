@@ -74,9 +74,9 @@ class Schedule:
     """Hands out the jobs of a run as tasks, site by site; thread-safe.
 
     The visit counts of a site come first, the first of them in one call with the first days of its other reports. Until
-    all are there nothing else of the site is handed out, and no rolling window as long as any counts are missing. ``known_pending``
-    returns why days of a job are pending, of those that are known to be. ``together``: how many calls of Matomo's API
-    one HTTP call may have.
+    all are there nothing else of the site is handed out, and no rolling window as long as any counts are missing.
+    ``known_pending`` returns why days of a job are pending, of those that are known to be. ``together``: how many calls
+    of Matomo's API one HTTP call may have.
     """
 
     def __init__(
