@@ -24,9 +24,10 @@ _TARGET_TOGETHER = 2 * 1024 * 1024
 # waits for its answer instead, since the next call can then take more days.
 _LARGE = 1024 * 1024
 _LONGEST_CHUNK = 366
-# How many times as many days are requested next at most: the rows of days differ. After a range that failed it is
-# found out carefully how many days the server can do.
+# How many times as many days are requested next at most, unless all of them are expected to have no more than some
+# bytes: the rows of days differ. After a range that failed it is found out carefully how many days the server can do.
 _GROWTH, _GROWTH_AFTER_FAILURE = 12, 2
+_SMALL = 1024 * 1024
 # Bytes of a report's period, before its first answer: of one row, of a report of pages, of any other.
 _ONE_ROW, _PAGES, _ROWS = 600, 100_000, 20_000
 # Seconds of a bulk call that are many: it runs its calls one after another, and servers end what takes a minute.
@@ -212,8 +213,9 @@ class _Progress:
             return
         size = sum(answered.size for answered in answers)
         fitting = int(count * _TARGET_ANSWER // max(1, size))
+        small = int(count * _SMALL // max(1, size)) if self._growth == _GROWTH else 0
         self._of_period, self._is_known = size / count, True
-        self._chunk = max(1, min(fitting, self._growth * count, _LONGEST_CHUNK))
+        self._chunk = max(1, min(fitting, max(self._growth * count, small), _LONGEST_CHUNK))
 
 
 @dataclass(slots=True)

@@ -103,14 +103,14 @@ def test_the_newest_days_come_first() -> None:
     found = [slice_.slice.date for slice_ in run(transport, job(COUNTRY, dates=days(100)))]
     assert sorted(found) == list(days(100))
     assert found[:4] == list(days(100)[-4:])
-    assert asked(transport) == [("2026-04-10", 4), ("2026-04-06", 48), ("2026-02-17", 48)]
+    assert asked(transport) == [("2026-04-10", 4), ("2026-04-06", 96)]
 
 
 def test_pieces_grow_where_answers_are_small_and_shrink_where_they_are_large() -> None:
-    """From few days, of which nothing is known; never to more than twelve times as many, never to more than a year."""
+    """From few days, of which nothing is known; never to more than four megabytes or a year."""
     small = Scripted(rows_of(10))
     list(run(small, job(COUNTRY, dates=days(1500))))
-    assert [count for _, count in asked(small)] == [4, 48, 366, 366, 366, 350]
+    assert [count for _, count in asked(small)] == [4, 366, 366, 366, 366, 32]
     large = Scripted(rows_of(300 * 1024))
     list(run(large, job(COUNTRY, dates=days(60))))
     assert [count for _, count in asked(large)] == [4, 13, 13, 13, 13, 4]
@@ -231,7 +231,7 @@ def test_a_run_whose_time_is_up_ends_between_calls() -> None:
     transport = Scripted(answer)
     found = list(run(transport, job(COUNTRY, dates=days(1000)), deadline=Deadline(300, clock=lambda: now)))
     assert len(transport.asked) == 3
-    assert len(found) == 4 + 48 + 366
+    assert len(found) == 4 + 366 + 366
 
 
 def test_a_run_that_is_stopped_ends_between_calls() -> None:
