@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import click
 
+from benchmarks.beside_dlt import beside_dlt
 from benchmarks.calls import calls
 from benchmarks.deliver import deliver
 from benchmarks.figures import Figure, table_of
@@ -16,6 +17,7 @@ from benchmarks.partitions import partitions
 from benchmarks.planning import planning
 from benchmarks.throughput import throughput
 from benchmarks.visits import visits
+from benchmarks.wall import wall
 from matomo_fn.app.logs import configure_logs
 
 BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
@@ -27,6 +29,8 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "partitions": partitions,
     "sites": many_sites,
     "deliver": deliver,
+    "wall": wall,
+    "dlt": beside_dlt,
 }
 
 

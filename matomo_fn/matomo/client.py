@@ -14,7 +14,15 @@ from matomo_fn.catalogue import REFERENCE_TABLES, Source
 from matomo_fn.catalogue.custom import ReportMetadata
 from matomo_fn.days import Days, Range
 from matomo_fn.deadline import Deadline
-from matomo_fn.errors import InvalidResponse, MatomoFatal, MatomoUnavailable, OutOfTime, SegmentRefused, Stopped
+from matomo_fn.errors import (
+    InvalidResponse,
+    MatomoError,
+    MatomoFatal,
+    MatomoUnavailable,
+    OutOfTime,
+    SegmentRefused,
+    Stopped,
+)
 from matomo_fn.matomo.answer_memory import AnswerMemory, memory_of
 from matomo_fn.matomo.gate import Gate
 from matomo_fn.matomo.health import GIVE_UP_AFTER, Health, Subject, subject_of
@@ -31,6 +39,8 @@ from matomo_fn.values import shown
 
 # Seconds that a server may ask to wait: past that the slices are left to a later run.
 _LONGEST_RETRY_AFTER = 300.0
+# Tries of a call for several reports, which is cut into smaller ones where it fails.
+_ATTEMPTS_TOGETHER = 2
 _VERSION = "API.getMatomoVersion"
 _NUMBERS = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})(?![0-9]).*", re.DOTALL)
 # How old databases write that a site's creation is not known.
@@ -70,7 +80,9 @@ class MatomoClient:
         self._redact = transport.redact
         self._rate_limit = rate_limit
         self._deadline = deadline
-        self._reports = ReportReader(self.call, transport.redact, page_rows)
+        self._reports = ReportReader(self.call, transport.redact, page_rows, call_together=self._call_together)
+        # Whether several reports may be requested in one call: pages of one cannot be told from its end there.
+        self.joins_reports = not page_rows
         self._attempts = attempts
         self._sleep = sleep or deadline.pause
         self._lock = threading.Lock()
@@ -122,23 +134,43 @@ class MatomoClient:
         A period's answer is what Matomo gives for it, or the MatomoError that took its place. ``segment``: the
         definition of the visits' segment. One that Matomo refused at the site is not sent again.
         """
-        refused = self._refused_segments.get((site_id, segment))
-        if refused is not None:
-            return Answered(dict.fromkeys(period.dates(days), refused), 0)
-        try:
-            self._health.check(Subject(source.method, site_id, segment))
-        except MatomoUnavailable as error:
-            return Answered(dict.fromkeys(period.dates(days), error), 0)
-        plugin = source.method.partition(".")[0]
-        if plugin in self._plugins_off:
-            return Answered(dict.fromkeys(period.dates(days), self._plugins_off[plugin]), 0)
-        answered = self._reports.read(ReportQuery(source, site_id, period, segment), days)
+        (answered,) = self.reports([(ReportQuery(source, site_id, period, segment), days)])
+        return answered
+
+    def reports(self, wanted: Sequence[tuple[ReportQuery, Days]]) -> list[Answered]:
+        """Return the answers of several reports, each as `report` returns it, by one HTTP call where all goes well."""
+        found = {position: self._known_error(query, days) for position, (query, days) in enumerate(wanted)}
+        open_ = [position for position, answered in found.items() if answered is None]
+        for position, answered in zip(
+            open_, self._reports.read_together([wanted[position] for position in open_]), strict=True
+        ):
+            query, days = wanted[position]
+            self._note(query, answered)
+            # One refusal of a segment is enough: what was requested with it has the same one.
+            refused = any(isinstance(answer, SegmentRefused) for answer in answered.days.values())
+            found[position] = (self._known_error(query, days) if refused else None) or answered
+        return [answered for answered in found.values() if answered is not None]
+
+    def _known_error(self, query: ReportQuery, days: Days) -> Answered | None:
+        """Return the error that a report is known to answer, without a request."""
+        error: MatomoError | None = self._refused_segments.get((query.site_id, query.segment))
+        if error is None:
+            try:
+                self._health.check(Subject(query.method, query.site_id, query.segment))
+            except MatomoUnavailable as failed:
+                error = failed
+        error = error or self._plugins_off.get(_plugin(query))
+        return None if error is None else Answered(dict.fromkeys(query.period.dates(days), error), 0)
+
+    def _note(self, query: ReportQuery, answered: Answered) -> None:
+        """Take note of what an answer says of the ones to come."""
         for answer in answered.days.values():
             if isinstance(answer, SegmentRefused):
-                self._refused_segments[site_id, segment] = answer
+                self._refused_segments.setdefault((query.site_id, query.segment), answer)
             elif isinstance(answer, PluginOff):
-                self._plugins_off[plugin] = answer
-        return answered
+                self._plugins_off[_plugin(query)] = answer
+        if not all(isinstance(answer, MatomoError) for answer in answered.days.values()):
+            self._health.succeeded(Subject(query.method, query.site_id, query.segment))
 
     def first_visit_day(self, site: Site, first: date, last: date, segment: str = "") -> date | None:
         """Return the first day from ``first`` to ``last`` that has a visit in the visits log, or None.
@@ -169,12 +201,12 @@ class MatomoClient:
             raise InvalidResponse(f"{method} answers a visit of {day} when asked for {first} to {last}")
         return day
 
-    def visits_page(self, site_id: str, day: date, limit: int, after: int | None) -> tuple[list[object], int]:
-        """Return at most ``limit`` visits of a site's day, oldest last action first, and the bytes that they had.
+    def visits_page(self, site_id: str, days: Range, limit: int, after: int | None) -> tuple[list[object], int]:
+        """Return at most ``limit`` visits of a site's days, oldest last action first, and the bytes that they had.
 
         ``after``: only visits whose last action is later than that Unix time.
         """
-        return self._visits({"idSite": site_id, "date": f"{day},{day}"}, limit, after)
+        return self._visits({"idSite": site_id, "date": f"{days[0]},{days[1]}"}, limit, after)
 
     def visits_of(
         self, site_id: str, days: Range, segment: str, limit: int, after: int | None
@@ -217,21 +249,12 @@ class MatomoClient:
 
     def call(self, method: str, form: Mapping[str, str]) -> tuple[Any, int]:
         """Return the JSON value of a call and the bytes that it had, after as many tries as it takes."""
-        retrying = Retrying(
-            retry=retry_if_exception_type(MatomoUnavailable),
-            stop=lambda state: stop_after_attempt(self._attempts)(state) or self._is_too_late(state),
-            wait=wait,
-            sleep=self._sleep,
-            before_sleep=partial(note_failure, self._rate_limit),
-            reraise=True,
-        )
         subject = subject_of(method, form)
         self._health.check(subject)
         try:
-            answer: tuple[Any, int] = retrying(self._try, method, form)
+            answer: tuple[Any, int] = self._retrying(self._attempts)(self._try, method, form)
         except MatomoUnavailable as error:
-            if not self._deadline.allows_requests():
-                raise OutOfTime(f"{method}: the time for requests is up: {error}") from None
+            self._refuse_late(method, error)
             if self._health.failed(subject) and self._is_down(method):
                 self._deadline.stop()
                 raise MatomoFatal(f"{error}; {GIVE_UP_AFTER} calls in a row failed, so the run ends") from None
@@ -241,6 +264,34 @@ class MatomoClient:
         else:
             self._health.succeeded(subject)
         return answer
+
+    def _call_together(self, method: str, form: Mapping[str, str]) -> tuple[Any, int]:
+        """Return what `call` returns, of a call that is cut into smaller ones where it fails.
+
+        So it is tried less often, and says nothing of a report, a site or the server before the smaller ones do.
+        """
+        try:
+            answer: tuple[Any, int] = self._retrying(min(_ATTEMPTS_TOGETHER, self._attempts))(self._try, method, form)
+        except MatomoUnavailable as error:
+            self._refuse_late(method, error)
+            raise
+        self._health.answered()
+        return answer
+
+    def _retrying(self, attempts: int) -> Retrying:
+        return Retrying(
+            retry=retry_if_exception_type(MatomoUnavailable),
+            stop=lambda state: stop_after_attempt(attempts)(state) or self._is_too_late(state),
+            wait=wait,
+            sleep=self._sleep,
+            before_sleep=partial(note_failure, self._rate_limit),
+            reraise=True,
+        )
+
+    def _refuse_late(self, method: str, error: MatomoUnavailable) -> None:
+        """Raise OutOfTime where the time for requests ended while a call failed."""
+        if not self._deadline.allows_requests():
+            raise OutOfTime(f"{method}: the time for requests is up: {error}") from None
 
     def _is_down(self, method: str) -> bool:
         """Return whether Matomo does not even say its version, which costs it next to nothing."""
@@ -269,6 +320,10 @@ class MatomoClient:
 
     def _is_too_late(self, state: RetryCallState) -> bool:
         return state.upcoming_sleep > min(_LONGEST_RETRY_AFTER, self._deadline.time_for_requests())
+
+
+def _plugin(query: ReportQuery) -> str:
+    return query.method.partition(".")[0]
 
 
 def _has_only_errors(value: object) -> bool:

@@ -4,10 +4,9 @@ from collections.abc import Callable, Sequence
 from urllib.parse import urlencode
 
 from matomo_fn.errors import InvalidResponse, MatomoError, MatomoFatal
-from matomo_fn.matomo.reports import Call
+from matomo_fn.matomo.reports import BULK, Call
 from matomo_fn.matomo.responses import error_of
 
-BULK = "API.getBulkRequest"
 # Calls within one HTTP call: Matomo runs them one after another, and each takes it some milliseconds.
 LISTS_PER_CALL = 20
 

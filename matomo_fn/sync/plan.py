@@ -3,6 +3,7 @@
 A plan is made once, by pure functions of the scope and the state. A dry run prints it and a run executes it.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date
@@ -13,7 +14,7 @@ from zlib import crc32
 from matomo_fn.catalogue import Source, Table
 from matomo_fn.days import Days
 from matomo_fn.extract.jobs import FIRST_CHUNK, MONTH, Job
-from matomo_fn.matomo.reports import BULK_DAYS
+from matomo_fn.matomo.reports import MOST_CALLS_IN_BULK
 from matomo_fn.segments import EVERY_VISIT, Segment
 from matomo_fn.sites import Site
 from matomo_fn.slices import Slice, Stream
@@ -169,14 +170,22 @@ def group_tables(tables: Sequence[Table], version: tuple[int, int]) -> list[tupl
 
 
 def estimated_calls(jobs: Iterable[Job], version: tuple[int, int]) -> int:
-    """Return about how many HTTP calls some jobs take."""
+    """Return about how many HTTP calls some jobs take; short ranges of a site, segment and period share calls.
+
+    Longer ranges share them as well where their answers are small, which is not known yet: so it may be less by far.
+    """
     calls = 0
+    together: Counter[object] = Counter()
     for job in jobs:
         distinct = {source.call: source for table in job.tables for source in table.sources_of(version)}
-        for days in job.days.ranges:
+        for position, days in enumerate(reversed(job.days.ranges)):
             count = job.period.count(Days((days,)))
-            calls += sum(_calls(source, count, job) for source in distinct.values())
-    return calls
+            if count <= FIRST_CHUNK and not job.is_log:
+                inside = sum(1 if _takes_ranges(source, job) else count for source in distinct.values())
+                together[job.site.id, job.segment, job.period, position] += inside
+            else:
+                calls += sum(_calls(source, count, job) for source in distinct.values())
+    return calls + sum(-(-inside // MOST_CALLS_IN_BULK) for inside in together.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -270,7 +279,11 @@ def _shares(tables: Sequence[Table], days: Days) -> Iterator[Days]:
         yield days
 
 
+def _takes_ranges(source: Source, job: Job) -> bool:
+    return source.ranges and not job.period.is_rolling
+
+
 def _calls(source: Source, periods: int, job: Job) -> int:
-    if any(table.is_log for table in job.tables):
-        return 2 * periods  # a page with the visits, and one that brings nothing new
-    return -(-periods // (MONTH if source.ranges and not job.period.is_rolling else BULK_DAYS))
+    if job.is_log:
+        return periods  # a page with the visits of a day; one that brings nothing new, or several days on one page
+    return -(-periods // (MONTH if _takes_ranges(source, job) else MOST_CALLS_IN_BULK))

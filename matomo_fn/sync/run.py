@@ -16,6 +16,7 @@ from matomo_fn.extract.archive_check import ArchiveChecks
 from matomo_fn.extract.extracted import ExtractContext, Extracted, KeptRows
 from matomo_fn.extract.extractor import extract
 from matomo_fn.extract.own_buffers import OwnBuffers
+from matomo_fn.extract.reports import make_schedule
 from matomo_fn.extract.worker_pool import WorkerPool
 from matomo_fn.slices import Slice
 from matomo_fn.sync.custom_tables import tables_as_found
@@ -212,17 +213,15 @@ class _Execution:
             done, total = 0, plan.slices  # counted once: a plan of many sites has many streams
             progress(done, total, "requesting")
             try:
-                for jobs in plan.phases:
-                    with closing(pool.run(jobs, partial(extract, context))) as slices:
-                        for extracted in slices:
-                            if extracted is not None:
-                                self._take(writer, plan, extracted)
-                                done += 1
-                                slice_ = extracted.slice
-                                progress(done, total, slice_.stream.described.removesuffix(","))
-                            self._flush_if_due(writer)
-                    if not deadline.allows_requests():
-                        break
+                schedule = make_schedule(context, (job for jobs in plan.phases for job in jobs))
+                with closing(pool.run(schedule, partial(extract, context))) as slices:
+                    for extracted in slices:
+                        if extracted is not None:
+                            self._take(writer, plan, extracted)
+                            done += 1
+                            slice_ = extracted.slice
+                            progress(done, total, slice_.stream.described.removesuffix(","))
+                        self._flush_if_due(writer)
                 progress(done, total, "writing")
                 self._flush(writer)
                 for name in self._tables.rebuilt:

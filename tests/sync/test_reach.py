@@ -81,7 +81,7 @@ def test_a_day_that_became_pending_again_keeps_its_rows_and_is_told(matomo: Fake
 
 def test_a_run_cut_off_by_its_time_is_late_by_what_it_left(shop: Local) -> None:
     """The next one takes it."""
-    result = shop.sync(calls=4)
+    result = shop.sync(calls=2)
     assert result.tables["visitor_country"].remaining > 0
     assert result.reach == Reach(None, 6)
     assert shop.sync().reach == UP_TO_DATE
