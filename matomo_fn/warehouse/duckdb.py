@@ -36,7 +36,7 @@ _NUMERIC = exp.DataType.build("decimal(38, 9)", dialect="duckdb")
 # Connections of this process that are open, by file and dataset: without another one, the staging tables that are there
 # are left from runs that were killed, since other processes cannot open the file.
 _OPEN: Counter[tuple[str, str]] = Counter()
-# Rows of a user's query that are in memory at once.
+# Rows of a result that are in memory at once.
 _PAGE_ROWS = 1_000
 # Megabytes that DuckDB keeps in memory, and its threads, each of which holds some of them; by itself it would take four
 # fifths of the machine's memory and all of its cores. A million page rows are written as fast within it. What does not
@@ -254,6 +254,13 @@ class DuckDBWarehouse:
         """Return the rows of a GoogleSQL query."""
         return self._rows(to_duckdb(statement, self.dataset), [])
 
+    def rows(self, statement: str) -> Iterator[Mapping[str, Any]]:
+        """Yield the rows of a GoogleSQL query, of a snapshot that later statements do not change."""
+        try:
+            yield from self._pages(to_duckdb(statement, self.dataset))
+        except duckdb.Error as error:
+            raise self._translated(error) from None
+
     def stream(self, statement: str) -> Iterator[Mapping[str, Any]]:
         """Yield the rows of a GoogleSQL query, of a snapshot that later statements do not change."""
         try:
@@ -262,6 +269,21 @@ class DuckDBWarehouse:
             query = to_duckdb(statement, self.dataset)
         except sqlglot.errors.SqlglotError as error:
             raise InputError(f"the query cannot be read as GoogleSQL: {_first_line(error)}") from None
+        try:
+            yield from self._pages(query)
+        except duckdb.Error as error:
+            raise InputError(f"query: {error}") from None
+
+    def close(self) -> None:
+        """Close the file."""
+        with _TURN:
+            self._connection.close()
+            if self._is_open:
+                _OPEN[self._key] -= 1
+            self._is_open = False
+
+    def _pages(self, query: str) -> Iterator[Mapping[str, Any]]:
+        """Yield the rows of a query in DuckDB's dialect, by a connection of its own."""
         (place,) = self._rows("select current_database() as file, current_schema() as dataset", [])
         with _TURN:
             cursor = self._connection.cursor()
@@ -273,19 +295,9 @@ class DuckDBWarehouse:
             names = [column[0] for column in result.description or ()]
             while rows := result.fetchmany(_PAGE_ROWS):
                 yield from (dict(zip(names, row, strict=True)) for row in rows)
-        except duckdb.Error as error:
-            raise InputError(f"query: {error}") from None
         finally:
             cursor.execute(_LIMITED)
             cursor.close()
-
-    def close(self) -> None:
-        """Close the file."""
-        with _TURN:
-            self._connection.close()
-            if self._is_open:
-                _OPEN[self._key] -= 1
-            self._is_open = False
 
     def _drop_left_behind(self) -> None:
         """Drop the staging tables of runs that were killed: in BigQuery they expire, in a file they would stay."""
