@@ -323,8 +323,8 @@ def _known(row: Mapping[str, Any]) -> KnownSlice:
         Status(row["status"]),
         row["row_count"],
         row["content_hash"],
-        _same(row["written_run_id"]),
-        _same(row["request_id"]),
+        row["written_run_id"] and sys.intern(row["written_run_id"]),  # one object for thousands of rows
+        sys.intern(row["request_id"]),
         row["is_intact"],
         row["is_final"],
         row["has_others"],
@@ -332,8 +332,3 @@ def _known(row: Mapping[str, Any]) -> KnownSlice:
         row["error"],
         row["found_keys"],
     )
-
-
-def _same(run: str | None) -> str | None:
-    """Return the id of a run as one object for all rows that have it: it is that of thousands."""
-    return run and sys.intern(run)
