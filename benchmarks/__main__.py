@@ -15,6 +15,7 @@ from benchmarks.many_sites import many_sites
 from benchmarks.memory import memory
 from benchmarks.partitions import partitions
 from benchmarks.planning import planning
+from benchmarks.start import start
 from benchmarks.throughput import throughput
 from benchmarks.visits import visits
 from benchmarks.wall import wall
@@ -26,6 +27,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "calls": calls,
     "visits": visits,
     "planning": planning,
+    "start": start,
     "partitions": partitions,
     "sites": many_sites,
     "deliver": deliver,

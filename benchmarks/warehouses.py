@@ -148,6 +148,11 @@ class CountingWarehouse:
         self.counts.query(statement)
         return self._inner.query(statement)
 
+    def rows(self, statement: str) -> Iterator[Mapping[str, Any]]:
+        """Count and pass on."""
+        self.counts.query(statement)
+        return self._inner.rows(statement)
+
     def stream(self, statement: str) -> Iterator[Mapping[str, Any]]:
         """Count and pass on."""
         self.counts.query(statement)
@@ -224,6 +229,10 @@ class NullWarehouse:
             table, staging = (name.rpartition(".")[2] for name in _TABLE.findall(statement)[:2])
             run_id = statement.rpartition(", '")[2].removesuffix("')")
             self._merged[table] = run_id, self._staged.pop(staging)
+
+    def rows(self, statement: str) -> Iterator[Mapping[str, Any]]:
+        """Answer the same as a query."""
+        return iter(self.query(statement))
 
     def stream(self, _statement: str) -> Iterator[Mapping[str, Any]]:
         """Have no rows."""

@@ -15,6 +15,7 @@ import structlog
 
 from matomo_fn.app.begin import begin_request
 from matomo_fn.app.collector import find_collector
+from matomo_fn.app.paths import COLLECT
 from matomo_fn.config.settings import Settings
 from matomo_fn.config.signature import DIGITS
 from matomo_fn.errors import InputError, MatomoFnError, QueueUnavailable
@@ -24,7 +25,6 @@ from matomo_fn.unforeseen import note_unforeseen
 
 log = structlog.get_logger()
 
-PATH = "/collect/"
 _SIGNATURE = re.compile(r"[0-9a-fA-F]+")
 # Sentences of an answer. A batch of 500 kB may be of 250,000 things that are no call.
 _MOST_PROBLEMS = 1_000
@@ -66,7 +66,7 @@ def handle_collect(request: CollectRequest) -> tuple[int, dict[str, Any] | None]
     """
     if request.method == "OPTIONS":
         return HTTPStatus.NO_CONTENT, None
-    if request.method in ("GET", "HEAD") and request.path in ("/", PATH, PATH.rstrip("/")):
+    if request.method in ("GET", "HEAD") and request.path in ("/", COLLECT, COLLECT.rstrip("/")):
         return HTTPStatus.OK, {"status": "ready"}
     try:
         return _collect(request)

@@ -5,13 +5,12 @@ import binascii
 import json
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from matomo_fn.app.audit import run_audit
 from matomo_fn.app.begin import begin_request
-from matomo_fn.app.deliveries import run_delivery
 from matomo_fn.app.several import combined, for_each
 from matomo_fn.app.wiring import make_plan, new_run, run_sync
 from matomo_fn.config.connectors import every_connector
@@ -29,12 +28,14 @@ from matomo_fn.errors import (
     UnforeseenError,
     WarehouseUnavailable,
 )
-from matomo_fn.events.result import DeliveryResult
 from matomo_fn.redaction import redact, redact_value
 from matomo_fn.sync.outcome import Run
 from matomo_fn.sync.result import RunResult
 from matomo_fn.unforeseen import note_unforeseen
 from matomo_fn.verdict import Verdict
+
+if TYPE_CHECKING:
+    from matomo_fn.events.result import DeliveryResult
 
 log = structlog.get_logger()
 
@@ -110,7 +111,7 @@ def _perform(settings: Settings, request: SyncRequest, run: Run) -> tuple[int, d
     if request.mode == "audit":
         return HTTPStatus.OK, redact_value(run_audit(settings, request).as_dict())
     if request.mode == "deliver":
-        delivered = run_delivery(settings, request.connector, run)
+        delivered = _deliver(settings, request.connector, run)
         return delivered.http_status, redact_value(delivered.as_dict())
     if request.dry_run:
         return HTTPStatus.OK, redact_value(make_plan(settings, request).as_dict())
@@ -153,7 +154,7 @@ def _handle_event(message_id: str, data: object, *, deliveries_are_counted: bool
     except SecretsUnavailable as error:
         raise TryAgainError(str(error)) from None
 
-    def do(share: Settings, wanted: SyncRequest) -> RunResult | DeliveryResult | None:
+    def do(share: Settings, wanted: SyncRequest) -> "RunResult | DeliveryResult | None":
         return _do(share, wanted, message_id)
 
     requests = SeveralRequests((request,)) if isinstance(request, SyncRequest) else request
@@ -178,13 +179,13 @@ def _handle_event(message_id: str, data: object, *, deliveries_are_counted: bool
         raise TryAgainError("; ".join(again))
 
 
-def _do(settings: Settings, request: SyncRequest, message_id: str) -> RunResult | DeliveryResult | None:
+def _do(settings: Settings, request: SyncRequest, message_id: str) -> "RunResult | DeliveryResult | None":
     """Do what a message wants of one connector; return the result where that is a run or a delivery."""
     if request.mode == "audit":
         run_audit(settings, request)
         return None
     if request.mode == "deliver":
-        return run_delivery(settings, request.connector, new_run(f"message {message_id}"))
+        return _deliver(settings, request.connector, new_run(f"message {message_id}"))
     if request.dry_run:
         log.info("plan", **make_plan(settings, request).as_dict())
         return None
@@ -218,6 +219,13 @@ def _message_data(data: object) -> bytes:
         return base64.b64decode(message.get("data") or "", validate=True)
     except (binascii.Error, TypeError, ValueError):
         raise InputError("the message's data is not base64") from None
+
+
+def _deliver(settings: Settings, connector: str, run: Run) -> "DeliveryResult":
+    # Imported here: a sync has no need of events.
+    from matomo_fn.app.deliveries import run_delivery
+
+    return run_delivery(settings, connector, run)
 
 
 def _schedule(headers: Mapping[str, str]) -> str:

@@ -105,9 +105,20 @@ def make_plan(
         for window, stream in scope.streams()
         for found in _due_of(stream, window, snapshot, request_id, _extra_days(scope, window, stream, intraday_tables))
     )
-    slices = {slice_ for found in due for slice_ in found.stream.slices(found.days)} if snapshot.known else set()
-    known = {slice_: state for slice_, state in snapshot.known.items() if slice_ in slices}
+    known = _known_of(due, snapshot)
     return Plan(scope, due, known, phases_of(scope, due, run_id), scope.lost_sites(snapshot.newest_days()))
+
+
+def _known_of(due: Iterable[Due], snapshot: Snapshot) -> dict[Slice, KnownSlice]:
+    """Return what is known of the slices that are due: of those that are known, however many are due beside them."""
+    days: dict[Stream, list[Days]] = {}
+    for found in due:
+        days.setdefault(found.stream, []).append(found.days)
+    return {
+        slice_: state
+        for slice_, state in snapshot.known.items()
+        if any(slice_.date in part for part in days.get(slice_.stream, ()))
+    }
 
 
 def phases_of(scope: Scope, due: Iterable[Due], run_id: str = "") -> tuple[tuple[Job, ...], ...]:

@@ -104,6 +104,9 @@ class Warehouse(Protocol):
     def query(self, statement: str) -> Sequence[Mapping[str, Any]]:
         """Return the rows of a GoogleSQL query."""
 
+    def rows(self, statement: str) -> Iterator[Mapping[str, Any]]:
+        """Yield the rows of a GoogleSQL query, a page at a time: of one whose rows are as many as slices."""
+
     def stream(self, statement: str) -> Iterator[Mapping[str, Any]]:
         """Yield the rows of a GoogleSQL query that a user wrote, a page at a time; it may only read."""
 

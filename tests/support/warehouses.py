@@ -138,6 +138,11 @@ class Watched:
         self._note("query", statement)
         return self._warehouse.query(statement)
 
+    def rows(self, statement: str) -> Iterator[Mapping[str, Any]]:
+        """As the protocol has it."""
+        self._note("query", statement)
+        return self._warehouse.rows(statement)
+
     def stream(self, statement: str) -> Iterator[Mapping[str, Any]]:
         """As the protocol has it."""
         self._note("stream", statement)

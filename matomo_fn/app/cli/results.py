@@ -1,14 +1,20 @@
 """What plan, sync, status and history print for people, each within 80 columns."""
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import click
 
 from matomo_fn.app.cli.output import counted, print_errors, print_sentence, print_table
-from matomo_fn.app.history import PastRun
-from matomo_fn.app.status import Status
-from matomo_fn.sync.audit import AuditResult
-from matomo_fn.sync.result import PlanResult, RunResult
+
+if TYPE_CHECKING:  # each command imports the results that it has, and none those of the others
+    from collections.abc import Sequence
+
+    from matomo_fn.app.history import PastRun
+    from matomo_fn.app.status import Status
+    from matomo_fn.sync.audit import AuditResult
+    from matomo_fn.sync.result import PlanResult, RunResult
 
 # Characters of what started a run: "schedule", and the beginning of the job's name or the message's number.
 _LONGEST_REQUEST = 20
