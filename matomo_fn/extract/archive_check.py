@@ -103,7 +103,11 @@ class ArchiveCheck:
         wanted = sorted(dates)
         with self._lock:
             self._fetch(wanted)
-            zeros = [day for day in wanted if self._visits.get(day) == 0 and day not in self._pending]
+            zeros = [
+                day
+                for day in wanted
+                if self._visits.get(day) == 0 and day not in self._pending and not self._is_present(day)
+            ]
             for first, last in self._subject.period.covered(zeros).ranges:
                 self._pending.update(self._check_visits_log(first, last))
             return {day: self._reason(day) for day in wanted}
@@ -113,6 +117,14 @@ class ArchiveCheck:
         with self._lock:
             found = {day: self._pending.get(day) for day in dates}
         return {day: reason for day, reason in found.items() if reason is not None}
+
+    def uncounted(self, dates: Iterable[date]) -> set[date]:
+        """Return the present day if it is among some days and no visit of it is counted yet; nothing is requested.
+
+        Whether it has none or Matomo has processed none makes no difference: the day is fetched again.
+        """
+        with self._lock:
+            return {day for day in dates if self._is_present(day) and not self._visits.get(day)}
 
     def visits(self, dates: Iterable[date]) -> dict[date, int | None]:
         """Return how many visits VisitsSummary.get counts for each period; None where it could not tell."""
@@ -133,6 +145,9 @@ class ArchiveCheck:
         """Return what VisitsSummary.get counts for the periods of which that is known, without a call."""
         with self._lock:
             return {day: self._visits[day] for day in dates if day in self._visits}
+
+    def _is_present(self, day: date) -> bool:
+        return self._subject.period.is_day and day >= self._today
 
     def _reason(self, day: date) -> str | None:
         if day in self._errors:

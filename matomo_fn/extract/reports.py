@@ -9,7 +9,8 @@ from matomo_fn.catalogue import VISIT_COUNTS, Source, Table
 from matomo_fn.days import Days
 from matomo_fn.errors import DiskFull, MatomoError, SegmentRefused
 from matomo_fn.extract.extracted import ExtractContext, Extracted
-from matomo_fn.extract.jobs import FIRST_CHUNK, Job
+from matomo_fn.extract.first_chunk import first_chunk
+from matomo_fn.extract.jobs import LONGEST_CHUNK, TARGET_ANSWER, Job
 from matomo_fn.extract.purged_reports import mark_purged
 from matomo_fn.extract.report_rows import ParsedSlice, is_empty, parse_slice
 from matomo_fn.matomo.reports import Answered
@@ -18,10 +19,6 @@ from matomo_fn.periods import Period
 from matomo_fn.unforeseen import note_unforeseen
 from matomo_fn.warehouse.buffer import BufferedSlice
 
-# Bytes that one answer should have, from the second of a report on: large enough that the call's own cost does not
-# show, small enough that four of them, parsed, take less than 200 MB.
-_TARGET_ANSWER = 4 * 1024 * 1024
-_LONGEST_CHUNK = 366
 # How many times as many days are requested next at most: the rows of days differ. After a range that failed it is
 # found out carefully how many days the server can do.
 _GROWTH, _GROWTH_AFTER_FAILURE = 8, 2
@@ -37,8 +34,11 @@ def extract_reports(context: ExtractContext, job: Job) -> Iterator[Extracted]:
     period = job.period
     pending = _known_pending(context, job)
     yield from _pending(job, pending)
-    remaining = job.days - period.covered(pending)
-    chunk, growth = FIRST_CHUNK, _GROWTH
+    uncounted = _known_uncounted(context, job)
+    for slice_ in replace(job, days=uncounted).slices:
+        yield Extracted(slice_, None, stands=True)
+    remaining = job.days - period.covered(pending) - uncounted
+    chunk, growth = first_chunk(context, job), _GROWTH
     while remaining and context.may_continue():
         days = period.newest(remaining, chunk)
         remaining = remaining - days
@@ -77,6 +77,14 @@ def _known_pending(context: ExtractContext, job: Job) -> Mapping[date, str]:
     return check.known_pending(job.period.dates(job.days))
 
 
+def _known_uncounted(context: ExtractContext, job: Job) -> Days:
+    """Return the present day if VisitsSummary.get is known to count no visit of it: every report of it is empty."""
+    check = context.checks.of(job.site, job.segment, job.period)
+    if not job.period.is_day or job.brings_visit_counts(context.version):
+        return Days()
+    return Days.of(check.uncounted(check.known_visits(job.days)))
+
+
 def _pending(job: Job, reasons: Mapping[date, str]) -> Iterator[Extracted]:
     for slice_ in replace(job, days=job.period.covered(reasons)).slices:
         yield Extracted(slice_, None, pending=reasons[slice_.date])
@@ -110,9 +118,13 @@ def _slices(context: ExtractContext, job: Job, days: Days, answers: Mapping[obje
     slices = mark_purged(context, job, slices, empty)
     empty -= {extracted.slice for extracted in slices if extracted.is_purged}
     reasons = check.pending_reasons({slice_.date for slice_ in empty})
+    uncounted = check.uncounted(reasons)
     for extracted in slices:
         reason = reasons.get(extracted.slice.date) if extracted.slice in empty else None
-        yield Extracted(extracted.slice, None, pending=reason) if reason else extracted
+        if extracted.slice in empty and extracted.slice.date in uncounted:
+            yield Extracted(extracted.slice, None, stands=True)
+        else:
+            yield Extracted(extracted.slice, None, pending=reason) if reason else extracted
 
 
 def _parse(
@@ -160,5 +172,5 @@ def _next_chunk(days: int, answers: Collection[Answered], growth: int) -> int:
     if any(answered.split for answered in answers):
         return max(1, days // 4)
     largest = max(answered.size for answered in answers)
-    fitting = days * _TARGET_ANSWER // max(1, largest)
-    return max(1, min(fitting, growth * days, _LONGEST_CHUNK))
+    fitting = days * TARGET_ANSWER // max(1, largest)
+    return max(1, min(fitting, growth * days, LONGEST_CHUNK))

@@ -41,6 +41,12 @@ def extract_visits(context: ExtractContext, job: Job) -> Iterator[Extracted]:
     check = context.checks.of(job.site)
     counts: Mapping[date, int | None] = check.known_visits(closed)
     counted = False
+    if context.reads_visits:
+        counts, counted = check.visits(closed), True
+        slices = {day: table.stream(job.site.id).slice(day) for day in closed}
+        standing = {day for day, slice_ in slices.items() if not context.reads_visits(slice_, counts[day])}
+        yield from (Extracted(slices[day], None, stands=True) for day in sorted(standing))
+        days = [day for day in days if day not in standing]
     for position, day in enumerate(days):
         if not context.may_continue():
             return

@@ -83,6 +83,7 @@ def known_slices(dataset: str, connector: str, tables: Sequence[Table], span: Sp
     return (
         "select k.table_name, k.website_id, k.segment, k.date, k.status, k.row_count, k.content_hash, "
         "k.written_run_id, k.request_id, k.is_final, k.has_others, k.visits_difference, k.error, "
+        "coalesce(k.is_open, false) as is_open, "
         "coalesce(p.key_count, 0) as found_keys, coalesce(p.row_count, 0) = k.row_count and "
         "(k.row_count = 0 or (p.key_count = k.row_count and p.first_run = k.written_run_id "
         "and p.last_run = k.written_run_id)) as is_intact "
@@ -96,14 +97,15 @@ def known_slices(dataset: str, connector: str, tables: Sequence[Table], span: Sp
 def unjudged_slices(dataset: str, connector: str, stream: Stream, days: Days) -> str:
     """Return the query for the days of a stream of visits that are in the table and compared with no summary.
 
-    Columns: date, status, row_count, content_hash, has_others, is_final, written_run_id.
+    Columns: date, status, row_count, content_hash, has_others, is_final, written_run_id, is_open.
     """
     window = (
         f"l.connector = {literal(connector)} and l.table_name = {literal(stream.table)} "
         f"and l.website_id = {literal(stream.website_id)} and {in_days('l', days)}"
     )
     return (
-        "select k.date, k.status, k.row_count, k.content_hash, k.has_others, k.is_final, k.written_run_id "
+        "select k.date, k.status, k.row_count, k.content_hash, k.has_others, k.is_final, k.written_run_id, "
+        "coalesce(k.is_open, false) as is_open "
         f"from (select {_names('l')} from {_newest(dataset, window)}) k "
         "where k.status in ('written', 'unchanged') and k.visits_difference is null order by k.date"
     )

@@ -51,6 +51,12 @@ def print_result(result: RunResult) -> None:
         f"{result.verdict}: {counted(result.calls, 'call')} to Matomo, {result.seconds:.1f} seconds, "
         f"run {result.about.run_id}"
     )
+    for sentence in result.changes.sentences():
+        print_sentence(f"changed: {sentence}")
+    if result.about.mode == "sweep" and not result.changes.slices:
+        print_sentence("no final day has changed in Matomo")
+    if result.audit:
+        print_audit(result.audit, "the sweep has refetched them")
     for note in result.as_dict()["notes"]:
         print_sentence(f"note: {note}")
     print_errors(result.missing, "missing")
@@ -111,14 +117,14 @@ def print_status(found: Status) -> None:
     print_errors(found.problems, "missing")
 
 
-def print_audit(found: AuditResult) -> None:
-    """Print what differs between the log and the tables."""
+def print_audit(found: AuditResult, outcome: str = "the next sync refetches and rewrites them") -> None:
+    """Print what differs between the log and the tables, and what becomes of it."""
     if found.is_consistent:
         click.echo("log and tables agree")
         return
     for finding in found.findings:
         print_sentence(finding.sentence)
-    click.echo(f"{len(found.differences)} slices differ from the log: the next sync refetches and rewrites them")
+    click.echo(f"{len(found.differences)} slices differ from the log: {outcome}")
 
 
 def print_history(found: Sequence[PastRun]) -> None:
