@@ -61,6 +61,14 @@ class Changes:
         change.rows_before += rows_before
         change.rows += rows
 
+    def include(self, other: "Changes") -> None:
+        """Add the changes of another run."""
+        for change in other.each:
+            mine = self._by_stream.setdefault(change.stream, Change(change.stream))
+            mine.dates += change.dates
+            mine.rows_before += change.rows_before
+            mine.rows += change.rows
+
     def drop(self, table: str) -> None:
         """Forget those of a table that was not written after all."""
         self._by_stream = {stream: each for stream, each in self._by_stream.items() if stream.table != table}
