@@ -37,8 +37,8 @@ class SyncRequest(BaseModel):
 
     ``mode``: "incremental" asks for what is due (all of an explicit window); "backfill" asks for every day of the
     window, by default the last ``backfill_days``; "full_refresh" does so and writes even what did not change;
-    tables of reports that it names are rebuilt. "intraday" asks for the sites' present day alone. "sweep" asks again
-    for what the tables have of the last ``days``, writes and reports what Matomo has changed, and audits the tables.
+    tables of reports that it names are rebuilt. "intraday" asks for the sites' present day alone. "sweep" refetches
+    what the tables have of the last ``days``, writes and reports what Matomo has changed, and audits the tables.
     "audit" extracts nothing: it compares the log with the tables, over all time.
     "deliver" goes the other way: it sends the events that wait to Matomo.
     ``dry_run``: nothing is asked of Matomo's reports and nothing written; the answer is the plan.

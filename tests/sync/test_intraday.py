@@ -6,6 +6,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
+import duckdb
 import pytest
 
 from fake_matomo import FakeMatomo, Fault
@@ -117,7 +118,7 @@ def test_a_closed_day_whose_numbers_are_the_same_is_no_longer_open(matomo: FakeM
 
 @pytest.mark.parametrize("request_fields", [{"mode": "intraday"}, {}])
 def test_a_present_day_without_visits_has_no_rows_and_is_not_pending(
-    tmp_path: Path, request_fields: dict[str, str]
+    tmp_path: Path, request_fields: dict[str, Any]
 ) -> None:
     """Neither the table nor the log has anything of it; of such a site the summary alone is requested by the hour."""
     with (
@@ -246,10 +247,19 @@ def test_status_leaves_the_present_day_out_and_names_a_day_that_was_only_seen_op
     with running(tmp_path) as shop:
         shop.configure(reports=["visits_summary"], intraday=True, backfill_days=3)
         shop.matomo.arrive(1, 2)
-        assert shop.post({"connector": "shop"}).json["status"] == "complete"
+        assert shop.post({"connector": "shop"}).get_json()["status"] == "complete"
         settings = Settings(secrets=str(shop.secrets), warehouse=f"duckdb:{shop.warehouse}")
         found = read_status(settings, "shop")
         assert (found.is_good, found.problems) == (True, [])
         (table,) = found.tables
-        assert table.last_day == shop.matomo.traffic.today(shop.matomo.world.sites[0])
+        today = shop.matomo.traffic.today(shop.matomo.world.sites[0])
+        assert table.last_day == today
         assert (table.days, table.missing, table.open) == (4, 0, 0)
+        yesterday = today - timedelta(days=1)
+        with duckdb.connect(str(shop.warehouse)) as connection:
+            connection.execute("update matomo_shop._sync_log set is_open = true where date = ?", [yesterday])
+        found = read_status(settings, "shop")
+        assert found.problems[0] == (
+            f"visits_summary of site 1 on {yesterday}: fetched before they had ended, and not since"
+        )
+        assert (found.is_good, found.tables[0].missing, found.tables[0].open) == (False, 1, 1)
