@@ -25,7 +25,7 @@ class Change:
     @property
     def sentence(self) -> str:
         """What was changed, for people."""
-        rows = f"{self.rows_before} rows before, {self.rows} now"
+        rows = f"rows before: {self.rows_before}, now: {self.rows}"
         days = self.stream.period.covered(self.dates)
         return sentences_of({(days, rows): [self.stream]})[0]
 
