@@ -8,6 +8,7 @@ from datetime import date
 from matomo_fn.catalogue import VISIT_COUNTS, Source, Table
 from matomo_fn.days import Days
 from matomo_fn.errors import DiskFull, MatomoError, SegmentRefused
+from matomo_fn.extract.archive_check import UNCOUNTED
 from matomo_fn.extract.extracted import ExtractContext, Extracted
 from matomo_fn.extract.first_chunk import first_chunk
 from matomo_fn.extract.jobs import LONGEST_CHUNK, TARGET_ANSWER, Job
@@ -16,6 +17,7 @@ from matomo_fn.extract.report_rows import ParsedSlice, is_empty, parse_slice
 from matomo_fn.matomo.reports import Answered
 from matomo_fn.matomo.responses import PluginOff
 from matomo_fn.periods import Period
+from matomo_fn.slices import Slice
 from matomo_fn.unforeseen import note_unforeseen
 from matomo_fn.warehouse.buffer import BufferedSlice
 
@@ -34,10 +36,7 @@ def extract_reports(context: ExtractContext, job: Job) -> Iterator[Extracted]:
     period = job.period
     pending = _known_pending(context, job)
     yield from _pending(job, pending)
-    uncounted = _known_uncounted(context, job)
-    for slice_ in replace(job, days=uncounted).slices:
-        yield Extracted(slice_, None, stands=True)
-    remaining = job.days - period.covered(pending) - uncounted
+    remaining = job.days - period.covered(pending)
     chunk, growth = first_chunk(context, job), _GROWTH
     while remaining and context.may_continue():
         days = period.newest(remaining, chunk)
@@ -67,7 +66,7 @@ def extract_reports(context: ExtractContext, job: Job) -> Iterator[Extracted]:
 
 
 def _known_pending(context: ExtractContext, job: Job) -> Mapping[date, str]:
-    """Return why periods of a job are pending, of those that are known to be.
+    """Return why periods of a job are pending, or have nothing to be requested, of those of which that is known.
 
     Of a rolling window, whether its last day is: Matomo would answer it without that day.
     """
@@ -77,17 +76,14 @@ def _known_pending(context: ExtractContext, job: Job) -> Mapping[date, str]:
     return check.known_pending(job.period.dates(job.days))
 
 
-def _known_uncounted(context: ExtractContext, job: Job) -> Days:
-    """Return the present day if VisitsSummary.get is known to count no visit of it: every report of it is empty."""
-    check = context.checks.of(job.site, job.segment, job.period)
-    if not job.period.is_day or job.brings_visit_counts(context.version):
-        return Days()
-    return Days.of(check.uncounted(check.known_visits(job.days)))
-
-
 def _pending(job: Job, reasons: Mapping[date, str]) -> Iterator[Extracted]:
     for slice_ in replace(job, days=job.period.covered(reasons)).slices:
-        yield Extracted(slice_, None, pending=reasons[slice_.date])
+        yield _unrequested(slice_, reasons[slice_.date])
+
+
+def _unrequested(slice_: Slice, reason: str) -> Extracted:
+    """Return a slice that is not requested, or whose answer says nothing, by the reason."""
+    return Extracted(slice_, None, stands=True) if reason == UNCOUNTED else Extracted(slice_, None, pending=reason)
 
 
 def _request(context: ExtractContext, job: Job, days: Days) -> dict[object, Answered]:
@@ -118,13 +114,9 @@ def _slices(context: ExtractContext, job: Job, days: Days, answers: Mapping[obje
     slices = mark_purged(context, job, slices, empty)
     empty -= {extracted.slice for extracted in slices if extracted.is_purged}
     reasons = check.pending_reasons({slice_.date for slice_ in empty})
-    uncounted = check.uncounted(reasons)
     for extracted in slices:
         reason = reasons.get(extracted.slice.date) if extracted.slice in empty else None
-        if extracted.slice in empty and extracted.slice.date in uncounted:
-            yield Extracted(extracted.slice, None, stands=True)
-        else:
-            yield Extracted(extracted.slice, None, pending=reason) if reason else extracted
+        yield _unrequested(extracted.slice, reason) if reason else extracted
 
 
 def _parse(
