@@ -190,6 +190,10 @@ class FakeMatomo:
         """Add visits that happen now."""
         return self.traffic.arrive(self._site(site_id), count)
 
+    def arrive_late(self, site_id: int, day: date, count: int = 1) -> tuple[Visit, ...]:
+        """Add visits to a day that is over, which is archived again at once."""
+        return self.traffic.arrive_late(self._site(site_id), day, count)
+
     def extend(self, site_id: int, visit: Visit | int) -> Visit:
         """Add an action that happens now to a visit, given by itself or by its id."""
         return self.traffic.extend(self._site(site_id), visit)

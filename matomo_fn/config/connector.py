@@ -116,6 +116,16 @@ def _reports(value: Any) -> Any:
     return names
 
 
+def _intraday(value: Any) -> Any:
+    if isinstance(value, bool):
+        return value
+    if not isinstance(value, list):
+        raise ValueError(
+            f'has to be true, false or a list of tables such as ["visits_summary"], not {json.dumps(value)}'
+        )
+    return table_list(value)
+
+
 def _report_problem(name: str) -> str | None:
     if name in EXTENDED:
         return None
@@ -160,6 +170,7 @@ class ConnectorConfig(BaseModel):
     reports: Annotated[Literal["all"] | tuple[str, ...], PlainValidator(_reports)] = tuple(PREBUILT)
     custom_reports: tuple[CustomReportConfig, ...] = ()
     visits: Annotated[VisitsConfig | None, BeforeValidator(_visits)] = None
+    intraday: Annotated[bool | tuple[str, ...], PlainValidator(_intraday)] = False
     periods: Annotated[Periods, PlainValidator(read_periods)] = Field(default_factory=dict)
     segments: Annotated[Mapping[str, SegmentConfig], PlainValidator(read_segments)] = Field(default_factory=dict)
     reference_tables: Annotated[tuple[str, ...], PlainValidator(_reference_tables)] = tuple(REFERENCE_TABLES)
@@ -266,6 +277,8 @@ class ConnectorConfig(BaseModel):
         problems = []
         if self.reports != "all":  # which others there are, Matomo's metadata tells
             problems = [f"periods: {problem}" for problem in period_problems(self.periods, self.own_catalogue)]
+            named = () if isinstance(self.intraday, bool) else self.intraday
+            problems += [f"intraday: {problem}" for problem in _intraday_problems(named, self.own_catalogue)]
             problems += [f"segments: {problem}" for problem in segment_problems(self.segments, tables)]
         problems += [f"custom_reports: {problem}" for problem in _segment_names(own, self.segments)]
         if problems:
@@ -281,6 +294,14 @@ class ConnectorConfig(BaseModel):
                 f"{retention}: the last {self.trailing_days} days are refetched on each run (trailing_days)"
             )
         return self
+
+
+def _intraday_problems(names: Sequence[str], tables: Catalogue) -> Iterator[str]:
+    days = [name for name, table in tables.items() if table.period.is_day]
+    for name in names:
+        if name not in days:
+            what = "has longer periods, which have no present day" if name in tables else "is not synced"
+            yield f"table {name!r} {what}: {suggestion(name, days)}"
 
 
 def _segment_names(tables: Sequence[Table], segments: Mapping[str, SegmentConfig]) -> Iterator[str]:
@@ -342,10 +363,12 @@ class Connector(ConnectorConfig):
             return f'add {period!r} to "periods" in its configuration'
         return suggestion(name, self.tables)
 
-    @property
-    def intraday_tables(self) -> tuple[str, ...]:
-        """The tables that also get the present day, as far as it can be had."""
-        return (VISITS.name,) if self.visits and self.visits.intraday else ()
+    def is_intraday(self, table: Table) -> bool:
+        """Return whether a table also gets the present day of each site, which only one of days can."""
+        if table.is_log and self.visits and self.visits.intraday:
+            return True
+        named = self.intraday if isinstance(self.intraday, bool) else table.name in self.intraday
+        return named and table.period.is_day
 
     @property
     def excluded_columns(self) -> tuple[str, ...]:

@@ -14,7 +14,10 @@ from matomo_fn.config.validation import read_model
 from matomo_fn.errors import InputError
 
 EVERY_CONNECTOR = "all"
-Mode = Literal["incremental", "backfill", "full_refresh", "audit", "deliver"]
+Mode = Literal["incremental", "intraday", "sweep", "backfill", "full_refresh", "audit", "deliver"]
+# Days of a sweep whose request names none: a call or two for each report and site, and what is corrected late is mostly
+# corrected within a month.
+SWEEP_DAYS = 30
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -34,7 +37,8 @@ class SyncRequest(BaseModel):
 
     ``mode``: "incremental" asks for what is due (all of an explicit window); "backfill" asks for every day of the
     window, by default the last ``backfill_days``; "full_refresh" does so and writes even what did not change;
-    tables of reports that it names are rebuilt.
+    tables of reports that it names are rebuilt. "intraday" asks for the sites' present day alone. "sweep" refetches
+    what the tables have of the last ``days``, writes and reports what Matomo has changed, and audits the tables.
     "audit" extracts nothing: it compares the log with the tables, over all time.
     "deliver" goes the other way: it sends the events that wait to Matomo.
     ``dry_run``: nothing is asked of Matomo's reports and nothing written; the answer is the plan.
@@ -48,6 +52,7 @@ class SyncRequest(BaseModel):
     tables: Annotated[tuple[str, ...] | None, BeforeValidator(lambda v: v if v is None else table_list(v))] = None
     sites: Annotated[tuple[str, ...] | None, BeforeValidator(lambda v: v if v is None else site_list(v))] = None
     mode: Mode = "incremental"
+    days: Annotated[int | None, Field(ge=1, le=36_600)] = None
     dry_run: bool = Field(default=False)
 
     @field_validator("connector")
@@ -67,6 +72,12 @@ class SyncRequest(BaseModel):
             raise ValueError("end_date is given without start_date: give both, or start_date alone")
         if self.mode == "audit" and (self.start_date or self.sites):
             raise ValueError("an audit compares all days and sites: leave out start_date, end_date and sites")
+        if self.mode == "intraday" and self.start_date:
+            raise ValueError('mode "intraday" is about the present day of each site: leave out start_date and end_date')
+        if self.days is not None and self.mode != "sweep":
+            raise ValueError(f'days is how far a sweep looks back, and the mode is "{self.mode}": leave it out')
+        if self.days is not None and self.start_date:
+            raise ValueError("a sweep has one window: give days, or start_date and end_date")
         if self.mode == "deliver" and (self.start_date or self.sites or self.tables or self.dry_run):
             raise ValueError("a delivery sends all events that wait: leave out days, tables, sites and dry_run")
         return self

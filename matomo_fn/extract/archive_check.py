@@ -19,6 +19,8 @@ from matomo_fn.sites import Site
 # would cost a call. The days beyond are pending as well; a later run checks them.
 _MAX_PROBES = 31
 
+# Not a reason to be pending, and no sentence for people: of the present day nothing is counted yet.
+UNCOUNTED = "no visit of the present day is counted yet"
 # Of days; of other periods in their words.
 NOT_PROCESSED = "Matomo has visits of that day but has not processed its reports yet"
 NOT_CHECKED = "Matomo has not processed days before it; whether this one has visits was not checked"
@@ -99,19 +101,30 @@ class ArchiveCheck:
             self._note(answers)
 
     def pending_reasons(self, dates: Iterable[date]) -> dict[date, str | None]:
-        """Return for each period why its empty answer is not believed, or None where it is."""
+        """Return for each period why its empty answer is not believed, or None where it is.
+
+        Of the present day `UNCOUNTED`, unless visits of it are counted: whether nobody has come yet, or Matomo has
+        processed nothing yet, makes no difference, since the day is fetched again.
+        """
         wanted = sorted(dates)
         with self._lock:
             self._fetch(wanted)
+            for day in wanted:
+                if self._is_present(day) and not self._visits.get(day):
+                    self._pending[day] = UNCOUNTED
             zeros = [day for day in wanted if self._visits.get(day) == 0 and day not in self._pending]
             for first, last in self._subject.period.covered(zeros).ranges:
                 self._pending.update(self._check_visits_log(first, last))
             return {day: self._reason(day) for day in wanted}
 
     def known_pending(self, dates: Iterable[date]) -> dict[date, str]:
-        """Return why periods are pending, of those that are known to be; nothing is requested."""
+        """Return why periods are pending, of those that are known to be; nothing is requested.
+
+        Of the present day where no visit is counted: why it is not requested (`UNCOUNTED`).
+        """
         with self._lock:
             found = {day: self._pending.get(day) for day in dates}
+            found |= {day: UNCOUNTED for day in found if self._is_present(day) and self._visits.get(day) == 0}
         return {day: reason for day, reason in found.items() if reason is not None}
 
     def visits(self, dates: Iterable[date]) -> dict[date, int | None]:
@@ -134,8 +147,11 @@ class ArchiveCheck:
         with self._lock:
             return {day: self._visits[day] for day in dates if day in self._visits}
 
+    def _is_present(self, day: date) -> bool:
+        return self._subject.period.is_day and day >= self._today
+
     def _reason(self, day: date) -> str | None:
-        if day in self._errors:
+        if day in self._errors and self._pending.get(day) != UNCOUNTED:
             return f"whether the {self._subject.period} is empty is not known: {self._errors[day]}"
         return self._pending.get(day)
 

@@ -14,6 +14,10 @@ from matomo_fn.slices import Slice
 # shrink by the bytes that come back. A month of a large page report at once, in four threads, took more memory than a
 # function has.
 FIRST_CHUNK = 4
+# Bytes that one answer should have: large enough that the call's own cost does not show, small enough that four of
+# them, parsed, take less than 200 MB.
+TARGET_ANSWER = 4 * 1024 * 1024
+LONGEST_CHUNK = 366
 # Days of which one job reads the visits, and of which one range is taken where the calls of a run are estimated.
 MONTH = 31
 

@@ -8,7 +8,9 @@ from functools import partial
 
 from matomo_fn.catalogue import VISIT_COUNTS, Source, Table
 from matomo_fn.errors import DiskFull, MatomoError, SegmentRefused
+from matomo_fn.extract.archive_check import UNCOUNTED
 from matomo_fn.extract.extracted import ExtractContext, Extracted
+from matomo_fn.extract.first_chunk import first_chunk
 from matomo_fn.extract.jobs import Job
 from matomo_fn.extract.purged_reports import mark_purged
 from matomo_fn.extract.report_rows import ParsedSlice, is_empty, parse_slice
@@ -16,6 +18,7 @@ from matomo_fn.extract.schedule import Chunk, Schedule, Task
 from matomo_fn.matomo.reports import MOST_CALLS_IN_BULK, Answered, ReportQuery
 from matomo_fn.matomo.responses import PluginOff
 from matomo_fn.periods import Period
+from matomo_fn.slices import Slice
 from matomo_fn.unforeseen import note_unforeseen
 from matomo_fn.warehouse.buffer import BufferedSlice
 
@@ -32,6 +35,7 @@ def make_schedule(context: ExtractContext, jobs: Iterable[Job]) -> Schedule:
         jobs,
         context.version,
         known_pending=partial(_known_pending, context),
+        first_chunk=partial(first_chunk, context),
         may_continue=context.may_continue,
         together=MOST_CALLS_IN_BULK if context.client.joins_reports else 1,
     )
@@ -41,7 +45,7 @@ def extract_reports(context: ExtractContext, task: Task, schedule: Schedule) -> 
     """Yield each slice of a task, the newest first; none where the context says so."""
     for job, reasons in task.pending:
         for slice_ in Chunk(job, job.period.covered(reasons)).slices:
-            yield Extracted(slice_, None, pending=reasons[slice_.date])
+            yield _unrequested(slice_, reasons[slice_.date])
     if not task.chunks or not context.may_continue():
         return
     started = time.monotonic()
@@ -78,7 +82,7 @@ def _of_chunk(context: ExtractContext, chunk: Chunk, answers: Mapping[object, An
 
 
 def _known_pending(context: ExtractContext, job: Job) -> Mapping[date, str]:
-    """Return why periods of a job are pending, of those that are known to be.
+    """Return why periods of a job are pending, or have nothing to be requested, of those of which that is known.
 
     Of a rolling window, whether its last day is: Matomo would answer it without that day.
     """
@@ -86,6 +90,11 @@ def _known_pending(context: ExtractContext, job: Job) -> Mapping[date, str]:
         return {}
     check = context.checks.of(job.site, job.segment, Period.DAY if job.period.is_rolling else job.period)
     return check.known_pending(job.period.dates(job.days))
+
+
+def _unrequested(slice_: Slice, reason: str) -> Extracted:
+    """Return a slice that is not requested, or whose answer says nothing, by the reason."""
+    return Extracted(slice_, None, stands=True) if reason == UNCOUNTED else Extracted(slice_, None, pending=reason)
 
 
 def _request(
@@ -150,7 +159,7 @@ def _slices(context: ExtractContext, chunk: Chunk, answers: Mapping[object, Answ
     reasons = check.pending_reasons({slice_.date for slice_ in empty})
     for extracted in slices:
         reason = reasons.get(extracted.slice.date) if extracted.slice in empty else None
-        yield Extracted(extracted.slice, None, pending=reason) if reason else extracted
+        yield _unrequested(extracted.slice, reason) if reason else extracted
 
 
 def _parse(

@@ -10,20 +10,17 @@ from dataclasses import dataclass, field, replace
 from datetime import date
 
 from matomo_fn.days import Days
-from matomo_fn.extract.jobs import FIRST_CHUNK, Job
+from matomo_fn.extract.jobs import FIRST_CHUNK, LONGEST_CHUNK, TARGET_ANSWER, Job
 from matomo_fn.matomo.reports import MOST_CALLS_IN_BULK, Answered
 from matomo_fn.periods import Period
 from matomo_fn.slices import Slice
 
-# Bytes that the answer for one report should have, from its second one on: large enough that the call's own cost does
-# not show, small enough that four of them, parsed, take less than 200 MB.
-_TARGET_ANSWER = 4 * 1024 * 1024
-# The same of reports that are requested together. Less, so that the work of few sites is enough for all threads.
+# Bytes of an answer for reports that are requested together. Less than for one (TARGET_ANSWER), so that the work of few
+# sites is enough for all threads.
 _TARGET_TOGETHER = 2 * 1024 * 1024
 # A report whose next answer is expected to have so many bytes is requested by several threads at once. A smaller one
 # waits for its answer instead, since the next call can then take more days.
 _LARGE = 1024 * 1024
-_LONGEST_CHUNK = 366
 # How many times as many days are requested next at most, unless all of them are expected to have no more than some
 # bytes: the rows of days differ. After a range that failed it is found out carefully how many days the server can do.
 _GROWTH, _GROWTH_AFTER_FAILURE = 12, 2
@@ -76,7 +73,8 @@ class Schedule:
 
     The visit counts of a site come first, the first of them in one call with the first days of its other reports. Until
     all are there nothing else of the site is handed out, and no rolling window as long as any counts are missing.
-    ``known_pending`` returns why days of a job are pending, of those that are known to be. ``together``: how many calls
+    ``known_pending`` returns why days of a job are pending, of those that are known to be, and ``first_chunk`` how many
+    of its periods are requested first. ``together``: how many calls
     of Matomo's API one HTTP call may have.
     """
 
@@ -86,6 +84,7 @@ class Schedule:
         version: tuple[int, int],
         *,
         known_pending: Callable[[Job], Mapping[date, str]] = lambda _: {},
+        first_chunk: Callable[[Job], int] = lambda _: FIRST_CHUNK,
         may_continue: Callable[[], bool] = lambda: True,
         together: int = MOST_CALLS_IN_BULK,
     ) -> None:
@@ -98,7 +97,7 @@ class Schedule:
         jobs = tuple(jobs)
         # The place of a site among others is that of its reports: the visit counts come with them.
         for job in sorted(jobs, key=lambda job: job.brings_visit_counts(version)):
-            progress = _Progress(job, version)
+            progress = _Progress(job, version, first_chunk)
             self._of_job[id(job)] = progress
             self._groups.setdefault(_key(job), _Group(together)).add(progress)
         self._counting = sum(group.is_counting for group in self._groups.values())
@@ -170,7 +169,7 @@ class Schedule:
 class _Progress:
     """How far a job has got: what remains, and what its answers say of the next ones."""
 
-    def __init__(self, job: Job, version: tuple[int, int]) -> None:
+    def __init__(self, job: Job, version: tuple[int, int], first_chunk: Callable[[Job], int]) -> None:
         self.job = job
         self.remaining = job.days
         self.out = 0
@@ -182,7 +181,7 @@ class _Progress:
         self._is_known = False
         self._growth = _GROWTH
         is_small = all(table.is_one_row for table in job.tables)
-        self._chunk = _LONGEST_CHUNK if is_small else FIRST_CHUNK
+        self._chunk = LONGEST_CHUNK if is_small else first_chunk(job)
 
     @property
     def is_free(self) -> bool:
@@ -212,10 +211,10 @@ class _Progress:
             self._chunk = max(1, count // 4)
             return
         size = sum(answered.size for answered in answers)
-        fitting = int(count * _TARGET_ANSWER // max(1, size))
+        fitting = int(count * TARGET_ANSWER // max(1, size))
         small = int(count * _SMALL // max(1, size)) if self._growth == _GROWTH else 0
         self._of_period, self._is_known = size / count, True
-        self._chunk = max(1, min(fitting, max(self._growth * count, small), _LONGEST_CHUNK))
+        self._chunk = max(1, min(fitting, max(self._growth * count, small), LONGEST_CHUNK))
 
 
 @dataclass(slots=True)

@@ -52,6 +52,12 @@ def extract_visits(context: ExtractContext, job: Job) -> Iterator[Extracted]:
     check = context.checks.of(job.site)
     counts: Mapping[date, int | None] = check.known_visits(closed)
     counted = False
+    if context.reads_visits:
+        counts, counted = check.visits(closed), True
+        slices = {day: stream.slice(day) for day in closed}
+        standing = {day for day, slice_ in slices.items() if not context.reads_visits(slice_, counts[day])}
+        yield from (Extracted(slices[day], None, stands=True) for day in sorted(standing))
+        remaining = [day for day in remaining if day not in standing]
     while remaining and context.may_continue():
         days = _together(remaining, counts, reader.pages.most)
         del remaining[len(remaining) - len(days) :]

@@ -24,6 +24,8 @@ from matomo_fn.warehouse.tables import Stamp
 
 log = structlog.get_logger()
 
+# Differences that a log event and the answer of a sweep name one by one.
+_NAMED = 20
 # Slices of one INSERT into the log.
 _BATCH = 20_000
 
@@ -128,6 +130,12 @@ class AuditResult:
             grouped.setdefault(key, []).append(found)
         return [_finding(key, found) for key, found in grouped.items()]
 
+    def summary(self) -> dict[str, Any]:
+        """Return the result with the first differences as sentences, as a log event has it."""
+        sentences = [finding.sentence for finding in self.findings]
+        whole = {key: value for key, value in self.as_dict().items() if key != "run_id"}
+        return whole | {"differences": sentences[:_NAMED]}
+
     def as_dict(self) -> dict[str, Any]:
         """Return the result as JSON has it."""
         return {
@@ -164,6 +172,12 @@ def audit(
         for number, start in enumerate(range(0, len(marked), _BATCH), 1):
             state.append(run, marked[start : start + _BATCH], folder, Stamp(run.id, number, now))
     return AuditResult(state.connector.name, run.id, list(tables), differences, len(marked))
+
+
+def log_audit(result: AuditResult) -> None:
+    """Log what came of an audit in one line: a WARNING where something differs."""
+    tell = log.info if result.is_consistent else log.warning
+    tell("audit_finished", **result.summary())
 
 
 def _difference(table: Table, row: Mapping[str, Any]) -> Difference:

@@ -219,6 +219,9 @@ def _due_of(stream: Stream, window: Window, snapshot: Snapshot, request_id: str,
 
     Periods that overlap the window are due whole: Matomo knows no part of one.
     """
+    if window.is_intraday:
+        yield from _due_intraday(stream, window, snapshot, request_id)
+        return
     period = stream.period
     settled = snapshot.settled.get(stream, Days()).before(period.first_day(window.recheck_from))
     days = period.whole(window.days) - settled
@@ -230,8 +233,28 @@ def _due_of(stream: Stream, window: Window, snapshot: Snapshot, request_id: str,
     days = days | period.covered(older)
     if extra.kept_from is not None:
         days = days - days.before(extra.kept_from)  # they would be deleted at once
+    yield from _by_reason(stream, days, snapshot, request_id, window.fills_from)
+
+
+def _due_intraday(stream: Stream, window: Window, snapshot: Snapshot, request_id: str) -> Iterator[Due]:
+    """Yield the present day, and with it a day that has ended since it was fetched, or that is pending or failed."""
+    known = {day: snapshot.known.get(stream.slice(day)) for day in window.days}
+    days = Days.of(
+        day
+        for day, state in known.items()
+        if day == window.open_day or (state and (state.is_open or not state.status.is_good))
+    )
+    yield from _by_reason(stream, days, snapshot, request_id)
+
+
+def _by_reason(
+    stream: Stream, days: Days, snapshot: Snapshot, request_id: str, fills_from: date | None = None
+) -> Iterator[Due]:
+    """Yield days of a stream by the reason for which they are due; of those before ``fills_from`` the known ones."""
+    period = stream.period
     known = {day: snapshot.known[stream.slice(day)] for day in period.dates(snapshot.known_days(stream) & days)}
-    by_reason = {Reason.MISSING: days - period.covered(known)}
+    missing = days - period.covered(known)
+    by_reason = {Reason.MISSING: missing.since(period.first_day(fills_from)) if fills_from else missing}
     for status, reason in _REASONS.items():
         by_reason[reason] = period.covered(day for day, state in known.items() if state.status is status)
     by_reason[Reason.REFETCH] = period.covered(

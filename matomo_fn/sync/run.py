@@ -19,6 +19,7 @@ from matomo_fn.extract.own_buffers import OwnBuffers
 from matomo_fn.extract.reports import make_schedule
 from matomo_fn.extract.worker_pool import WorkerPool
 from matomo_fn.slices import Slice
+from matomo_fn.sync.audit import AuditResult, audit, log_audit
 from matomo_fn.sync.custom_tables import tables_as_found
 from matomo_fn.sync.findings import Findings
 from matomo_fn.sync.late_counts import LateCounts
@@ -30,9 +31,10 @@ from matomo_fn.sync.reach import Reach, ReachTracker
 from matomo_fn.sync.reference import ReferenceOutcome, reference_scope, sync_reference
 from matomo_fn.sync.result import About, Failures, RunResult, Tally
 from matomo_fn.sync.runs import record_run
-from matomo_fn.sync.scope import Scope, is_final, resolve_scope
+from matomo_fn.sync.scope import Scope, is_final, is_open, resolve_scope
 from matomo_fn.sync.session import Session
-from matomo_fn.sync.state import Snapshot
+from matomo_fn.sync.state import Snapshot, SyncState
+from matomo_fn.sync.sweep import Sweep, audits
 from matomo_fn.sync.target_tables import TargetTables
 from matomo_fn.sync.write import Writer
 from matomo_fn.temporary_folders import temporary_folder
@@ -60,7 +62,7 @@ def sync(session: Session, request: SyncRequest, run: Run, progress: Progress = 
     log could not be read or written.
     """
     scope = resolve_scope(session.client, session.connector, request, session.now())
-    run = replace(run, logs_everything=not _is_incremental(request))
+    run = replace(run, logs_everything=_logs_everything(request))
     log.info("run_started", connector=session.connector.name, mode=request.mode, sites=len(scope.windows))
     execution = _Execution(session, request, scope, run)
     if scope.windows:
@@ -94,9 +96,24 @@ def _record(session: Session, run: Run, result: RunResult) -> None:
         log.warning("run_not_recorded", error=str(error))
 
 
-def _is_incremental(request: SyncRequest) -> bool:
-    """Return whether a request is about what is due, and not about all of a window."""
-    return request.mode == "incremental" and request.start_date is None
+def _logs_everything(request: SyncRequest) -> bool:
+    """Return whether a request is about all of a window, so that what is done of it has to be known.
+
+    A sweep finds nearly everything unchanged: it logs that only where it is cut off.
+    """
+    if request.mode in ("intraday", "sweep"):
+        return False
+    return request.mode != "incremental" or request.start_date is not None
+
+
+def _names_slices(request: SyncRequest) -> bool:
+    """Return whether a request is about certain days, tables or sites: such a run cannot say how late the data is."""
+    return bool(request.start_date or request.tables or request.sites)
+
+
+def _reads_older(request: SyncRequest) -> bool:
+    """Return whether pending and failed slices from before the window are due too."""
+    return request.mode in ("incremental", "sweep") and request.start_date is None
 
 
 def plan_sync(session: Session, request: SyncRequest) -> Plan:
@@ -129,17 +146,22 @@ def _plan(
     """
     snapshot = Snapshot()
     if there and scope.windows:
-        incremental = _is_incremental(request)
+        incremental = _reads_older(request)
         tables = tables_as_found(session.warehouse, scope.tables.select(there))
         snapshot = session.state.read(tables, scope.windows, incremental=incremental)
         snapshot = snapshot.with_changed(changed_segments)
     return make_plan(
         scope,
         snapshot,
-        intraday_tables=session.connector.intraday_tables,
+        intraday_tables=[name for name, table in scope.tables.items() if session.connector.is_intraday(table)],
         request_id=run.request_id if run else "",
         run_id=run.id if run else "",
     )
+
+
+def _known_rows(plan: Plan, slice_: Slice) -> int | None:
+    known = plan.known.get(slice_)
+    return known.row_count if known and known.status.is_good else None
 
 
 class _Execution:
@@ -164,6 +186,8 @@ class _Execution:
         self._late_counts: LateCounts | None = None
         self._state = session.state_of(scope.segments)
         self._reference = ReferenceOutcome()
+        self._audit: AuditResult | None = None
+        self._sweep: Sweep | None = None
 
     def plan(self) -> Plan:
         """Make dataset, log and tables ready and return what is due in those that can be written."""
@@ -179,7 +203,21 @@ class _Execution:
                 state.invalidate_segment(segment, self._run)
         ready = self._tables.prepare(state, is_new=is_new)
         there = [name for name in ready if self._tables.is_there(name)]
+        if audits(self._request):
+            self._audit_tables(state, there)
         return _plan(session, self._request, scope.only(ready), there, self._run)
+
+    def _audit_tables(self, state: SyncState, there: list[str]) -> None:
+        """Compare the log with the tables, so that what differs is pending and the sweep writes it."""
+        session = self._session
+        tables = tables_as_found(session.warehouse, self._scope.tables.select(there))
+        now = session.now()
+        # By a name of its own: it names staging tables and jobs, and those of the run are numbered from 1 as well.
+        run = replace(self._run, id=f"{self._run.id}_audit", started_at=now)
+        self._audit = audit(session.warehouse, state, tables, run, now)
+        log_audit(self._audit)
+        # What the run says of slices that it does not write was read after that.
+        self._run = replace(self._run, started_at=session.now())
 
     def sync_reference(self) -> None:
         """Bring the reference tables up to date; what fails there costs nothing else, unless it ends the run."""
@@ -200,7 +238,9 @@ class _Execution:
     def execute(self, plan: Plan, progress: Progress) -> None:
         """Extract what is due and write it, until all is done or the deadline allows no more."""
         self._tally.expect(plan)
-        if not (self._request.start_date or self._request.tables or self._request.sites):
+        if self._request.mode == "sweep":
+            self._sweep = Sweep(plan, self._now)
+        elif not (_names_slices(self._request) or self._request.mode == "intraday"):
             self._reach = ReachTracker(self._scope, plan)
         deadline = self._session.deadline
         pool = WorkerPool(self._session.connector.concurrency, deadline)
@@ -224,6 +264,7 @@ class _Execution:
                         self._flush_if_due(writer)
                 progress(done, total, "writing")
                 self._flush(writer)
+                self._log_progress(writer)
                 for name in self._tables.rebuilt:
                     self._tables.finish_rebuild(writer, name)
             finally:
@@ -267,6 +308,8 @@ class _Execution:
                 *self._reference.notes,
             ],
             reference=self._reference.tables,
+            changes=self._tally.changes,
+            audit=self._audit,
             missing=self._tally.missing,
             reach=self._reach.reach() if self._reach else Reach(),
             stopped_by=session.deadline.interrupted_by,
@@ -284,6 +327,8 @@ class _Execution:
             session.connector.excluded_columns,
             self._tables.columns,
             partial(self._kept_rows, plan),
+            partial(_known_rows, plan),
+            self._sweep.reads_visits if self._sweep else None,
         )
 
     def _writer(self, plan: Plan, folder: Path) -> Writer:
@@ -305,7 +350,9 @@ class _Execution:
     def _take(self, writer: Writer, plan: Plan, extracted: Extracted) -> None:
         slice_ = extracted.slice
         table, known = self._scope.tables[slice_.table], plan.known.get(slice_, UNKNOWN)
-        final = is_final(self._sites[slice_.website_id], slice_, self._session.connector, self._now)
+        site = self._sites[slice_.website_id]
+        final = is_final(site, slice_, self._session.connector, self._now)
+        opened = is_open(site, slice_, self._now)
         purged = self._purged(table, extracted, known, is_final=final)
         self._tally.extracted(purged.seen(extracted) if purged else extracted)
         self._findings.note(extracted)
@@ -315,12 +362,15 @@ class _Execution:
             return
         rewrite = self._request.mode == "full_refresh"
         try:
-            entry = outcome_of(extracted, known, self._run, is_final=final, rewrite=rewrite)
+            entry = outcome_of(extracted, known, self._run, is_final=final, rewrite=rewrite, is_open=opened)
             if purged:
                 entry = purged.kept(entry, known, self._run)
                 self._kept.note(slice_, purged)
             if self._late_counts:
                 self._late_counts.note(entry, known)
+            if self._sweep:
+                entry = self._sweep.judged(entry, known)
+                self._sweep.note(table, entry)
             writer.add(table, entry, extracted.content)
         except WarehouseError:
             raise
@@ -328,7 +378,8 @@ class _Execution:
             reason = note_unforeseen(error, site=slice_.website_id, table=slice_.table, day=str(slice_.date))
             failed = Extracted.failed(slice_, reason)
             self._findings.note(failed)
-            writer.add(table, outcome_of(failed, known, self._run, is_final=final, rewrite=rewrite), None)
+            entry = outcome_of(failed, known, self._run, is_final=final, rewrite=rewrite, is_open=opened)
+            writer.add(table, entry, None)
 
     def _purged(self, table: Table, extracted: Extracted, known: KnownSlice, *, is_final: bool) -> Purged | None:
         """Return what is to be said of a slice of which the table has more than Matomo; None of any other."""
@@ -348,6 +399,15 @@ class _Execution:
     def _overwrites(self, table: Table) -> bool:
         """Whether a request says that it wants what Matomo has of a table, also where that is less."""
         return self._request.mode == "full_refresh" and table.name in (self._request.tables or ())
+
+    def _log_progress(self, writer: Writer) -> None:
+        """Log what a sweep that is cut off found unchanged, so that its next delivery goes on where it stopped."""
+        if self._sweep and any(table.remaining for table in self._tally.tables.values()):
+            for entry in self._sweep.unlogged():
+                writer.amend(replace(entry, seen_at=self._run.started_at))
+                if writer.is_full:
+                    self._flush(writer)
+            self._flush(writer)
 
     def _flush_if_due(self, writer: Writer) -> None:
         if writer.is_full or self._session.clock() - self._flushed >= _FLUSH_EVERY:

@@ -38,6 +38,7 @@ def record_run(warehouse: Warehouse, connector: Connector, run: Run, result: Run
         "remaining": sum(table.remaining for table in tables),
         "matomo_calls": result.calls,
         "error": redact(sentences[0]) if sentences else None,
+        "changed": result.changes.slices,
     }
     ensure_table(warehouse, SYNC_RUNS, "month")
     with temporary_folder() as folder:

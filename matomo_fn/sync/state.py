@@ -245,6 +245,7 @@ class SyncState:
                 row["has_others"],
                 row["is_final"],
                 row["written_run_id"],
+                is_open=row["is_open"],
             )
             for row in self._warehouse.query(query)
         ]
@@ -282,6 +283,8 @@ class SyncState:
             "error": entry.error and redact(entry.error)[:_LONGEST_ERROR],
             "period": str(entry.slice.stream.period),
             "segment_hash": self._segment_hashes.get(entry.slice.segment),
+            "is_open": entry.is_open,
+            "replaced_rows": entry.replaced_rows,
         }
         return json.dumps(row, ensure_ascii=False) + "\n"
 
@@ -331,4 +334,5 @@ def _known(row: Mapping[str, Any]) -> KnownSlice:
         row["visits_difference"],
         row["error"],
         row["found_keys"],
+        row["is_open"],
     )

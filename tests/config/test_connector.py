@@ -31,6 +31,7 @@ def test_a_url_and_sites_are_enough() -> None:
         "reference_tables": tuple(REFERENCE_TABLES),
         "custom_reports": (),
         "visits": None,
+        "intraday": False,
         "periods": {},
         "segments": {},
         "events": None,
@@ -113,6 +114,17 @@ PROBLEMS: dict[str, tuple[dict[str, object], list[str]]] = {
     "a misspelt key of visits": (
         {"visits": {"intradya": True}},
         ["unknown key 'visits.intradya': did you mean 'intraday'?"],
+    ),
+    "a present day of nothing": (
+        {"intraday": "yes"},
+        ['intraday: has to be true, false or a list of tables such as ["visits_summary"], not "yes"'],
+    ),
+    "a present day of what has none": (
+        {"intraday": ["visit_summary", "visits"], "periods": ["week"]},
+        [
+            "intraday: table 'visit_summary' is not synced: did you mean 'visits_summary'?",
+            "intraday: table 'visits' is not synced: did you mean 'visits_summary'?",
+        ],
     ),
     "every misspelt column": (
         {"visits": {"exclude": ["visit_ipp", "user_idd"]}},

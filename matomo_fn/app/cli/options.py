@@ -8,7 +8,7 @@ import click
 
 from matomo_fn.catalogue import BUILT_IN, REFERENCE_TABLES
 from matomo_fn.config.connectors import every_connector
-from matomo_fn.config.request import SeveralRequests, SyncRequest, read_request, read_requests
+from matomo_fn.config.request import SWEEP_DAYS, SeveralRequests, SyncRequest, read_request, read_requests
 from matomo_fn.config.secret_store import open_secret_store
 from matomo_fn.config.settings import VARIABLES, Settings, settings_from_environment
 from matomo_fn.errors import InputError
@@ -63,13 +63,17 @@ def request_options(command: Command) -> Command:
             metavar="NAME",
             help=f"Only this table; repeatable: {', '.join([*BUILT_IN, *REFERENCE_TABLES])}.",
         ),
+        click.option(
+            "--days", type=int, metavar="DAYS", help=f"How many days a sweep looks back; without it {SWEEP_DAYS}."
+        ),
         click.option("--site", "sites", multiple=True, metavar="ID", help="Only this site; repeatable."),
         click.option(
             "--mode",
             metavar="MODE",
-            help="incremental (what is due; the default), backfill (every day of the window, by default the last "
-            "backfill_days) or full_refresh (the same, and written even where nothing changed; a report that --table "
-            "names is rebuilt).",
+            help="incremental (what is due; the default), intraday (the present day), sweep (what the tables have of "
+            "the last days: what Matomo has changed is written and named), backfill (every day of the window, by "
+            "default the last backfill_days) or full_refresh (the same, and written even where nothing changed; a "
+            "report that --table names is rebuilt).",
         ),
     ]
     for option in reversed(options):

@@ -57,6 +57,12 @@ def print_result(result: RunResult) -> None:
         f"{result.verdict}: {counted(result.calls, 'call')} to Matomo, {result.seconds:.1f} seconds, "
         f"run {result.about.run_id}"
     )
+    for sentence in result.changes.sentences():
+        print_sentence(f"changed: {sentence}")
+    if result.about.mode == "sweep" and not result.changes.slices:
+        print_sentence("no final day has changed in Matomo")
+    if result.audit:
+        print_audit(result.audit, "the sweep has refetched them")
     for note in result.as_dict()["notes"]:
         print_sentence(f"note: {note}")
     print_errors(result.missing, "missing")
@@ -76,6 +82,7 @@ def print_status(found: Status) -> None:
         "days",
         "pending",
         "failed",
+        "open",
         "visits off by",
     ]
     rows = [
@@ -90,11 +97,12 @@ def print_status(found: Status) -> None:
             item.days,
             item.pending,
             item.failed,
+            item.open,
             item.visits_difference,
         )
         for item in found.tables
     ]
-    print_table(head, rows, quiet=("segment", "pending", "failed", "visits off by"))
+    print_table(head, rows, quiet=("segment", "pending", "failed", "open", "visits off by"))
     if found.reference:
         click.echo()
         lines = [
@@ -104,6 +112,11 @@ def print_status(found: Status) -> None:
         print_table(("reference table", "rows", "deleted", "last written (UTC)"), lines)
     if found.last_run:
         click.echo(f"\nlast run {found.last_run.started:%Y-%m-%d %H:%M} UTC: {found.last_run.status}")
+    if found.last_sweep:
+        sweep = found.last_sweep
+        click.echo(f"last sweep {sweep.started:%Y-%m-%d %H:%M} UTC: {sweep.status}, {_changed(sweep)}")
+        for sentence in sweep.changes.sentences() if sweep.changes else ():
+            print_sentence(f"changed: {sentence}")
     if found.events:
         last = found.events.last_delivery
         click.echo(
@@ -117,19 +130,19 @@ def print_status(found: Status) -> None:
     print_errors(found.problems, "missing")
 
 
-def print_audit(found: AuditResult) -> None:
-    """Print what differs between the log and the tables."""
+def print_audit(found: AuditResult, outcome: str = "the next sync refetches and rewrites them") -> None:
+    """Print what differs between the log and the tables, and what becomes of it."""
     if found.is_consistent:
         click.echo("log and tables agree")
         return
     for finding in found.findings:
         print_sentence(finding.sentence)
-    click.echo(f"{len(found.differences)} slices differ from the log: the next sync refetches and rewrites them")
+    click.echo(f"{len(found.differences)} slices differ from the log: {outcome}")
 
 
 def print_history(found: Sequence[PastRun]) -> None:
     """Print a line for each run."""
-    head = ("started (UTC)", "took", "status", *_COUNTS, "rows", "request")
+    head = ("started (UTC)", "took", "status", *_COUNTS, "rows", "changed", "request")
     rows = [
         (
             f"{run.started:%Y-%m-%d %H:%M}",
@@ -141,11 +154,19 @@ def print_history(found: Sequence[PastRun]) -> None:
             run.failed,
             run.remaining,
             run.rows,
+            run.changed,
             "" if run.request_id == run.run_id else run.request_id[:_LONGEST_REQUEST],
         )
         for run in found
     ]
-    print_table(head, rows, quiet=("pending", "failed", "remaining", "request"))
+    print_table(head, rows, quiet=("pending", "failed", "remaining", "changed", "request"))
+    for run in found:
+        for sentence in run.changes.sentences() if run.changes else ():
+            print_sentence(f"changed by the run of {run.started:%Y-%m-%d %H:%M}: {sentence}")
+
+
+def _changed(sweep: PastRun) -> str:
+    return f"{counted(sweep.changed, 'slice')} changed in Matomo" if sweep.changed else "nothing changed in Matomo"
 
 
 def _duration(seconds: float) -> str:
