@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 from tests.chaos import parts
 from tests.chaos.faults import Kind
 from tests.chaos.figures import Figures
-from tests.chaos.series import refused_token, series
+from tests.chaos.series import compared, refused_token, series
 from tests.support import pubsub
 
 if TYPE_CHECKING:
@@ -128,13 +128,14 @@ def _series(
     expected, raw = reference.get()
     with parts.ready(folder, parts.WORLD, parts.CONFIG, expected=expected) as at:
         at.place.kept_raw = raw
-        return series(at.place, at.matomo, expected, kinds, share=share, seed=f"{seed}/{share}", runs=runs)
+        figures = series(at.place, at.matomo, expected, kinds, share=share, seed=f"{seed}/{share}", runs=runs)
+        return compared(figures, at.place, expected)
 
 
 def _refused(reference: _Reference, seed: str, folder: Path) -> Figures:
     expected, _ = reference.get()
     with parts.ready(folder, parts.WORLD, parts.CONFIG, expected=expected) as at:
-        return refused_token(at.place, at.matomo, expected, Random(seed), at.place.sync)
+        return compared(refused_token(at.place, at.matomo, expected, Random(seed), at.place.sync), at.place, expected)
 
 
 def _done(

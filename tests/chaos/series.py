@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from tests.chaos.calls import breaches
 from tests.chaos.faults import Faults, Kind
 from tests.chaos.figures import Figures
-from tests.chaos.kills import quiet_problems
+from tests.chaos.kills import warehouse_problems
 from tests.chaos.place import GOOD
 
 if TYPE_CHECKING:
@@ -35,7 +35,7 @@ def series(
     runs: int,
     sync: Callable[[], Ended] | None = None,
 ) -> Figures:
-    """Make so many runs while a share of the calls fails, then a quiet one, and compare.
+    """Make so many runs while a share of the calls fails, then a quiet one; what it left is for `compared`.
 
     The first of the runs may fail in its very first calls, the others do not. ``sync`` makes a run; without it, a
     program of its own does. More than six parameters: they are what a series is, by name.
@@ -63,43 +63,42 @@ def series(
         figures.note(f"run {number + 1}", [*ended.problems, *breaches(calls, place.bounds)])
     place.configure(timeout_seconds=PATIENT)
     matomo.unarchive(0, random, days)
-    run = matomo.begin()
-    ended = sync()
-    figures.count("runs")
-    figures.count("quiet runs")
-    figures.count("calls of Matomo", len(matomo.calls_of(run)))
-    figures.count("tables compared", len(expected.contents))
-    problems = ended.problems
-    if ended.code != GOOD:
-        problems.append(f"the quiet run ended with {ended.code}: {ended.log[-2000:]}")
-    figures.note("quiet run", [*problems, *quiet_problems(place, matomo, run, expected.contents)])
+    _quiet_run(figures, place, matomo, sync)
     return figures.end()
 
 
 def refused_token(
     place: Place, matomo: FaultyMatomo, expected: Undisturbed, random: Random, sync: Callable[[], Ended]
 ) -> Figures:
-    """Refuse the token from a random call of a run on, and after it; then take it again, and compare."""
+    """Refuse the token from a random call of a run on, and in the run behind it; then take it, in a quiet run."""
     figures = Figures("refused token")
-    run = matomo.begin()
-    matomo.refuse_from = random.randrange(1, expected.calls + 1)
-    for attempt in ("run in which it is revoked", "run behind it"):
+    first = random.randrange(1, expected.calls + 1)
+    for attempt, refused_from in (("run in which it is revoked", first), ("run behind it", 1)):
+        run = matomo.begin()
+        matomo.refuse_from = refused_from
         ended = sync()
         figures.count("runs")
         refused = sum(call.refused for call in matomo.calls_of(run))
         figures.count("refused calls", refused)
         problems = [] if refused else ["no call was refused"]
         figures.note(attempt, [*problems, *ended.problems, *breaches(matomo.calls_of(run), place.bounds)])
-        run = matomo.begin()
-        matomo.refuse_from = 1
     matomo.refuse_from = 0
+    _quiet_run(figures, place, matomo, sync)
+    return figures.end()
+
+
+def compared(figures: Figures, place: Place, expected: Undisturbed) -> Figures:
+    """Compare what a quiet run left with what an undisturbed one leaves."""
+    figures.count("tables compared", len(expected.contents))
+    figures.note("quiet run", warehouse_problems(place, expected.contents))
+    return figures.end()
+
+
+def _quiet_run(figures: Figures, place: Place, matomo: FaultyMatomo, sync: Callable[[], Ended]) -> None:
     run = matomo.begin()
     ended = sync()
     figures.count("runs")
     figures.count("quiet runs")
-    figures.count("tables compared", len(expected.contents))
-    problems = ended.problems
-    if ended.code != GOOD:
-        problems.append(f"the quiet run ended with {ended.code}: {ended.log[-2000:]}")
-    figures.note("quiet run", [*problems, *quiet_problems(place, matomo, run, expected.contents)])
-    return figures.end()
+    figures.count("calls of Matomo", len(matomo.calls_of(run)))
+    problems = [] if ended.code == GOOD else [f"the quiet run ended with {ended.code}: {ended.log[-2000:]}"]
+    figures.note("quiet run", [*problems, *ended.problems, *breaches(matomo.calls_of(run), place.bounds)])
