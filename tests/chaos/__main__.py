@@ -30,7 +30,9 @@ if TYPE_CHECKING:
 SHARES = (0.2, 0.6)
 # Kills of runs that write to a DuckDB file, in one part and in several, and to the emulator, 200 together; of the
 # function, while it has messages; and runs that Matomo fails, in one series.
-KILLS, LARGE_KILLS, BIGQUERY_KILLS, FUNCTION_KILLS, RUNS = 160, 15, 25, 12, 2
+KILLS, LARGE_KILLS, BIGQUERY_KILLS, FUNCTION_KILLS, RUNS = 160, 15, 35, 12, 2
+# The share of kills that the emulator gets in place of the program.
+RESTARTS = 0.3
 _KILLS_AT_ONCE = 20  # of one task, so that several are done side by side
 # Series that are done side by side: with their waits for Matomo most of their time is spent waiting.
 _SERIES_AT_ONCE = 12
@@ -68,7 +70,7 @@ def _tasks(
     yield (
         "kills, BigQuery emulator",
         lambda place: parts.kills_on_bigquery(
-            place, parts.WORLD, parts.EMULATOR_CONFIG, some(BIGQUERY_KILLS), f"{seed}/bigquery"
+            place, parts.WORLD, parts.EMULATOR_CONFIG, some(BIGQUERY_KILLS), f"{seed}/bigquery", RESTARTS
         ),
     )
     yield (
@@ -91,6 +93,7 @@ def _tasks(
     for kind in Kind:
         for share in SHARES:
             yield str(kind), functools.partial(_series, reference, (kind,), share, RUNS, f"{seed}/{kind}")
+    yield "slow", functools.partial(_slow, f"{seed}/slow")
     for number in range(some(6)):
         yield "refused token", functools.partial(_refused, reference, f"{seed}/{number}")
 
@@ -129,6 +132,16 @@ def _series(
     with parts.ready(folder, parts.WORLD, parts.CONFIG, expected=expected) as at:
         at.place.kept_raw = raw
         figures = series(at.place, at.matomo, expected, kinds, share=share, seed=f"{seed}/{share}", runs=runs)
+        return compared(figures, at.place, expected)
+
+
+def _slow(seed: str, folder: Path) -> Figures:
+    """Make runs that may call less often than they would."""
+    with parts.ready(folder / "undisturbed", parts.WORLD, parts.SMALL_CONFIG) as at:
+        expected = at.expected
+    with parts.ready(folder, parts.WORLD, parts.SMALL_CONFIG | parts.SLOW, expected=expected) as at:
+        figures = series(at.place, at.matomo, expected, (Kind.ERROR_503,), share=0.2, seed=seed, runs=RUNS)
+        figures.part = f"{parts.SLOW['requests_per_minute']} calls a minute"
         return compared(figures, at.place, expected)
 
 

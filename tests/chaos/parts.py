@@ -50,6 +50,10 @@ EMULATOR_CONFIG = _CONFIG | {
     "backfill_days": 3,
     "reference_tables": False,
 }
+# Fewer calls a minute than a backfill of ``SMALL_CONFIG`` makes, so that it has to wait.
+SLOW = {"requests_per_minute": 20}
+# How many times longer a run with the emulator takes than one with DuckDB, about.
+_SLOWER = 3.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,15 +70,16 @@ def ready(
     folder: Path,
     world: World,
     config: Mapping[str, Any],
-    *,
     emulator: str = "",
+    *,
+    plain: bool = False,
     expected: Undisturbed | None = None,
     name: str = "shop",
 ) -> Iterator[Ready]:
     """Make a connector ready, with what an undisturbed run leaves unless that is known."""
     with FaultyMatomo(world) as matomo:
         place = Place(folder, matomo.url, config, emulator, name)
-        expected = expected or undisturbed(place, matomo)
+        expected = expected or undisturbed(place, matomo, plain=plain)
         yield Ready(place, matomo, expected)
 
 
@@ -84,17 +89,23 @@ def kills_on_duckdb(folder: Path, world: World, config: Mapping[str, Any], kills
         return _kills(Figures("kills, DuckDB"), Kills(at.place, at.matomo, at.expected, Random(f"{seed}")), kills, seed)
 
 
-def kills_on_bigquery(folder: Path, world: World, config: Mapping[str, Any], kills: int, seed: object) -> Figures:
-    """Kill so many runs, and restart the warehouse while others run."""
-    with DurableEmulator(folder) as emulator, ready(folder, world, config, emulator=emulator.url) as at:
-        driver = Kills(at.place, at.matomo, at.expected, Random(f"{seed}"), emulator)
+def kills_on_bigquery(
+    folder: Path, world: World, config: Mapping[str, Any], kills: int, seed: object, restarts: float
+) -> Figures:
+    """Kill so many runs, and the warehouse, for a share of them, in their place; compare with what DuckDB has."""
+    with ready(folder / "undisturbed", world, config, plain=True) as at:
+        expected = replace(at.expected, seconds=at.expected.seconds * _SLOWER)
+    with DurableEmulator(folder) as emulator, ready(folder, world, config, emulator.url, expected=expected) as at:
+        driver = Kills(at.place, at.matomo, expected, Random(f"{seed}"), emulator, restarts)
         return _kills(Figures("kills, BigQuery emulator"), driver, kills, seed)
 
 
 def _kills(figures: Figures, driver: Kills, kills: int, seed: object) -> Figures:
     random = Random(f"{seed}/backfills")
-    while figures.counts["kills"] < kills and not figures.problems:
-        figures.add(driver.backfill(min(random.randrange(3, 8), kills - figures.counts["kills"])))
+    while (left := kills - figures.counts["kills"] - figures.counts["restarts of the warehouse"]) > 0:
+        figures.add(driver.backfill(min(random.randrange(3, 8), left)))
+        if figures.problems:
+            break
     return figures.end()
 
 

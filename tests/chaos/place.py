@@ -161,13 +161,18 @@ class Place:
         finally:
             opened.close()
 
-    def contents(self) -> Contents:
-        """All rows of the data and reference tables, without runs and times."""
+    def contents(self, *, plain: bool = False) -> Contents:
+        """All rows of the data and reference tables, without runs and times.
+
+        ``plain``: without nested columns and JSON, which the emulator gives back as other types than were put into it;
+        the actions of visits as their view has them.
+        """
+        plain = plain or bool(self.emulator)
         connector = self.connector
         with self.warehouse() as warehouse:
             tables = list(connector.catalogue.values())
-            found = contents(warehouse, connector.tables, Catalogue(map(_plain, tables) if self.emulator else tables))
-            if self.emulator and connector.visits:
+            found = contents(warehouse, connector.tables, Catalogue(map(_plain, tables) if plain else tables))
+            if plain and connector.visits:
                 names = ", ".join(f"t.{column.name}" for column in _readable(VISIT_ACTIONS.schema.columns))
                 rows = warehouse.query(f"select {names} from {sql.table_name(warehouse.dataset, VISIT_ACTIONS.name)} t")
                 found[VISIT_ACTIONS.name] = sorted((tuple(row.values()) for row in rows), key=repr)
@@ -263,7 +268,7 @@ class Program:
 
 
 def _plain(table: Table) -> Table:
-    """Return a table with the columns that can be read from the emulator, which gives nested ones back shuffled."""
+    """Return a table without nested columns and JSON."""
     return replace(table, dimensions=_readable(table.dimensions), metrics=_readable(table.metrics))
 
 
