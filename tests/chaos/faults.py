@@ -126,7 +126,7 @@ class Faults:
 
 
 def _limited(random: Random, _answer: Answer, *, wait: bool = False) -> Sent:
-    headers = {"Retry-After": str(random.choice((0, 1)))} if wait else {}
+    headers = {"Retry-After": str(random.choice((0, 0, 0, 3)))} if wait else {}
     return Sent(429, HTML, _PAGE.format("429 Too Many Requests").encode(), headers)
 
 

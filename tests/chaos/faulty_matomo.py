@@ -145,6 +145,8 @@ class FaultyMatomo:
         chosen = None if call.refused else faults.choose(params)
         try:
             time.sleep(self.latency)
+            if _hung_up(connection, 0):
+                call.ended = call.started  # it was given up before it was read
             answer = _refusal() if call.refused else self.matomo.answer(request)
             assert answer is not None, "the sample itself has no faults here"
             sent = whole(answer)
@@ -182,7 +184,7 @@ def _send(connection: socket.socket, sent: Sent, call: Noted) -> bool:
     lines = "".join(f"{name}: {value}\r\n" for name, value in fields.items())
     head = f"HTTP/1.1 {sent.status} {http.client.responses[sent.status]}\r\n{lines}\r\n".encode("latin-1")
     if sent.ends not in ("silent", "drip"):
-        call.ended = time.monotonic()  # from here on the client may have all of it, and send the next one
+        call.ended = call.ended or time.monotonic()  # from here on the client may have all of it, and send the next one
     if sent.repeated == 1:
         connection.sendall(head + sent.body if sent.body or sent.ends != "silent" else b"")
     else:

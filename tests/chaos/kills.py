@@ -22,8 +22,8 @@ if TYPE_CHECKING:
 
 # Of a kill by SIGTERM, which a platform sends first; the others are SIGKILL.
 _TERMS = 0.3
-# Seconds after which a run that neither ends nor calls is given up as hung.
-_HUNG = 120.0
+# Seconds after which a run is given up as hung: it waits ten minutes for a job of BigQuery.
+_HUNG = 650.0
 
 
 @dataclass(frozen=True, slots=True)

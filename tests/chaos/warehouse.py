@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-from typing import TYPE_CHECKING, Self
+import http.client
+import json
+from typing import TYPE_CHECKING, Any, Self
 
 from google.api_core.exceptions import GoogleAPIError
 
 from tests.support.emulator import connect, launch
-from tests.support.nested_loads import NestedLoads
-from tests.support.proxy import Answer, already_exists, failure, is_upload, proxied
+from tests.support.nested_loads import CONTENT, JOB, NestedLoads
+from tests.support.proxy import Answer, already_exists, failure, is_job, proxied
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -17,9 +19,20 @@ if TYPE_CHECKING:
     from tests.support.emulator import Emulator
     from tests.support.proxy import Request
 
+_ERROR = {"reason": "jobBackendError", "message": "The job encountered an internal error during execution."}
+_LOST = {"state": "DONE", "errorResult": _ERROR, "errors": [_ERROR]}
+
 
 class _Front(NestedLoads):
-    """The stand-in for nested loads, in front of an emulator that may be away, and may come back elsewhere."""
+    """The stand-in for nested loads, in front of an emulator that may be away, and may come back elsewhere.
+
+    A job that was under way when the emulator was killed has failed by BigQuery's own fault, which its documentation
+    calls jobBackendError: the emulator knows nothing of it, or takes it for one that goes on for ever.
+    """
+
+    def __init__(self, emulator: Emulator) -> None:
+        super().__init__(emulator)
+        self._lost: dict[str, dict[str, Any]] = {}
 
     def move(self, emulator: Emulator) -> None:
         """Stand in front of another emulator."""
@@ -28,13 +41,22 @@ class _Front(NestedLoads):
         self.upstream = emulator.address
 
     def pass_on(self, request: Request) -> Answer:
-        """Answer as a balancer does where there is nobody behind it; an upload that was cut off may begin again."""
+        """Answer as a balancer does where there is nobody behind it, and for the jobs that were lost."""
+        if request.method == "GET" and (match := JOB.match(request.path)) and match[1] in self._lost:
+            return Answer(200, json.dumps(self._lost[match[1]]).encode())
+        resource = json.loads(request.body) if is_job(request) and request.body.startswith(b"{") else {}
+        job = resource.get("jobReference", {}).get("jobId", "")
+        if job in self._lost:
+            return failure(409, "duplicate", f"Already Exists: Job {job}")
         try:
-            return super().pass_on(request)
-        except (OSError, GoogleAPIError, KeyError):
-            if is_upload(request):
-                self._begun.pop(request.path.rpartition("/")[2], None)
-            return failure(503, "backendError", "The service is currently unavailable.")
+            answer = super().pass_on(request)
+        except (OSError, http.client.HTTPException, GoogleAPIError):
+            answer = failure(503, "backendError", "The service is currently unavailable.")
+            if load := CONTENT.match(request.path):
+                job, resource = load[1], self._begun[load[1]].resource
+            if job:
+                self._lost[job] = {**resource, "kind": "bigquery#job", "id": job, "status": _LOST}
+        return answer
 
 
 class DurableEmulator:
