@@ -75,7 +75,9 @@ def _tasks(
     )
     yield (
         "kills, DuckDB, many rows",
-        lambda place: parts.kills_on_duckdb(place, parts.LARGE_WORLD, parts.CONFIG, some(LARGE_KILLS), f"{seed}/large"),
+        lambda place: parts.kills_on_duckdb(
+            place, parts.LARGE_WORLD, parts.LARGE_CONFIG, some(LARGE_KILLS), f"{seed}/large"
+        ),
     )
     left, number = some(KILLS), 0
     while left:

@@ -25,7 +25,7 @@ _SHOP = Site(1, "Été & “Co”", "Europe/Paris", visits_per_day=5, pages=5, e
 _DOCS = Site(2, "Docs", "Asia/Kolkata", visits_per_day=4, pages=5)
 WORLD = World((_SHOP, _DOCS))
 # So many rows that they are written in several parts, since the buffer is as small as it can be.
-LARGE_WORLD = World((replace(_SHOP, visits_per_day=90, pages=40), replace(_DOCS, visits_per_day=60, pages=40)))
+LARGE_WORLD = World((replace(_SHOP, visits_per_day=50, pages=40), replace(_DOCS, visits_per_day=30, pages=40)))
 
 # A report of one row that counts visits, one that takes ranges, one of several calls, one that does not take ranges,
 # pages, whose titles come from visits, and visits.
@@ -38,6 +38,14 @@ _CONFIG: dict[str, Any] = {
 }
 CONFIG = _CONFIG | {
     "reports": ["visits_summary", "visitor_country", "acquisition_referrer", "referrers", "behaviour_page"],
+}
+# Two weeks, of which one at least is whole.
+LARGE_CONFIG = _CONFIG | {
+    "reports": ["visits_summary", "visitor_country", "behaviour_page"],
+    "segments": {"phones": "deviceType==smartphone"},
+    "periods": ["week"],
+    "backfill_days": 14,
+    "reference_tables": False,
 }
 SMALL_CONFIG = _CONFIG | {
     "reports": ["visits_summary", "visitor_country", "behaviour_page"],

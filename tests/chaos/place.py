@@ -11,6 +11,7 @@ import sys
 import time
 from collections import Counter, defaultdict
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
 import duckdb
@@ -289,12 +290,17 @@ def differences(found: Contents, expected: Contents) -> list[str]:
         rows = found.get(name, [])
         if name not in REFERENCE_TABLES:
             rows = _not_later(rows, expected.get(name, []))
-        there, wanted = Counter(map(repr, rows)), Counter(map(repr, expected.get(name, [])))
+        there, wanted = Counter(map(_shown, rows)), Counter(map(_shown, expected.get(name, [])))
         more, less = there - wanted, wanted - there
         if more or less:
             shown = f"{sorted(more)[:2]}, {less.total()} rows too few {sorted(less)[:2]}"
             sentences.append(f"{name}: {more.total()} rows too many {shown}")
     return sentences
+
+
+def _shown(row: tuple[Any, ...]) -> str:
+    """Return a row as text; the same time reads the same, whichever library made it."""
+    return repr([value.astimezone(UTC).isoformat() if isinstance(value, datetime) else value for value in row])
 
 
 def _not_later(rows: list[tuple[Any, ...]], expected: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
