@@ -11,6 +11,7 @@ from matomo_fn.days import ONE_DAY, Days
 from matomo_fn.errors import MatomoError, MatomoFatal
 from matomo_fn.extract.report_rows import visits_of
 from matomo_fn.matomo.client import MatomoClient
+from matomo_fn.matomo.responses import AccessRefused, PluginOff, VisitsLogOff
 from matomo_fn.periods import Period
 from matomo_fn.segments import EVERY_VISIT, Segment
 from matomo_fn.sites import Site
@@ -24,6 +25,8 @@ UNCOUNTED = "no visit of the present day is counted yet"
 # Of days; of other periods in their words.
 NOT_PROCESSED = "Matomo has visits of that day but has not processed its reports yet"
 NOT_CHECKED = "Matomo has not processed days before it; whether this one has visits was not checked"
+# Where Matomo refuses the visits log by these, it does so on every day. Any other error may be of this very call.
+_NO_VISITS_LOG = (VisitsLogOff, PluginOff, AccessRefused)
 _RECENT = "the day is recent and empty, and the visits log cannot tell whether Matomo has processed it"
 # What such a sentence says besides of a segment, which has archives of its own.
 _NO_ARCHIVE = "; segment {} may have no archive: `check` says how to have it archived"
@@ -69,6 +72,11 @@ class Subject:
         return self._of(_RECENT)
 
     @property
+    def not_known(self) -> str:
+        """Why a period is pending that Matomo failed to answer for."""
+        return f"whether the {self.period} is empty is not known"
+
+    @property
     def _no_archive(self) -> str:
         return _NO_ARCHIVE.format(self.segment.name) if self.segment.name else ""
 
@@ -80,7 +88,7 @@ class ArchiveCheck:
     """What is known in one run about the periods of one kind of a site and segment; thread-safe.
 
     Periods are named by their dates. ``today``: the site's day. ``believe_zeros_until``: the last day whose zeros are
-    believed where the visits log cannot be read. A run extracts the visit counts first and notes them here, so that
+    believed where there is no visits log to read. A run extracts the visit counts first and notes them here, so that
     most periods need no further call.
     """
 
@@ -152,7 +160,7 @@ class ArchiveCheck:
 
     def _reason(self, day: date) -> str | None:
         if day in self._errors and self._pending.get(day) != UNCOUNTED:
-            return f"whether the {self._subject.period} is empty is not known: {self._errors[day]}"
+            return f"{self._subject.not_known}: {self._errors[day]}"
         return self._pending.get(day)
 
     def _fetch(self, dates: Iterable[date]) -> None:
@@ -227,6 +235,8 @@ class ArchiveCheck:
 
     def _without_visits_log(self, first: date, last: date, error: MatomoError) -> dict[date, str | None]:
         period = self._subject.period
+        if not isinstance(error, _NO_VISITS_LOG):
+            return self._each(first, last, f"{self._subject.not_known}: {error}")
         reason = f"{self._subject.in_doubt}: {error}"
         return {
             day: None if period.last_day(day) <= self._believe_zeros_until else reason

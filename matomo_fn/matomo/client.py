@@ -187,6 +187,7 @@ class MatomoClient:
             "filter_sort_order": "asc",
             "doNotFetchActions": "1",
             "showColumns": "idVisit,lastActionTimestamp",
+            "language": "en",  # of the error where the visits log is switched off
             **({"segment": segment} if segment else {}),
         }
         value, _ = self.call(method, form)

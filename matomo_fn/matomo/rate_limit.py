@@ -7,6 +7,8 @@ from collections import deque
 from collections.abc import Callable
 
 _MINUTE = 60.0
+# Seconds by which a sleep that nobody cut short may be too short.
+_CUT_SHORT = 0.05
 
 
 class RateLimit:
@@ -32,17 +34,24 @@ class RateLimit:
 
         Return False at once, and count nothing, where that would be in more than ``most`` seconds.
         """
-        with self._lock:
-            now = self._clock()
-            start = max(now, self._held_until)
-            if len(self._starts) == self._starts.maxlen:
-                start = max(start, self._starts[0] + _MINUTE)
-            if start - now > most:
-                return False
-            self._starts.append(start)
-        if start > now:
+        end = self._clock() + most
+        while True:
+            with self._lock:
+                now = self._clock()
+                start = max(now, self._held_until)
+                if len(self._starts) == self._starts.maxlen:
+                    start = max(start, self._starts[0] + _MINUTE)
+                if start > end:
+                    return False
+                self._starts.append(start)
+            if start <= now:
+                return True
             self._sleep(start - now)
-        return True
+            with self._lock:
+                # Meanwhile the server may have asked to wait longer. The call is then counted once more, since it goes
+                # out at another time; a sleep that was cut short is of a call that goes nowhere.
+                if self._clock() < start - _CUT_SHORT or self._held_until <= start:
+                    return True
 
     def hold(self, seconds: float) -> None:
         """Let no call start before that many seconds have passed: the server is over its limits."""

@@ -40,10 +40,20 @@ _SEGMENT_UNPROCESSED = (
     "has not yet been created in the Segment Editor",
     "the Segment you requested",
 )
+# What it says where the visits log is switched off, for all sites or for one (recording live_disabled).
+_VISITS_LOG_OFF = "Visits log is deactivated"
 
 
 class PluginOff(ReportRefused):
     """The plugin that has the report is switched off in Matomo, for all sites."""
+
+
+class VisitsLogOff(ReportRefused):
+    """The visits log is switched off in Matomo, for all sites or for this one."""
+
+
+class AccessRefused(ReportRefused):
+    """The token's user may not see that."""
 
 
 def parse_response(redact: Redact, method: str, reply: Reply) -> Any:
@@ -97,6 +107,8 @@ def _refusal(method: str, shown: str) -> ReportRefused:
         kind = SegmentUnprocessed
     elif _PLUGIN_OFF.match(shown):
         kind = PluginOff
+    elif shown.startswith(_VISITS_LOG_OFF):
+        kind = VisitsLogOff
     return kind(f"{method}: Matomo says: {shown}")
 
 
@@ -104,7 +116,7 @@ def _raise_unauthorised(method: str, shown: str | None) -> None:
     if shown and "access the segment" in shown:
         raise _refusal(method, shown)
     if shown and "requires" in shown and "access" in shown:
-        raise ReportRefused(f"Matomo says: {shown} Give the token's user view access, or take the site out")
+        raise AccessRefused(f"Matomo says: {shown} Give the token's user view access, or take the site out")
     raise TokenRefused(
         "Matomo refused the token: it is wrong, expired or revoked. Put a valid one into the token secret"
     )
