@@ -15,13 +15,14 @@ from matomo_fn.catalogue.custom import ReportMetadata
 from matomo_fn.days import Days, Range
 from matomo_fn.deadline import Deadline
 from matomo_fn.errors import InvalidResponse, MatomoFatal, MatomoUnavailable, OutOfTime, SegmentRefused, Stopped
+from matomo_fn.json_codec import REFUSED, decode, largest_of, split_bulk, split_report
 from matomo_fn.matomo.answer_memory import AnswerMemory, memory_of
 from matomo_fn.matomo.gate import Gate
 from matomo_fn.matomo.health import GIVE_UP_AFTER, Health, Subject, subject_of
 from matomo_fn.matomo.metadata import METADATA, read_metadata
 from matomo_fn.matomo.rate_limit import RateLimit
 from matomo_fn.matomo.reports import ALWAYS, Answered, ReportQuery, ReportReader
-from matomo_fn.matomo.responses import PluginOff, parse_response
+from matomo_fn.matomo.responses import Decode, PluginOff, parse_response
 from matomo_fn.matomo.retries import ATTEMPTS, note_failure, wait
 from matomo_fn.matomo.settings_lists import Wanted, read_lists
 from matomo_fn.matomo.transport import Transport
@@ -70,7 +71,8 @@ class MatomoClient:
         self._redact = transport.redact
         self._rate_limit = rate_limit
         self._deadline = deadline
-        self._reports = ReportReader(self.call, transport.redact, page_rows)
+        # The rows of pages are joined, so they are read at once.
+        self._reports = ReportReader(self.call if page_rows else self._call_report, transport.redact, page_rows)
         self._attempts = attempts
         self._sleep = sleep or deadline.pause
         self._lock = threading.Lock()
@@ -215,7 +217,11 @@ class MatomoClient:
             raise InvalidResponse(f"{method} answers no list of visits")
         return value, size
 
-    def call(self, method: str, form: Mapping[str, str]) -> tuple[Any, int]:
+    def _call_report(self, method: str, form: Mapping[str, str]) -> tuple[Any, int]:
+        """Return what ``call`` does, with lists of rows as UnreadRows."""
+        return self.call(method, form, split_bulk if method == "API.getBulkRequest" else split_report)
+
+    def call(self, method: str, form: Mapping[str, str], decode: Decode = decode) -> tuple[Any, int]:
         """Return the JSON value of a call and the bytes that it had, after as many tries as it takes."""
         retrying = Retrying(
             retry=retry_if_exception_type(MatomoUnavailable),
@@ -228,7 +234,7 @@ class MatomoClient:
         subject = subject_of(method, form)
         self._health.check(subject)
         try:
-            answer: tuple[Any, int] = retrying(self._try, method, form)
+            answer: tuple[Any, int] = retrying(self._try, method, form, decode)
         except MatomoUnavailable as error:
             if not self._deadline.allows_requests():
                 raise OutOfTime(f"{method}: the time for requests is up: {error}") from None
@@ -253,7 +259,7 @@ class MatomoClient:
             return False
         return True
 
-    def _try(self, method: str, form: Mapping[str, str]) -> tuple[Any, int]:
+    def _try(self, method: str, form: Mapping[str, str], decode: Decode = decode) -> tuple[Any, int]:
         if not self._rate_limit.wait(self._deadline.time_for_requests()):
             if self._deadline.is_stopped:
                 raise Stopped(f"{method}: the run has ended")
@@ -263,9 +269,23 @@ class MatomoClient:
                 self.calls += 1
             reply = self._transport.post(method, form)
             if len(reply.body) <= _SMALL_ANSWER:
-                return parse_response(self._transport.redact, method, reply), len(reply.body)
-        self.memory.take(memory_of(reply.body))
-        return parse_response(self._transport.redact, method, reply), len(reply.body)
+                return parse_response(self._transport.redact, method, reply, decode), len(reply.body)
+        bounded = partial(self._decode_within_memory, decode)
+        return parse_response(self._transport.redact, method, reply, bounded), len(reply.body)
+
+    def _decode_within_memory(self, decode: Decode, body: bytes) -> Any:
+        """Decode a large answer once there is room for what is made of it."""
+        if decode in (split_bulk, split_report):
+            try:
+                value = decode(body)
+            except REFUSED:
+                self.memory.take(memory_of(body))
+                raise
+            largest = bytes(largest_of(value)) or body
+            self.memory.take(2 * len(body) + memory_of(largest))  # the rows that are made of it take as much again
+            return value
+        self.memory.take(memory_of(body))
+        return decode(body)
 
     def _is_too_late(self, state: RetryCallState) -> bool:
         return state.upcoming_sleep > min(_LONGEST_RETRY_AFTER, self._deadline.time_for_requests())
