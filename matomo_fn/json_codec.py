@@ -47,6 +47,19 @@ def encode_document(value: object) -> msgspec.Raw:
     return msgspec.Raw(text)
 
 
+def encode_plain(value: object) -> str:
+    """Return a value without odd floats as one compact JSON text, as json writes it.
+
+    Raises UnicodeEncodeError where a text has half a surrogate pair.
+    """
+    return _encoder.encode(value).decode()
+
+
+def is_plain(value: object) -> bool:
+    """Return whether msgspec surely writes an object or a list as json does."""
+    return not _MAYBE_EXPONENT.search(_encoder.encode(value))
+
+
 def encode_lines(rows: list[msgspec.Struct]) -> list[str] | None:
     """Return each row as a JSON object, as json writes it, or None where that may write one of the floats otherwise.
 
@@ -122,13 +135,13 @@ def largest_of(value: object) -> memoryview:
 
 
 def _split(text: memoryview) -> Any:
-    if text[:1] == b"{":
+    if bytes(text[:1]) == b"{":
         return {key: _rows(memoryview(raw)) for key, raw in _object.decode(text).items()}
     return _rows(memoryview(_any.decode(text)))
 
 
 def _rows(text: memoryview) -> Any:
-    if text[:1] == b"[" and len(text) > _SHORT and bytes(text[1:_SHORT]).lstrip(_SPACE)[:1] not in (b"", b"]"):
+    if bytes(text[:1]) == b"[" and len(text) > _SHORT and bytes(text[1:_SHORT]).lstrip(_SPACE)[:1] not in (b"", b"]"):
         return UnreadRows(text)
     return _decoder.decode(text)
 

@@ -60,7 +60,7 @@ def _parsed_by_columns(table: Table, answers: Sequence[tuple[Source, object]]) -
     for source, answer in answers:
         if isinstance(answer, UnreadRows):
             reader = column_reader(table, source)
-            found = reader and reader.lines(answer)
+            found = reader.lines(answer) if reader else None
             if found is None:
                 return None
             lines += found.lines

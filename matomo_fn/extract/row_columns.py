@@ -40,7 +40,7 @@ class ColumnLines:
 
 @dataclass(frozen=True, slots=True)
 class _Kind:
-    """How a column type is read: the JSON types that it may have, the one that stays as it is, and what reads others."""
+    """How a column type is read: the JSON types that it may have, which of them stays as it is, what reads others."""
 
     json: Any
     plain: type

@@ -14,8 +14,9 @@ from contextlib import contextmanager
 _LIST, _OBJECT, _VALUE = 64, 200, 60
 # Bytes of one answer, parsed: a function of 1 GiB has room for it beside what follows.
 MOST = 320 * 1024 * 1024
-# Bytes of all answers that threads hold at once; an answer that does not fit in waits for its turn to be held alone.
-_TOGETHER = 192 * 1024 * 1024
+# Bytes of all answers that threads hold at once, so that the process stays within 160 MB beside the 60 MB of its code;
+# an answer that does not fit in waits for its turn to be held alone.
+_TOGETHER = 96 * 1024 * 1024
 # How deep an answer may be nested. Matomo's are at most some ten levels deep.
 _DEEPEST = 64
 _TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)

@@ -54,6 +54,8 @@ class Buffer:
         self._written = 0
         self._waiting: list[str] = []
         self._waiting_size = 0
+        self._slice: Slice | None = None  # the one that was added to last, and what stands in front of its rows
+        self._prefix = ""
         with named_if_full(path.parent):
             self._file = path.open("wb")
         self._compressor = zlib_ng.compressobj(_LEVEL, wbits=_GZIP)
@@ -67,8 +69,11 @@ class Buffer:
         """Append the rows of a slice, with the slice's own columns in front."""
         if not lines:
             return
-        segment = f',"segment":{encode(slice_.segment)}' if self._has_segment else ""
-        prefix = f'{{"date":"{slice_.date}","website_id":{encode(slice_.website_id)}{segment},'
+        if slice_ is not self._slice:
+            segment = f',"segment":{encode(slice_.segment)}' if self._has_segment else ""
+            self._prefix = f'{{"date":"{slice_.date}","website_id":{encode(slice_.website_id)}{segment},'
+            self._slice = slice_
+        prefix = self._prefix
         # No text of JSON has a line break, so a row begins behind each.
         rows = "\n".join(lines).replace("\n{", f"\n{prefix}")
         self._waiting += (prefix, rows[1:], "\n")
