@@ -20,7 +20,7 @@ REFUSED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 # Floats from here on have an exponent where json writes them (float.__repr__), as have those nearer to 0 than 0.0001.
 WITH_EXPONENT = 1e16
 # A float that json may write otherwise; what looks like one may also stand in a text.
-_MAYBE_EXPONENT = re.compile(rb"[0-9]e-?[0-9]|[^0-9]0\.0000")
+_MAYBE_EXPONENT = re.compile(rb"[0-9]e-?[0-9]|(?<![0-9])0\.0000")
 _CHUNK = 64 * 1024  # bytes that are looked at at once
 _SPACE = b" \t\n\r"  # what JSON allows between values
 _SHORT = 64  # bytes of a list that may as well be read at once
