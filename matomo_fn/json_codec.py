@@ -17,8 +17,8 @@ from matomo_fn.errors import InvalidResponse
 
 # What msgspec raises for bytes that it does not read.
 REFUSED = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-# Floats from here on have an exponent where json writes them (float.__repr__), as have those nearer to 0 than 0.0001.
-WITH_EXPONENT = 1e16
+# Floats nearer to 0, or from here on, have an exponent where json writes them (float.__repr__).
+LEAST_PLAIN, WITH_EXPONENT = 0.0001, 1e16
 # A float that json may write otherwise; what looks like one may also stand in a text.
 _MAYBE_EXPONENT = re.compile(rb"[0-9]e-?[0-9]|(?<![0-9])0\.0000")
 _CHUNK = 64 * 1024  # bytes that are looked at at once
@@ -28,6 +28,9 @@ _SHORT = 64  # bytes of a list that may as well be read at once
 _decoder = msgspec.json.Decoder()
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
 _list = msgspec.json.Decoder(list[msgspec.Raw])
+_place = msgspec.json.Decoder(
+    msgspec.defstruct("Place", [(name, Any, msgspec.UNSET) for name in ("idVisit", "lastActionTimestamp")], gc=False)
+)
 _any = msgspec.json.Decoder(msgspec.Raw)
 _encoder = msgspec.json.Encoder()
 _sorted = msgspec.json.Encoder(order="sorted")
@@ -60,22 +63,18 @@ def is_plain(value: object) -> bool:
     return not _MAYBE_EXPONENT.search(_encoder.encode(value))
 
 
-def encode_lines(rows: list[msgspec.Struct]) -> list[str] | None:
-    """Return each row as a JSON object, as json writes it, or None where that may write one of the floats otherwise.
-
-    The floats have to be finite, and less than WITH_EXPONENT.
-    """
-    text = _encoder.encode_lines(rows)
-    if b'":0.0000' in text or b'":-0.0000' in text:
-        return None
-    return text.decode().split("\n")[:-1]
+def has_exponent(number: float) -> bool:
+    """Return whether json writes a float with an exponent, which msgspec does not, or otherwise."""
+    return not LEAST_PLAIN <= abs(number) < WITH_EXPONENT and number != 0
 
 
-class UnreadRows:
-    """The rows of a report as Matomo sent them: a JSON list that is not empty, parsed when it is needed.
+def encode_lines(rows: list[msgspec.Struct]) -> list[str]:
+    """Return each row as a JSON object, as json writes it; no float may have an exponent."""
+    return _encoder.encode_lines(rows).decode().split("\n")[:-1]
 
-    So an answer of many days takes the memory of its bytes and of one day. It is equal to the list it stands for.
-    """
+
+class Unread:
+    """A part of an answer as Matomo sent it, parsed when it is needed; it is equal to the value that it stands for."""
 
     __slots__ = ("text",)
 
@@ -83,15 +82,15 @@ class UnreadRows:
         self.text = text
 
     def __eq__(self, other: object) -> bool:
-        return bool(self.read() == (other.read() if isinstance(other, UnreadRows) else other))
+        return bool(self.read() == (other.read() if isinstance(other, Unread) else other))
 
-    __hash__ = None  # type: ignore[assignment]  # as a list has none
+    __hash__ = None  # type: ignore[assignment]  # as a list and an object have none
 
     def __repr__(self) -> str:
-        return f"UnreadRows({self.text.nbytes} bytes)"
+        return f"{type(self).__name__}({self.text.nbytes} bytes)"
 
     def read(self) -> Any:
-        """Return the list; raise InvalidResponse where it has a number that Python does not read."""
+        """Return the value; raise InvalidResponse where it has a number that Python does not read."""
         try:
             return _decoder.decode(self.text)
         except REFUSED:
@@ -99,6 +98,29 @@ class UnreadRows:
                 return json.loads(bytes(self.text))
             except ValueError as error:
                 raise InvalidResponse(f"Matomo's answer cannot be read: {error}") from None
+
+
+class UnreadRows(Unread):
+    """The rows of a report: a list that is not empty.
+
+    So an answer of many days takes the memory of its bytes and of one day.
+    """
+
+    __slots__ = ()
+
+
+class UnreadVisit(Unread):
+    """A visit of the visits log: an object. So a page of visits takes the memory of its bytes and of one visit."""
+
+    __slots__ = ()
+
+    def fields(self) -> dict[str, Any]:
+        """Return of the visit only what tells its place in the log."""
+        try:
+            place = msgspec.structs.asdict(_place.decode(self.text))
+        except REFUSED:
+            return dict(self.read())
+        return {name: value for name, value in place.items() if value is not msgspec.UNSET}
 
 
 def split_report(body: bytes) -> Any:
@@ -119,13 +141,21 @@ def split_bulk(body: bytes) -> Any:
     return [_split(memoryview(raw)) for raw in _list.decode(body)]
 
 
+def split_visits(body: bytes) -> Any:
+    """Return the value of a page of the visits log, whose visits are UnreadVisits; raise as ``split_report`` does."""
+    _check_utf8(body)
+    if not body.lstrip(_SPACE).startswith(b"["):
+        return _decoder.decode(body)
+    return [_visit(memoryview(raw)) for raw in _list.decode(body)]
+
+
 def largest_of(value: object) -> memoryview:
-    """Return the bytes of the largest list of rows that a split value has."""
+    """Return the bytes of the largest part of a split value that is unread."""
     found = [memoryview(b"")]
     waiting = [value]
     while waiting:
         match waiting.pop():
-            case UnreadRows(text=text):
+            case Unread(text=text):
                 found.append(text)
             case Mapping() as parts:
                 waiting += parts.values()
@@ -144,6 +174,10 @@ def _rows(text: memoryview) -> Any:
     if bytes(text[:1]) == b"[" and len(text) > _SHORT and bytes(text[1:_SHORT]).lstrip(_SPACE)[:1] not in (b"", b"]"):
         return UnreadRows(text)
     return _decoder.decode(text)
+
+
+def _visit(text: memoryview) -> Any:
+    return UnreadVisit(text) if bytes(text[:1]) == b"{" else _decoder.decode(text)
 
 
 def _check_utf8(body: bytes) -> None:

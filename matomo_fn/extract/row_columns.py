@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import msgspec
 
 from matomo_fn.catalogue import IS_OTHERS, Column, ColumnType, Source, Table
-from matomo_fn.json_codec import REFUSED, WITH_EXPONENT, UnreadRows, encode_document, encode_lines
+from matomo_fn.json_codec import REFUSED, WITH_EXPONENT, UnreadRows, encode_document, encode_lines, has_exponent
 from matomo_fn.values import as_float, as_staged_integer, as_text
 
 # Under language=en, which every request sends. An ordinary row of that name has a segment, a URL or a code; the sum
@@ -25,6 +25,9 @@ METADATA = ("segment", "url", "code")
 _LARGEST = 2**53 - 1  # what is staged as a number and not as its digits
 _Integer = Annotated[int, msgspec.Meta(ge=-_LARGEST, le=_LARGEST)]
 _Float = Annotated[float, msgspec.Meta(gt=-WITH_EXPONENT, lt=WITH_EXPONENT)]
+# Readers that are kept, with their table and source, so that these keep their identities.
+_READERS = 256
+_readers: dict[tuple[int, int], tuple[Table, Source, "ColumnReader"]] = {}
 # Texts of numbers that are remembered: counters of one report repeat.
 _REMEMBERED = 4096
 
@@ -47,27 +50,25 @@ class _Kind:
     convert: Callable[[Any], Any]
 
 
-def _float(value: Any) -> float:
-    number = as_float(value)
-    if abs(number) >= WITH_EXPONENT:
-        raise ValueError
-    return number
-
-
 _KINDS = {
     ColumnType.INT64: _Kind(_Integer | str | None, int, lru_cache(_REMEMBERED)(as_staged_integer)),
-    ColumnType.FLOAT64: _Kind(_Float | str | None, float, _float),
+    ColumnType.FLOAT64: _Kind(_Float | str | None, float, as_float),
     ColumnType.STRING: _Kind(str | int | float | None, str, as_text),
     ColumnType.JSON: _Kind(Any, msgspec.Raw, encode_document),
 }
 
 
-@lru_cache(maxsize=256)
 def column_reader(table: Table, source: Source) -> "ColumnReader | None":
     """Return what reads the rows of a table's source, or None where they have to be read one by one."""
     if table.is_one_row or source.only or source.by_goal:
         return None
-    return ColumnReader(table, source)
+    # By identity: to hash a table, with all its columns, takes longer than to read a small report.
+    known = _readers.get((id(table), id(source)))
+    if known is None:
+        if len(_readers) >= _READERS:
+            _readers.clear()
+        known = _readers[id(table), id(source)] = (table, source, ColumnReader(table, source))
+    return known[2]
 
 
 class ColumnReader:
@@ -75,21 +76,24 @@ class ColumnReader:
 
     def __init__(self, table: Table, source: Source) -> None:
         columns = [column for column in table.parsed if column is not IS_OTHERS]
-        types: dict[str, Any] = dict.fromkeys(("label", *METADATA), Any)
+        types: dict[str, Any] = {"label": Any}
         for column in columns:
             for name in filter(None, (column.source, column.fallback)):
                 # What two columns read, or tells "Others", is read as it is and looked at by each.
-                types[name] = Any if name in types else _KINDS[column.type].json
+                types[name] = Any if name in types or name in METADATA else _KINDS[column.type].json
         places = {name: place for place, name in enumerate(types)}
+        types |= {name: msgspec.Raw for name in METADATA if name not in types}  # whether they are there is enough
+        attributes = {name: f"f{place}" for place, name in enumerate(types)}
         fields = [
-            (f"f{place}", kind, msgspec.field(name=name, default=msgspec.UNSET if name in METADATA else None))
-            for place, (name, kind) in enumerate(types.items())
+            (attributes[name], kind, msgspec.field(name=name, default=msgspec.UNSET if name in METADATA else None))
+            for name, kind in types.items()
         ]
         decoded = msgspec.defstruct("Decoded", fields, gc=False)
         self._decoder: msgspec.json.Decoder[list[Any]] = msgspec.json.Decoder(list[decoded])  # type: ignore[valid-type]
-        self._values = attrgetter(*(name for name, *_ in fields))
+        # With the label once more: of a single attribute there would be no tuple.
+        self._values = attrgetter(*(attributes[name] for name in places), attributes["label"])
         self._label = places["label"]
-        self._metadata = [places[name] for name in METADATA]
+        self._metadata = attrgetter(*(attributes[name] for name in METADATA))
         constants = dict(source.constants)
         self._columns = [_Column.of(column, constants, places) for column in columns]
         names = [column.name for column in table.parsed]
@@ -101,25 +105,23 @@ class ColumnReader:
     def lines(self, rows: UnreadRows) -> ColumnLines | None:
         """Return the lines of some rows, or None where they have to be read one by one."""
         try:
-            fields = list(zip(*map(self._values, self._decoder.decode(rows.text)), strict=True))
+            decoded = self._decoder.decode(rows.text)
+            fields = list(zip(*map(self._values, decoded), strict=True))
             columns = [column.read(fields) for column in self._columns]
         except (*REFUSED, ValueError):
             return None
-        others = self._others(fields)
+        others = self._others(fields[self._label], decoded)
         columns.append(others)
         lines = encode_lines(list(map(self._line, *columns)))
-        if lines is None:
-            return None
         return ColumnLines(lines, set(zip(*[columns[place] for place in self._key], strict=True)), True in others)
 
-    def _others(self, fields: Sequence[Sequence[Any]]) -> Sequence[bool]:
-        labels = fields[self._label]
+    def _others(self, labels: Sequence[Any], decoded: Sequence[Any]) -> Sequence[bool]:
+        """Return which rows are Matomo's "Others"."""
         if OTHERS_LABEL not in labels:
             return [False] * len(labels)
-        metadata = zip(*[fields[place] for place in self._metadata], strict=True)
         return [
-            label == OTHERS_LABEL and all(value is msgspec.UNSET for value in values)
-            for label, values in zip(labels, metadata, strict=True)
+            label == OTHERS_LABEL and all(value is msgspec.UNSET for value in self._metadata(row))
+            for label, row in zip(labels, decoded, strict=True)
         ]
 
 
@@ -134,34 +136,36 @@ class _Column:
     place: int | None
     fallback: int | None
     absent: Any
-    is_required: bool
+    is_required: bool = False
+    may_be_unset: bool = False
 
     @classmethod
     def of(cls, column: Column, constants: Mapping[str, str], places: Mapping[str, int]) -> "_Column":
         """Return what reads a column of a table."""
         kind = _KINDS[column.type]
         if column.name in constants or not column.source:
-            return cls(kind, None, None, constants.get(column.name), is_required=False)
+            return cls(kind, None, None, constants.get(column.name))
         absent = None if column.absent is None else kind.convert(column.absent)
         is_required = column.required and absent is None
-        return cls(kind, places[column.source], places.get(column.fallback), absent, is_required)
+        may_be_unset = column.source in METADATA
+        return cls(kind, places[column.source], places.get(column.fallback), absent, is_required, may_be_unset)
 
     def read(self, fields: Sequence[Sequence[Any]]) -> Sequence[Any]:
         """Return the values of all rows; raise ValueError where one cannot be had."""
         if self.place is None:
             return [self.absent] * len(fields[0])
         values = fields[self.place]
-        plain, convert, absent = self.kind.plain, self.kind.convert, self.absent
-        types = set(map(type, values))
-        if types == {plain}:
-            return values
         if self.fallback is not None:
             values = [_first(*both) for both in zip(values, fields[self.fallback], strict=True)]
-        if msgspec.UnsetType in types:
+        elif self.may_be_unset:
             values = [_first(value, None) for value in values]
+        plain, convert, absent = self.kind.plain, self.kind.convert, self.absent
         if self.is_required and None in values:
             raise ValueError
-        return [v if type(v) is plain else absent if v is None else convert(v) for v in values]
+        found = [v if type(v) is plain else absent if v is None else convert(v) for v in values]
+        if plain is float and any(map(has_exponent, filter(None, found))):
+            raise ValueError
+        return found
 
 
 def _first(value: Any, other: Any) -> Any:

@@ -15,7 +15,7 @@ from typing import Any
 from matomo_fn.catalogue import VISITS, Column, ColumnType
 from matomo_fn.errors import InvalidResponse
 from matomo_fn.extract.visit_orders import LIFETIME_TOTALS, order_totals
-from matomo_fn.json_codec import WITH_EXPONENT, encode_plain, is_plain
+from matomo_fn.json_codec import encode_plain, has_exponent, is_plain
 from matomo_fn.values import as_float, as_integer, as_staged_integer, as_text, encode, shown
 
 # Matomo counts them from 1; a longer number is none of its, fits no column, and is kept in raw like any other field.
@@ -44,8 +44,8 @@ _AGES = {
     "secondsSinceLastVisit", "secondsSinceLastEcommerceOrder",
 }  # fmt: skip
 
-# Integers up to here are stored as numbers, further ones as their digits; floats from here on have no exponent.
-_LARGEST, _LEAST = 2**53 - 1, 0.0001
+# Integers up to here are stored as numbers, further ones as their digits.
+_LARGEST = 2**53 - 1
 # Shapes of visits and of actions, the fields that one has, whose plans are kept: some dozens, but for a hostile server.
 _SHAPES = 1024
 # Texts of numbers and times that are remembered.
@@ -375,7 +375,7 @@ def _as_it_is(value: Any) -> Any:
 
 def _plain_number(value: Any) -> Any:
     """Return a number, or raise _UnusualError where it has an exponent when json writes it."""
-    if type(value) is float and value and not _LEAST <= abs(value) < WITH_EXPONENT:
+    if type(value) is float and has_exponent(value):
         raise _UnusualError
     return value
 

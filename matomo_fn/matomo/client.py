@@ -15,7 +15,7 @@ from matomo_fn.catalogue.custom import ReportMetadata
 from matomo_fn.days import Days, Range
 from matomo_fn.deadline import Deadline
 from matomo_fn.errors import InvalidResponse, MatomoFatal, MatomoUnavailable, OutOfTime, SegmentRefused, Stopped
-from matomo_fn.json_codec import REFUSED, decode, largest_of, split_bulk, split_report
+from matomo_fn.json_codec import REFUSED, decode, largest_of, split_bulk, split_report, split_visits
 from matomo_fn.matomo.answer_memory import AnswerMemory, memory_of
 from matomo_fn.matomo.gate import Gate
 from matomo_fn.matomo.health import GIVE_UP_AFTER, Health, Subject, subject_of
@@ -212,7 +212,7 @@ class MatomoClient:
         }
         if after is not None:
             form["minTimestamp"] = str(after)
-        value, size = self.call(method, form)
+        value, size = self.call(method, form, split_visits)
         if not isinstance(value, list):
             raise InvalidResponse(f"{method} answers no list of visits")
         return value, size
@@ -275,7 +275,7 @@ class MatomoClient:
 
     def _decode_within_memory(self, decode: Decode, body: bytes) -> Any:
         """Decode a large answer once there is room for what is made of it."""
-        if decode in (split_bulk, split_report):
+        if decode in (split_bulk, split_report, split_visits):
             try:
                 value = decode(body)
             except REFUSED:
