@@ -23,6 +23,7 @@ from matomo_fn.catalogue.fields import (
 )
 from matomo_fn.errors import InvalidResponse
 from matomo_fn.extract.report_rows import ParsedSlice, is_others
+from matomo_fn.json_codec import UnreadRows
 from matomo_fn.values import (
     as_bool,
     as_day,
@@ -108,6 +109,8 @@ class OpenColumns:
         return ParsedSlice(texts, digest.hexdigest(), any(line.get(IS_OTHERS.name) for line in lines))
 
     def _rows(self, source: Source, answer: object) -> list[RawRow]:
+        if isinstance(answer, UnreadRows):
+            answer = answer.read()
         if not self._open.is_one_row:
             if not isinstance(answer, list):
                 raise InvalidResponse(f"{source.method} answers {_kind(answer)} where a list of rows belongs")

@@ -23,13 +23,14 @@ from matomo_fn.errors import (
     SegmentRefused,
     Stopped,
 )
+from matomo_fn.json_codec import REFUSED, decode, largest_of, split_bulk, split_report, split_visits
 from matomo_fn.matomo.answer_memory import AnswerMemory, memory_of
 from matomo_fn.matomo.gate import Gate
 from matomo_fn.matomo.health import GIVE_UP_AFTER, Health, Subject, subject_of
 from matomo_fn.matomo.metadata import METADATA, read_metadata
 from matomo_fn.matomo.rate_limit import RateLimit
-from matomo_fn.matomo.reports import ALWAYS, Answered, ReportQuery, ReportReader
-from matomo_fn.matomo.responses import PluginOff, parse_response
+from matomo_fn.matomo.reports import ALWAYS, BULK, Answered, ReportQuery, ReportReader
+from matomo_fn.matomo.responses import Decode, PluginOff, parse_response
 from matomo_fn.matomo.retries import ATTEMPTS, note_failure, wait
 from matomo_fn.matomo.settings_lists import Wanted, read_lists
 from matomo_fn.matomo.transport import Transport
@@ -80,9 +81,11 @@ class MatomoClient:
         self._redact = transport.redact
         self._rate_limit = rate_limit
         self._deadline = deadline
-        self._reports = ReportReader(self.call, transport.redact, page_rows, call_together=self._call_together)
         # Whether several reports may be requested in one call: pages of one cannot be told from its end there.
         self.joins_reports = not page_rows
+        # The rows of pages are joined, so they are read at once.
+        call = self.call if page_rows else self._call_report
+        self._reports = ReportReader(call, transport.redact, page_rows, call_together=self._call_together)
         self._attempts = attempts
         self._sleep = sleep or deadline.pause
         self._lock = threading.Lock()
@@ -243,17 +246,21 @@ class MatomoClient:
         }
         if after is not None:
             form["minTimestamp"] = str(after)
-        value, size = self.call(method, form)
+        value, size = self.call(method, form, split_visits)
         if not isinstance(value, list):
             raise InvalidResponse(f"{method} answers no list of visits")
         return value, size
 
-    def call(self, method: str, form: Mapping[str, str]) -> tuple[Any, int]:
+    def _call_report(self, method: str, form: Mapping[str, str]) -> tuple[Any, int]:
+        """Return what ``call`` does, with lists of rows as UnreadRows."""
+        return self.call(method, form, split_bulk if method == BULK else split_report)
+
+    def call(self, method: str, form: Mapping[str, str], decode: Decode = decode) -> tuple[Any, int]:
         """Return the JSON value of a call and the bytes that it had, after as many tries as it takes."""
         subject = subject_of(method, form)
         self._health.check(subject)
         try:
-            answer: tuple[Any, int] = self._retrying(self._attempts)(self._try, method, form)
+            answer: tuple[Any, int] = self._retrying(self._attempts)(self._try, method, form, decode)
         except MatomoUnavailable as error:
             self._refuse_late(method, error)
             if self._health.failed(subject) and self._is_down(method):
@@ -272,7 +279,8 @@ class MatomoClient:
         So it is tried less often, and says nothing of a report, a site or the server before the smaller ones do.
         """
         try:
-            answer: tuple[Any, int] = self._retrying(min(_ATTEMPTS_TOGETHER, self._attempts))(self._try, method, form)
+            retrying = self._retrying(min(_ATTEMPTS_TOGETHER, self._attempts))
+            answer: tuple[Any, int] = retrying(self._try, method, form, split_bulk)
         except MatomoUnavailable as error:
             self._refuse_late(method, error)
             raise
@@ -305,7 +313,7 @@ class MatomoClient:
             return False
         return True
 
-    def _try(self, method: str, form: Mapping[str, str]) -> tuple[Any, int]:
+    def _try(self, method: str, form: Mapping[str, str], decode: Decode = decode) -> tuple[Any, int]:
         if not self._rate_limit.wait(self._deadline.time_for_requests()):
             if self._deadline.is_stopped:
                 raise Stopped(f"{method}: the run has ended")
@@ -315,9 +323,23 @@ class MatomoClient:
                 self.calls += 1
             reply = self._transport.post(method, form)
             if len(reply.body) <= _SMALL_ANSWER:
-                return parse_response(self._transport.redact, method, reply), len(reply.body)
-        self.memory.take(memory_of(reply.body))
-        return parse_response(self._transport.redact, method, reply), len(reply.body)
+                return parse_response(self._transport.redact, method, reply, decode), len(reply.body)
+        bounded = partial(self._decode_within_memory, decode)
+        return parse_response(self._transport.redact, method, reply, bounded), len(reply.body)
+
+    def _decode_within_memory(self, decode: Decode, body: bytes) -> Any:
+        """Decode a large answer once there is room for what is made of it."""
+        if decode in (split_bulk, split_report, split_visits):
+            try:
+                value = decode(body)
+            except REFUSED:
+                self.memory.take(memory_of(body))
+                raise
+            largest = bytes(largest_of(value)) or body
+            self.memory.take(2 * len(body) + memory_of(largest))  # the rows that are made of it take as much again
+            return value
+        self.memory.take(memory_of(body))
+        return decode(body)
 
     def _is_too_late(self, state: RetryCallState) -> bool:
         return state.upcoming_sleep > min(_LONGEST_RETRY_AFTER, self._deadline.time_for_requests())

@@ -19,6 +19,7 @@ from matomo_fn.errors import (
     SegmentRefused,
     SegmentUnprocessed,
 )
+from matomo_fn.json_codec import Unread
 from matomo_fn.matomo.responses import PluginOff, error_of
 from matomo_fn.periods import Period
 
@@ -293,6 +294,8 @@ def _shares(entries: Sequence[object], size: int) -> list[int]:
 
 
 def _weight(value: object) -> int:
+    if isinstance(value, Unread):
+        return value.text.nbytes
     if isinstance(value, list):
         return _OF_VALUE + (len(value) * len(repr(value[0])) if value else 0)
     if isinstance(value, dict):

@@ -15,11 +15,14 @@ from matomo_fn.errors import (
     SegmentUnprocessed,
     TokenRefused,
 )
-from matomo_fn.matomo.answer_memory import is_too_deep, is_too_large, most_of
+from matomo_fn.json_codec import REFUSED, decode
+from matomo_fn.matomo.answer_memory import is_too_deep, is_too_large, most_of, signs_of
 from matomo_fn.matomo.transport import AnswerTooLarge, Reply
 
 # Removes the token from a text of Matomo's, should it repeat it.
 Redact = Callable[[str], str]
+# Reads the JSON value of a body, or raises one of REFUSED.
+Decode = Callable[[bytes], Any]
 
 # Where JSON may begin behind a PHP notice; a page of HTML has many brackets and is given up early.
 _NOTICE_CANDIDATES = 50
@@ -56,14 +59,15 @@ class AccessRefused(ReportRefused):
     """The token's user may not see that."""
 
 
-def parse_response(redact: Redact, method: str, reply: Reply) -> Any:
-    """Return the JSON value of an answer, or raise what the answer means.
+def parse_response(redact: Redact, method: str, reply: Reply, decode: Decode = decode) -> Any:
+    """Return the JSON value of an answer as ``decode`` reads it, or raise what the answer means.
 
+    What ``decode`` refuses is read as the standard library does.
     TokenRefused and MatomoFatal end the run; MatomoUnavailable may be tried again; ReportRefused is Matomo's word
     on this very call; InvalidResponse is an answer that cannot be read.
     """
     _check_size(method, reply.body)
-    value, is_json = read_json(reply.body)
+    value, is_json = read_json(reply.body, decode)
     message = _message(value) if is_json else None
     shown = redact(message or "")[:_SHOWN]
     if reply.status >= 400 and b"Too many failed logins" in reply.body[:20_000]:
@@ -148,14 +152,19 @@ def _raise_no_json(redact: Redact, method: str, reply: Reply) -> None:
 def _check_size(method: str, body: bytes) -> None:
     """Refuse before it is parsed what would not fit into memory, or is too deep to be walked through."""
     most = most_of(method)
-    if is_too_large(body, most):
+    signs = signs_of(body)
+    if is_too_large(body, signs, most):
         raise AnswerTooLarge(f"{method}: the answer would take more than {most >> 20} MiB of memory: set page_rows")
-    if is_too_deep(body):
+    if is_too_deep(body, signs):
         raise InvalidResponse(f"{method}: the answer is nested more deeply than any of Matomo's")
 
 
-def read_json(body: bytes) -> tuple[Any, bool]:
+def read_json(body: bytes, decode: Decode = decode) -> tuple[Any, bool]:
     """Return the JSON value of a body and whether there is one; PHP notices in front of it are passed over."""
+    try:
+        return decode(body), True
+    except REFUSED:
+        pass
     try:
         return json.loads(body, parse_constant=_refuse_constant), True
     except RecursionError:

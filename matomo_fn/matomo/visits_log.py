@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 
 from matomo_fn.days import Range
 from matomo_fn.errors import InvalidResponse, ReportRefused
+from matomo_fn.json_codec import UnreadVisit
 from matomo_fn.matomo.client import MatomoClient
 from matomo_fn.values import as_integer, shown
 
@@ -101,7 +102,7 @@ def _read(
         pages.note(len(page), size)
         places = _places(page, last)
         new = [visit for visit, (key, moment) in zip(page, places, strict=True) if moment != last or key not in seen]
-        yield from new
+        yield from map(_read_visit, new)
         count += len(new)
         if count == expected and len(page) < limit and is_whole():
             return
@@ -129,6 +130,8 @@ def _places(page: list[object], last: int | None) -> list[tuple[int, int]]:
 
 def _place(visit: object) -> tuple[int, int]:
     """Return a visit's id and the time of its last action."""
+    if isinstance(visit, UnreadVisit):
+        visit = visit.fields()
     if not isinstance(visit, Mapping):
         raise InvalidResponse(f"{METHOD} answers {shown(visit)} where a visit belongs")
     try:
@@ -137,6 +140,10 @@ def _place(visit: object) -> tuple[int, int]:
         raise InvalidResponse(f"{METHOD} answers a visit without {error.args[0]}") from None
     except ValueError as error:
         raise InvalidResponse(f"{METHOD} answers a visit whose id or time {error}") from None
+
+
+def _read_visit(visit: object) -> object:
+    return visit.read() if isinstance(visit, UnreadVisit) else visit
 
 
 def _smaller(limit: int, error: ReportRefused) -> int:

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from matomo_fn.errors import InvalidResponse, MatomoError, ReportRefused
 from matomo_fn.matomo import answer_memory
-from matomo_fn.matomo.answer_memory import AnswerMemory, is_too_deep, is_too_large, memory_of
+from matomo_fn.matomo.answer_memory import AnswerMemory, is_too_deep, is_too_large, memory_of, signs_of
 from matomo_fn.matomo.responses import parse_response
 from matomo_fn.matomo.transport import AnswerTooLarge, Reply
 
@@ -82,7 +82,7 @@ def test_brackets_within_a_text_do_not_count() -> None:
     body = json.dumps(rows).encode()
     assert memory_of(body) > 320 * MEGABYTE
     assert judged(body) == rows
-    assert not is_too_deep(body)
+    assert not is_too_deep(body, signs_of(body))
 
 
 @given(st.integers(0, 120), st.booleans())
@@ -92,7 +92,7 @@ def test_what_is_nested_deeper_than_any_report_is_refused(depth: int, objects: b
     for _ in range(depth):
         value = {"a": value, "b": []} if objects else [value, "]"]
     body = json.dumps(value).encode()
-    assert is_too_deep(body) == (depth > 64)
+    assert is_too_deep(body, signs_of(body)) == (depth > 64)
     if depth > 64:
         with pytest.raises(InvalidResponse, match="nested more deeply than any of Matomo's"):
             judged(body)
@@ -101,7 +101,7 @@ def test_what_is_nested_deeper_than_any_report_is_refused(depth: int, objects: b
 @given(st.binary(max_size=200))
 def test_no_bytes_break_the_scan(body: bytes) -> None:
     """Whatever comes is a value or an error of the tree."""
-    is_too_large(body, 100)
+    is_too_large(body, signs_of(body), 100)
     try:
         judged(body)
     except MatomoError as error:
