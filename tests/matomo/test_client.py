@@ -18,6 +18,7 @@ from matomo_fn.deadline import Deadline
 from matomo_fn.errors import InvalidResponse, MatomoError, MatomoFatal, MatomoUnavailable, ReportRefused, TokenRefused
 from matomo_fn.matomo.client import MatomoClient
 from matomo_fn.matomo.rate_limit import RateLimit
+from matomo_fn.matomo.reports import MOST_CALLS_IN_BULK
 from matomo_fn.matomo.responses import PluginOff
 from matomo_fn.matomo.retries import ATTEMPTS
 from matomo_fn.matomo.transport import AnswerTooLarge, Reply
@@ -219,16 +220,16 @@ def test_a_bulk_answer_that_was_cut_is_not_taken() -> None:
     assert answered.days == {day: [{"label": str(day)}] for day in days(3)}
 
 
-@given(st.integers(min_value=1, max_value=70))
-def test_bulk_calls_have_at_most_twenty_days_and_no_limit(count: int) -> None:
-    """Each day is asked once; the list of answers has filter_limit=-1, or Matomo would cut it to 100."""
+@given(st.integers(min_value=1, max_value=150))
+def test_bulk_calls_have_at_most_sixty_days_and_no_limit(count: int) -> None:
+    """Each day is requested once; the list of answers has filter_limit=-1, or Matomo would cut it to 100."""
     transport = Scripted(lambda _, form: [[] for _ in entries(form)])
     answered = client_of(transport).report(REFERRERS, "7", days(count))
     assert set(answered.days) == set(days(count))
     asked = [entries(form) for _, form in transport.asked]
     assert sorted(call["date"] for part in asked for call in part) == [str(day) for day in days(count)]
-    assert max(map(len, asked)) <= 20
-    assert len(asked) == -(-count // 20)
+    assert max(map(len, asked)) <= MOST_CALLS_IN_BULK == 60
+    assert len(asked) == -(-count // MOST_CALLS_IN_BULK)
     assert {form["filter_limit"] for _, form in transport.asked} == {"-1"}
     assert all(not form[name].startswith("?") for _, form in transport.asked for name in form if name[:4] == "urls")
 
@@ -568,6 +569,7 @@ def test_the_first_visit_is_asked_for_the_oldest_and_without_its_actions() -> No
         "filter_sort_order": "asc",
         "doNotFetchActions": "1",
         "showColumns": "idVisit,lastActionTimestamp",
+        "language": "en",
     }
 
 

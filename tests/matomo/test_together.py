@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import replace
 from datetime import date
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from hypothesis import given
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from matomo_fn.catalogue import PREBUILT, Source
 from matomo_fn.days import Days
 from matomo_fn.errors import MatomoUnavailable, OutOfTime, ReportRefused, SegmentRefused, TokenRefused
+from matomo_fn.json_codec import UnreadRows
 from matomo_fn.matomo.reports import MOST_CALLS_IN_BULK, ReportQuery
 from matomo_fn.matomo.responses import PluginOff
 from matomo_fn.matomo.retries import ATTEMPTS
@@ -51,7 +52,14 @@ def queries(*sources: Source, site: str = "1", segment: str = "") -> list[tuple[
 
 
 def labels(answered: Answered) -> set[str]:
-    return {row["label"] for rows in answered.days.values() for row in rows}  # type: ignore[attr-defined]
+    return {row["label"] for rows in map(read_rows, answered.days.values()) for row in rows}
+
+
+def read_rows(answer: object) -> list[dict[str, Any]]:
+    """The rows of a day, which an answer holds unread."""
+    assert isinstance(answer, UnreadRows), answer
+    rows: list[dict[str, Any]] = answer.read()
+    return rows
 
 
 def test_recorded_ranges_in_bulk_are_the_days_of_each_report() -> None:
