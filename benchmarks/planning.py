@@ -81,6 +81,7 @@ class _Answers:
                     "request_id": f"20261120T043000_{day:08x}",
                     "is_intact": True,
                     "is_final": False,
+                    "is_open": False,
                     "has_others": False,
                     "visits_difference": None,
                     "error": None,
