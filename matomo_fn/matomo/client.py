@@ -215,7 +215,7 @@ class MatomoClient:
     def visits_of(
         self, site_id: str, days: Range, segment: str, limit: int, after: int | None
     ) -> tuple[list[object], int]:
-        """Return the visits of a segment on a site's days as ``visits_page`` does, with what tells of their actions."""
+        """Return the visits of a segment on a site's days as ``visits_page`` does, with the fields of their actions."""
         form = {
             "idSite": site_id,
             "date": f"{days[0]},{days[1]}",
