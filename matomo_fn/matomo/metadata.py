@@ -12,7 +12,7 @@ from matomo_fn.errors import InvalidResponse
 from matomo_fn.values import utf8
 
 METADATA = "API.getReportMetadata"
-_TAG = re.compile(r"<[^>]*>")
+_TAG = re.compile(r"<[^<>]*>")  # from one < to the next at most: of thousands each would be searched to the end
 
 
 def read_metadata(value: object) -> list[ReportMetadata]:
