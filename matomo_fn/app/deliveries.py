@@ -162,7 +162,8 @@ def _deliver(
 def without_skipped(settings: Settings, requests: SeveralRequests) -> SeveralRequests:
     """Return a delivery to "all" without the connectors that have no events; any other request as it is.
 
-    A connector whose configuration cannot be read stays: its own request reports that. Raises InputError where none is left.
+    A connector whose configuration cannot be read stays: its own request reports that. Raises InputError where none is
+    left.
     """
     if not requests.is_every or requests.each[0].mode != "deliver":
         return requests
