@@ -245,7 +245,7 @@ class SyncState:
                 bool(row["has_others"]),
                 bool(row["is_final"]),
                 row["written_run_id"],
-                is_open=row["is_open"],
+                is_open=bool(row["is_open"]),
             )
             for row in self._warehouse.query(query)
         ]
@@ -340,5 +340,5 @@ def _known(row: Mapping[str, Any]) -> KnownSlice:
         row["visits_difference"],
         row["error"],
         row["found_keys"],
-        row["is_open"],
+        bool(row["is_open"]),
     )
