@@ -231,7 +231,7 @@ class WatchedAdapter(HTTPAdapter):
     """Makes the connections of a session ones that an `Exchange` bounds; used within one only."""
 
     def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:
-        """Send a request to a host that may be asked by its name; it is that of the URL as it goes out, also to a proxy."""
+        """Send a request, unless its host may not be connected to: as it goes out, also to a proxy."""
         refuse_name(urlsplit(request.url or "").hostname or "")
         return super().send(request, *args, **kwargs)
 

@@ -416,8 +416,8 @@ class DuckDBWarehouse:
         for index, column in enumerate(columns):
             if str(column[1]) in _DAYS and (far := next((row[index] for row in rows if _is_far(row[index])), None)):
                 raise WarehouseError(
-                    f"the DuckDB file {self._path}: column {column[0]} has {far}, outside of the years 1 to 9999: correct "
-                    "or delete that row"
+                    f"the DuckDB file {self._path}: column {column[0]} has {far}, outside of the years 1 to 9999: "
+                    "correct or delete that row"
                 )
         names = [column[0] for column in columns]
         return [dict(zip(names, row, strict=True)) for row in rows]

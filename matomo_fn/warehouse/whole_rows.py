@@ -13,7 +13,7 @@ def whole_rows(rows: Iterable[Mapping[str, Any]], table: str, required: Iterable
         lacking = [name for name in names if row[name] is None]
         if lacking:
             raise WarehouseError(
-                f"table {table} has rows that no run has written: {', '.join(lacking)} is NULL. Delete those rows: what "
-                "they spoke of is refetched"
+                f"table {table} has rows that no run has written: {', '.join(lacking)} is NULL. Delete those rows: "
+                "what they spoke of is refetched"
             )
         yield row
