@@ -104,7 +104,7 @@ def _several_answers(settings: Settings, requests: SeveralRequests, run: Run) ->
             outcome = _failed_answer(outcome, request, runs[request])
         status, answers[request.connector] = outcome
         statuses.append(status)
-    return max(statuses), combined(answers)
+    return max(statuses), combined(answers) | ({"skipped": list(requests.skipped)} if requests.skipped else {})
 
 
 def _perform(settings: Settings, request: SyncRequest, run: Run) -> tuple[int, dict[str, Any]]:
@@ -201,9 +201,14 @@ def _is_run(request: SyncRequest) -> bool:
 def _read(settings: Settings, body: bytes, what: str) -> SyncRequest | SeveralRequests:
     if not body.strip():
         raise InputError(f"{what} is empty: it has to be a JSON object such as {_EXAMPLE}")
-    return read_requests(
+    requests = read_requests(
         read_object(body, what), lambda: every_connector(open_secret_store(settings), settings.connectors)
     )
+    if isinstance(requests, SeveralRequests) and requests.each[0].mode == "deliver":
+        from matomo_fn.app.deliveries import without_skipped  # here, since a sync has no need of deliveries
+
+        return without_skipped(settings, requests)
+    return requests
 
 
 def _message_data(data: object) -> bytes:

@@ -13,6 +13,7 @@ from matomo_fn.config.settings import Settings
 from matomo_fn.sync.changes import Changes
 from matomo_fn.warehouse import log_sql
 from matomo_fn.warehouse.protocol import Warehouse
+from matomo_fn.warehouse.whole_rows import whole_rows
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +86,9 @@ def newest_runs(warehouse: Warehouse, connector: Connector, most: int) -> Sequen
     """Return the newest runs that a warehouse has of a connector."""
     if warehouse.find_table(SYNC_RUNS.name) is None:
         return []
-    return [past_run(row) for row in warehouse.query(log_sql.history_of(warehouse.dataset, connector.name, most))]
+    found = warehouse.query(log_sql.history_of(warehouse.dataset, connector.name, most))
+    required = [column.name for column in SYNC_RUNS.columns if column.required]
+    return [past_run(row) for row in whole_rows(found, f"{warehouse.dataset}.{SYNC_RUNS.name}", required)]
 
 
 def past_run(row: Mapping[str, Any]) -> PastRun:

@@ -9,7 +9,7 @@ from matomo_fn.app.changes import changes_by_run, joined
 from matomo_fn.app.history import PastRun, newest_runs, past_run
 from matomo_fn.app.read_log import never_synced, open_log
 from matomo_fn.app.wiring import make_client, read_credentials
-from matomo_fn.catalogue import EVENTS_LOG
+from matomo_fn.catalogue import EVENTS_LOG, SYNC_LOG
 from matomo_fn.config.connector import Connector
 from matomo_fn.config.request import read_request
 from matomo_fn.config.settings import Settings
@@ -22,11 +22,14 @@ from matomo_fn.sync.missing import sentences_of
 from matomo_fn.sync.scope import Scope, resolve_scope
 from matomo_fn.warehouse import events_sql, log_sql, reference_sql
 from matomo_fn.warehouse.protocol import Warehouse
+from matomo_fn.warehouse.whole_rows import whole_rows
 
 # How far behind UTC a site may be, and how far ahead of it.
 _WESTERNMOST = timedelta(hours=12)
 _EASTERNMOST = timedelta(hours=14)
 _WEEK = timedelta(days=7)
+# What runs of the log have, unless somebody has taken it out of their rows.
+_REQUIRED = ("table_name", "website_id", "segment", "first_day", "last_day", "row_count", "last_run")
 _MISSING = "no run has handled these days"
 _REASONS = {
     "pending": "pending, since Matomo had not processed them",
@@ -250,7 +253,8 @@ def _kept_from(connector: Connector, now: datetime) -> dict[str, date]:
 
 def _logged(warehouse: Warehouse, connector: Connector, kept_from: Mapping[str, date]) -> _Log:
     found: dict[Stream, list[_Logged]] = {}
-    for row in warehouse.query(log_sql.status_of(warehouse.dataset, connector.name, kept_from)):
+    found_rows = warehouse.query(log_sql.status_of(warehouse.dataset, connector.name, kept_from))
+    for row in whole_rows(found_rows, f"{warehouse.dataset}.{SYNC_LOG.name}", _REQUIRED):
         if row["segment"] and row["segment"] not in connector.segments:
             continue  # its rows stay, and nobody asks for it any more
         table = connector.catalogue.get(row["table_name"])

@@ -90,9 +90,14 @@ def read_request(values: Mapping[str, Any]) -> SyncRequest:
 
 @dataclass(frozen=True, slots=True)
 class SeveralRequests:
-    """The same request to several connectors, one for each."""
+    """The same request to several connectors, one for each.
+
+    ``is_every``: it was to "all". ``skipped``: connectors that it is not for, by name.
+    """
 
     each: tuple[SyncRequest, ...]
+    is_every: bool = False
+    skipped: tuple[str, ...] = ()
 
 
 def read_requests(values: Mapping[str, Any], every: Callable[[], Sequence[str]]) -> SyncRequest | SeveralRequests:
@@ -118,7 +123,7 @@ def read_requests(values: Mapping[str, Any], every: Callable[[], Sequence[str]])
             problems += error.problems
     if problems:
         raise InputError(list(dict.fromkeys(problems)))
-    return SeveralRequests(tuple(requests))
+    return SeveralRequests(tuple(requests), is_every=written == EVERY_CONNECTOR)
 
 
 def _listed_name(name: Any) -> str:

@@ -38,6 +38,9 @@ from matomo_fn.values import (
     utf8,
 )
 
+# Columns of a table: BigQuery takes 10,000, and a report of hundreds of goals has some hundred.
+MOST_COLUMNS = 2_000
+
 RawRow = Mapping[str, object]
 Line = dict[str, Any]
 
@@ -148,6 +151,11 @@ class OpenColumns:
             if known is None:
                 self._refuse_same_name(field, column, self._columns | columns)
             columns[field] = column
+        if len(self._columns | columns) > MOST_COLUMNS:
+            raise InvalidResponse(
+                f'{source.method} answers more than {MOST_COLUMNS} fields: name those that are wanted in "fields" of '
+                "the report"
+            )
         return columns, values
 
     def _is_taken(self, field: str) -> bool:

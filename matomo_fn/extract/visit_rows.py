@@ -196,7 +196,7 @@ class VisitParser:
     def _item_row(self, item: Mapping[str, Any], reading: "_Reading", unreadable: list[str]) -> dict[str, Any]:
         row = _take(reading.item.plan(item).puts, item, unreadable)
         category = item.get("itemCategory")
-        if category and not row.get("categories") and "actions.items.categories" not in self._exclude:
+        if category and not row.get("categories"):
             row["categories"] = [as_text(category)]
         return row
 
@@ -268,9 +268,9 @@ class _Reading:
         known_of_action |= {column.source for column in VISITS.parsed if column.name in exclude}
         puts = _puts(VISITS.parsed, exclude)
         lasting, ages = ([put for put in puts if (put.source in _AGES) is are_ages] for are_ages in (False, True))
-        of_action = _puts(_fields("actions"), _within("actions", exclude))
-        product = _puts(_fields("actions", "product"), _within("actions.product", exclude))
-        item = _puts(_fields("actions", "items"), _within("actions.items", exclude))
+        of_action = _puts(_fields("actions"), {name.removeprefix("actions.") for name in exclude if "." in name})
+        product = _puts(_fields("actions", "product"), ())  # it and the items are excluded as a whole
+        item = _puts(_fields("actions", "items"), ())
         self.visit = _Object(lasting, ages, known, is_careful=is_careful)
         self.action = _Object(of_action, product, known_of_action, is_careful=is_careful)
         self.item = _Object(item, (), (), is_careful=is_careful)
@@ -394,10 +394,6 @@ def _fields(*path: str) -> tuple[Column, ...]:
     for name in path:
         columns = next(column.fields for column in columns if column.name == name)
     return tuple(columns)
-
-
-def _within(path: str, exclude: Collection[str]) -> set[str]:
-    return {name.removeprefix(f"{path}.") for name in exclude if name.startswith(f"{path}.")}
 
 
 def _custom_variables(values: object) -> list[dict[str, Any]]:

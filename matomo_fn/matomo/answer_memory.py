@@ -18,8 +18,9 @@ MOST = 320 * 1024 * 1024
 # an answer that does not fit in waits for its turn to be held alone.
 _TOGETHER = 96 * 1024 * 1024
 # How deep an answer may be nested. Matomo's are at most some ten levels deep.
-_DEEPEST = 64
-_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+DEEPEST = 64
+# A text, or what begins as one and has no end: a search that began again at each of its signs would take hours.
+_TEXT = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 _NO_SIGNS = bytes(sign for sign in range(256) if sign not in b"[]{},")
 
 
@@ -63,7 +64,7 @@ def is_too_deep(body: bytes, signs: bytes) -> bool:
 
 def _is_deep(signs: bytes | bytearray) -> bool:
     brackets = signs.translate(None, b",")
-    for _ in range(_DEEPEST):
+    for _ in range(DEEPEST):
         inner = brackets.replace(b"[]", b"").replace(b"{}", b"")
         if len(inner) == len(brackets):
             return False  # nothing is left, or what is left is no JSON

@@ -27,6 +27,7 @@ from matomo_fn.json_codec import REFUSED, decode, largest_of, split_bulk, split_
 from matomo_fn.matomo.answer_memory import AnswerMemory, memory_of
 from matomo_fn.matomo.gate import Gate
 from matomo_fn.matomo.health import GIVE_UP_AFTER, Health, Subject, subject_of
+from matomo_fn.matomo.limits import MOST_SITES, refuse_long_list
 from matomo_fn.matomo.metadata import METADATA, read_metadata
 from matomo_fn.matomo.rate_limit import RateLimit, live_calls
 from matomo_fn.matomo.reports import ALWAYS, BULK, Answered, ReportQuery, ReportReader
@@ -118,6 +119,7 @@ class MatomoClient:
         value, _ = self.call(method, {"filter_limit": "-1"})
         if not isinstance(value, list):
             raise InvalidResponse(f"{method} answers no list of sites")
+        refuse_long_list(method, value, MOST_SITES)
         return _each_once([_read_site(method, item) for item in value])
 
     def report_metadata(self, site_id: str) -> list[ReportMetadata]:
@@ -215,7 +217,7 @@ class MatomoClient:
     def visits_of(
         self, site_id: str, days: Range, segment: str, limit: int, after: int | None
     ) -> tuple[list[object], int]:
-        """Return the visits of a segment on a site's days as ``visits_page`` does, with what tells of their actions."""
+        """Return the visits of a segment on a site's days as ``visits_page`` does, with the fields of their actions."""
         form = {
             "idSite": site_id,
             "date": f"{days[0]},{days[1]}",
@@ -232,6 +234,7 @@ class MatomoClient:
             value, _ = self.call(method, {"filter_limit": "-1"})
             if not isinstance(value, list):
                 raise InvalidResponse(f"{method} answers no list of sites")
+            refuse_long_list(method, value, MOST_SITES)
             found.update(map(str, value))
         return found
 

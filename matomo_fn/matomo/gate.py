@@ -12,7 +12,8 @@ from matomo_fn.matomo.rate_limit import RateLimit
 # Calls that may be out while none of them can have been refused yet: 21 refusals block the address for an hour.
 _UNPROVEN = 3
 # A token is refused before the report is computed, so about as fast as the fastest answer of the run. A call that is
-# out for so many times longer was not refused. At least and at most so many seconds, whatever the fastest answer.
+# out for so many times longer was not refused: at least ``_LEAST`` seconds. Before the first answer, and behind slow
+# ones, the fastest is taken to be ``_MOST`` seconds: a fourth call waits for 20 seconds at most.
 _TIMES, _LEAST, _MOST = 4.0, 0.25, 5.0
 # Seconds between two looks at whether the run has ended, of a thread that waits for another call's end.
 _LOOK_EVERY = 0.25

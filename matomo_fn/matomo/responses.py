@@ -28,7 +28,8 @@ Decode = Callable[[bytes], Any]
 _NOTICE_CANDIDATES = 50
 _ASKED = re.compile(r"index\.php\?module=API&.*")  # what a redirect to https repeats of the call
 _PLUGIN_OFF = re.compile(r"The plugin \S+ is not enabled\.")
-_SHOWN = 200  # characters of a message that an error repeats
+# Characters of a message that an error repeats, and of those that are looked through for the token before.
+_SHOWN, _READ = 200, 2_000
 # What Matomo says of a segment that it does not take (recordings error_bad_segment_*; the last one, its Segment.php).
 _SEGMENT_REFUSED = (
     "is not a supported segment",
@@ -69,14 +70,14 @@ def parse_response(redact: Redact, method: str, reply: Reply, decode: Decode = d
     _check_size(method, reply.body)
     value, is_json = read_json(reply.body, decode)
     message = _message(value) if is_json else None
-    shown = redact(message or "")[:_SHOWN]
+    shown = _shown(redact, message or "")
     if reply.status >= 400 and b"Too many failed logins" in reply.body[:20_000]:
         raise TokenRefused(
             "Matomo has blocked this address after too many refused tokens: check the token secret, wait an hour, "
             "or have an administrator unblock the address"
         )
     if reply.status in (301, 302, 303, 307, 308):
-        target = _ASKED.sub("", reply.location)
+        target = _ASKED.sub("", reply.location)[:_SHOWN]
         raise MatomoFatal(f"Matomo redirects to {target}: set matomo_url to the address that it redirects to")
     if reply.status == 401:
         _raise_unauthorised(method, shown if is_json else None)
@@ -99,7 +100,12 @@ def parse_response(redact: Redact, method: str, reply: Reply, decode: Decode = d
 def error_of(redact: Redact, method: str, value: object) -> ReportRefused | None:
     """Return the error that stands in one entry of a bulk answer, if it is one."""
     message = _message(value)
-    return None if message is None else _refusal(method, redact(message)[:_SHOWN])
+    return None if message is None else _refusal(method, _shown(redact, message))
+
+
+def _shown(redact: Redact, message: str) -> str:
+    """Return what an error repeats of a message: a part of one, since to redact megabytes takes seconds."""
+    return redact(message[:_READ])[:_SHOWN]
 
 
 def _refusal(method: str, shown: str) -> ReportRefused:

@@ -12,7 +12,7 @@ from typing import Any
 
 import structlog
 
-from matomo_fn.catalogue import Catalogue, Table
+from matomo_fn.catalogue import SYNC_LOG, Catalogue, Table
 from matomo_fn.days import Days
 from matomo_fn.slices import Slice
 from matomo_fn.sync.outcome import LogEntry, Run, Status
@@ -21,6 +21,7 @@ from matomo_fn.temporary_folders import temporary_folder
 from matomo_fn.warehouse import log_sql
 from matomo_fn.warehouse.protocol import Warehouse
 from matomo_fn.warehouse.tables import Stamp
+from matomo_fn.warehouse.whole_rows import whole_rows
 
 log = structlog.get_logger()
 
@@ -162,7 +163,8 @@ def audit(
         exists = warehouse.find_table(table.name) is not None
         statement = log_sql.differences(warehouse.dataset, state.connector.name, table, exists=exists)
         kept_from = state.connector.kept_from(table, now.date()) or date.min
-        rows = warehouse.query(statement)
+        place = f"{warehouse.dataset}.{table.name} or {SYNC_LOG.name}"
+        rows = whole_rows(warehouse.query(statement), place, ("date", "website_id", "segment"))
         segments = state.connector.segments_of(table)
         differences += [
             _difference(table, row) for row in rows if row["date"] >= kept_from and row["segment"] in segments

@@ -231,7 +231,7 @@ class SyncState:
         # What is settled is known by its ranges. Only the rest is read with its hashes, from few partitions of the log.
         span = log_sql.Span(recheck_from, last, open_days)
         rows = self._warehouse.rows(log_sql.known_slices(dataset, connector, list(tables.values()), span))
-        return Snapshot(settled, {streams.of(row).slice(row["date"]): _known(row) for row in rows})
+        return Snapshot(settled, {streams.of(row).slice(row["date"]): _known(row) for row in rows if _has_key(row)})
 
     def unjudged(self, stream: Stream, days: Days) -> list[LogEntry]:
         """Return the newest entries of some days of visits that are in the table and compared with no summary."""
@@ -240,12 +240,12 @@ class SyncState:
             LogEntry(
                 stream.slice(row["date"]),
                 Status(row["status"]),
-                row["row_count"],
+                row["row_count"] or 0,
                 row["content_hash"],
-                row["has_others"],
-                row["is_final"],
+                bool(row["has_others"]),
+                bool(row["is_final"]),
                 row["written_run_id"],
-                is_open=row["is_open"],
+                is_open=bool(row["is_open"]),
             )
             for row in self._warehouse.query(query)
         ]
@@ -310,7 +310,7 @@ class _Streams:
         for row in rows:
             if not row["is_settled"]:
                 unsettled.add((row["first_day"], row["last_day"]))
-            elif row["table_name"] in self._tables:
+            elif row["table_name"] in self._tables and _has_key(row):
                 stream = self.of(row)
                 range_ = row["first_day"], stream.period.last_day(row["last_day"])
                 ranges[stream] = (*ranges.get(stream, ()), range_)
@@ -321,18 +321,24 @@ class _Streams:
         return {stream: shared[found] for stream, found in ranges.items()}, Days.joined(unsettled)
 
 
+def _has_key(row: Mapping[str, Any]) -> bool:
+    """Return whether a row says of which site and segment it is, as all rows of runs do."""
+    return row["website_id"] is not None and row["segment"] is not None
+
+
 def _known(row: Mapping[str, Any]) -> KnownSlice:
+    """Return what a row says; a value that somebody has taken out of it makes the slice one that is refetched."""
     return KnownSlice(
         Status(row["status"]),
-        row["row_count"],
+        row["row_count"] or 0,
         row["content_hash"],
         row["written_run_id"] and sys.intern(row["written_run_id"]),  # one object for thousands of rows
-        sys.intern(row["request_id"]),
-        row["is_intact"],
-        row["is_final"],
-        row["has_others"],
+        sys.intern(row["request_id"] or ""),
+        bool(row["is_intact"]),
+        bool(row["is_final"]),
+        bool(row["has_others"]),
         row["visits_difference"],
         row["error"],
         row["found_keys"],
-        row["is_open"],
+        bool(row["is_open"]),
     )

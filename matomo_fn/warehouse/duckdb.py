@@ -11,6 +11,7 @@ import threading
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
+from datetime import datetime
 from operator import itemgetter
 from pathlib import Path
 from typing import Any
@@ -36,6 +37,8 @@ _NUMERIC = exp.DataType.build("decimal(38, 9)", dialect="duckdb")
 # Connections of this process that are open, by file and dataset: without another one, the staging tables that are there
 # are left from runs that were killed, since other processes cannot open the file.
 _OPEN: Counter[tuple[str, str]] = Counter()
+# The types whose values can lie outside of Python's calendar.
+_DAYS = frozenset({"DATE", "TIMESTAMP WITH TIME ZONE"})
 # Rows of a result that are in memory at once.
 _PAGE_ROWS = 1_000
 # Megabytes that DuckDB keeps in memory, and its threads, each of which holds some of them; by itself it would take four
@@ -409,8 +412,21 @@ class DuckDBWarehouse:
 
     def _fetch(self, statement: str, parameters: Sequence[object]) -> list[dict[str, Any]]:
         result = self._connection.execute(statement, parameters)
-        names = [column[0] for column in result.description or ()]
-        return [dict(zip(names, row, strict=True)) for row in result.fetchall()]
+        columns = result.description or ()
+        rows = result.fetchall()
+        for index, column in enumerate(columns):
+            if str(column[1]) in _DAYS and (far := next((row[index] for row in rows if _is_far(row[index])), None)):
+                raise WarehouseError(
+                    f"the DuckDB file {self._path}: column {column[0]} has {far}, outside of the years 1 to 9999: "
+                    "correct or delete that row"
+                )
+        names = [column[0] for column in columns]
+        return [dict(zip(names, row, strict=True)) for row in rows]
+
+
+def _is_far(value: object) -> bool:
+    """Return whether a day or time is none of Python's calendar, such as infinity; BigQuery has no such ones."""
+    return isinstance(value, str) or (isinstance(value, datetime) and value.tzinfo is None)
 
 
 def _is_full(error: Exception) -> bool:

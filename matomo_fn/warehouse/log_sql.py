@@ -275,7 +275,11 @@ def status_of(dataset: str, connector: str, kept_from: Mapping[str, date] | None
         f" and (l.table_name != {literal(table)} or l.date >= {literal(day)})"
         for table, day in (kept_from or {}).items()
     )
-    state = "case when l.is_open then 'open' when l.status in ('pending', 'failed') then l.status else 'good' end"
+    # A status of another version is one that a sync refetches.
+    state = (
+        "case when l.is_open then 'open' when l.status in ('written', 'unchanged') then 'good' "
+        "when l.status = 'pending' then 'pending' else 'failed' end"
+    )
     stream = "l.table_name, l.website_id, l.segment, coalesce(l.period, 'day')"
     return (
         "select table_name, website_id, segment, period, state, min(date) as first_day, max(date) as last_day, "

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import tracemalloc
+from time import process_time
 from typing import Any
 
 import pytest
@@ -160,3 +161,22 @@ def test_outside_of_a_block_nothing_is_held() -> None:
     memory = AnswerMemory(1)
     for _ in range(3):
         memory.take(100)
+
+
+DEEP = b"[" * 100 + b"]" * 100
+
+
+@pytest.mark.parametrize("end", [b"", b"\\", b'"', b"\\\\"], ids=["open", "half", "closed", "escaped"])
+def test_a_text_without_an_end_is_searched_once(end: bytes) -> None:
+    """Of 100,000 escaped quotes each was the beginning of another search: hours in which no thread could go on."""
+    body = DEEP + b'["' + b'\\"' * 100_000 + end
+    started = process_time()
+    assert is_too_deep(body, signs_of(body))
+    assert is_too_large(body, signs_of(body), 100_000)
+    assert process_time() - started < 2
+
+
+@pytest.mark.parametrize(("start", "is_deep"), [(b'["a\\"", ', True), (b'["a\\", ', False)], ids=["closed", "open"])
+def test_brackets_in_a_text_without_an_end_do_not_count(start: bytes, *, is_deep: bool) -> None:
+    """It ends with the answer, which then is no JSON."""
+    assert is_too_deep(start + DEEP, signs_of(start + DEEP)) is is_deep

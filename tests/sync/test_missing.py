@@ -7,31 +7,16 @@ from typing import TYPE_CHECKING
 
 import pytest
 
-from fake_matomo import FakeMatomo
 from matomo_fn.days import Days
 from matomo_fn.slices import Stream
 from matomo_fn.sync.missing import REMAINING, sentences_of
 from matomo_fn.verdict import Verdict
-from tests.support.local import YESTERDAY, Local, ago, local, small_world
+from tests.support.local import YESTERDAY, Local, ago
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-    from pathlib import Path
+    from fake_matomo import FakeMatomo
 
 FIRST = date(2026, 1, 1)
-
-
-@pytest.fixture
-def matomo() -> Iterator[FakeMatomo]:
-    with FakeMatomo(small_world()) as running:
-        yield running
-
-
-@pytest.fixture
-def shop(matomo: FakeMatomo, tmp_path: Path) -> Iterator[Local]:
-    """Two tables of two sites: six days of backfill, three trailing."""
-    with local(matomo, tmp_path / "shop.duckdb", reports=["visits_summary", "visitor_country"]) as opened:
-        yield opened
 
 
 def day(number: int) -> date:

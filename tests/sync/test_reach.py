@@ -10,27 +10,13 @@ import pytest
 
 from fake_matomo import FakeMatomo, Fault
 from matomo_fn.sync.reach import Reach
-from tests.support.local import YESTERDAY, Local, ago, local, small_world
+from tests.support.local import YESTERDAY, Local, ago, local
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 COUNTRY = "UserCountry.getCountry"
 UP_TO_DATE = Reach(YESTERDAY, 0)
-
-
-@pytest.fixture
-def matomo() -> Iterator[FakeMatomo]:
-    with FakeMatomo(small_world()) as running:
-        yield running
-
-
-@pytest.fixture
-def shop(matomo: FakeMatomo, tmp_path: Path) -> Iterator[Local]:
-    """Two tables of two sites: six days of backfill, three trailing."""
-    with local(matomo, tmp_path / "shop.duckdb", reports=["visits_summary", "visitor_country"]) as opened:
-        yield opened
 
 
 def test_a_run_that_has_everything_is_not_late_and_neither_is_one_that_finds_nothing_new(shop: Local) -> None:

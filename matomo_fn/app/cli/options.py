@@ -16,14 +16,17 @@ from matomo_fn.errors import InputError
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 connector_argument = click.argument("connector")
-# All settings of a sync but the names behind "all": on a command line they are the arguments.
+# Without the names behind "all", which are the arguments on a command line, and without what only events need.
 _OF_SETTINGS = tuple(name for name in VARIABLES if name not in ("connectors", "pubsub_emulator"))
 _OF_SECRETS = ("secrets", "secret_versions", "project")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 
 
 def settings_options(command: Command) -> Command:
-    """Add an option for each setting but the connectors; it wins over the environment variable."""
+    """Add an option for each setting that a sync has; it wins over the environment variable.
+
+    The connectors behind "all" and the Pub/Sub emulator have none.
+    """
     return _options_of(command, _OF_SETTINGS)
 
 
