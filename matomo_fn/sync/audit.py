@@ -5,7 +5,7 @@ it logs leaves rows that no log row speaks of. Somebody may also have deleted, i
 audit appends a pending row for each such slice, so that the next run refetches and rewrites it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
@@ -150,12 +150,20 @@ class AuditResult:
         }
 
 
-def audit(
-    warehouse: Warehouse, state: SyncState, tables: Catalogue, run: Run, now: datetime, *, mark: bool = True
+def audit(  # noqa: PLR0913 - the last two say what is marked
+    warehouse: Warehouse,
+    state: SyncState,
+    tables: Catalogue,
+    run: Run,
+    now: datetime,
+    *,
+    mark: bool = True,
+    is_refetched: Callable[[Difference], bool] = lambda _found: False,
 ) -> AuditResult:
     """Compare the log with the tables, by one query a table, and mark as pending what differs.
 
-    ``mark=False``: only compare. A run that is writing meanwhile has not logged yet what it wrote: that is named too,
+    ``mark=False``: only compare. ``is_refetched``: what need not be marked, since the run itself looks at it.
+    A run that is writing meanwhile has not logged yet what it wrote: that is named too,
     and refetched once more.
     """
     differences: list[Difference] = []
@@ -169,7 +177,8 @@ def audit(
         differences += [
             _difference(table, row) for row in rows if row["date"] >= kept_from and row["segment"] in segments
         ]
-    marked = [_pending(found, now) for found in differences if not found.is_due] if mark else []
+    due = [found for found in differences if not (found.is_due or is_refetched(found))]
+    marked = [_pending(found, now) for found in due] if mark else []
     with temporary_folder() as folder:
         for number, start in enumerate(range(0, len(marked), _BATCH), 1):
             state.append(run, marked[start : start + _BATCH], folder, Stamp(run.id, number, now))

@@ -34,7 +34,7 @@ from matomo_fn.sync.runs import record_run
 from matomo_fn.sync.scope import Scope, is_final, is_open, resolve_scope
 from matomo_fn.sync.session import Session
 from matomo_fn.sync.state import Snapshot, SyncState
-from matomo_fn.sync.sweep import Sweep, audits
+from matomo_fn.sync.sweep import Sweep, audits, is_refetched
 from matomo_fn.sync.target_tables import TargetTables
 from matomo_fn.sync.write import Writer
 from matomo_fn.temporary_folders import temporary_folder
@@ -208,13 +208,14 @@ class _Execution:
         return _plan(session, self._request, scope.only(ready), there, self._run)
 
     def _audit_tables(self, state: SyncState, there: list[str]) -> None:
-        """Compare the log with the tables, so that what differs is pending and the sweep writes it."""
+        """Compare the log with the tables, so that the sweep also writes what differs before its window."""
         session = self._session
         tables = tables_as_found(session.warehouse, self._scope.tables.select(there))
         now = session.now()
         # By a name of its own: it names staging tables and jobs, and those of the run are numbered from 1 as well.
         run = replace(self._run, id=f"{self._run.id}_audit", started_at=now)
-        self._audit = audit(session.warehouse, state, tables, run, now)
+        refetched = partial(is_refetched, {window.site.id: window.days for window in self._scope.windows})
+        self._audit = audit(session.warehouse, state, tables, run, now, is_refetched=refetched)
         log_audit(self._audit)
         # What the run says of slices that it does not write was read after that.
         self._run = replace(self._run, started_at=session.now())

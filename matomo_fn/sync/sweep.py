@@ -4,13 +4,15 @@ Reports are fetched by ranges, which is cheap. Visits are not: each day is a cal
 again only where VisitsSummary.get tells that it has changed.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
 from matomo_fn.catalogue import VISIT_COUNTS, Table
 from matomo_fn.config.request import SyncRequest
+from matomo_fn.days import Days
 from matomo_fn.slices import Slice, Stream
+from matomo_fn.sync.audit import Difference
 from matomo_fn.sync.outcome import UNKNOWN, KnownSlice, LogEntry, Status
 from matomo_fn.sync.plan import Plan
 
@@ -21,6 +23,16 @@ _YOUNGEST_REPORTS = timedelta(days=28)
 def audits(request: SyncRequest) -> bool:
     """Return whether a request also compares the log with the tables: a sweep of no certain sites and days."""
     return request.mode == "sweep" and not request.start_date and not request.sites
+
+
+def is_refetched(days: Mapping[str, Days], found: Difference) -> bool:
+    """Return whether a sweep of some days, by site, looks at a slice that the table has otherwise than the log says.
+
+    It is written again then, and compared with what the log says of its rows: Matomo may have changed it as well, or a
+    sweep that was killed has written what it changed and not logged it.
+    """
+    swept = found.slice.stream.period.whole(days.get(found.slice.website_id, Days()))
+    return found.expected_rows is not None and found.slice.date in swept
 
 
 class Sweep:
@@ -41,7 +53,7 @@ class Sweep:
 
         It stays final, and the next sweep looks at it: the next daily run need not, and nothing is missing.
         """
-        is_settled = known.status.is_good and known.is_final
+        is_settled = known.status.is_good and known.is_final and known.is_intact
         return replace(entry, is_news=False) if entry.status is Status.FAILED and is_settled else entry
 
     def note(self, table: Table, entry: LogEntry) -> None:

@@ -21,6 +21,7 @@ from matomo_fn.errors import InputError
 from matomo_fn.verdict import Verdict
 from matomo_fn.warehouse import sql
 from tests.support.local import NOW, Local, ago, local, small_world
+from tests.support.warehouses import Killed, death_before
 from tests.sync.test_run_properties import quiet
 
 if TYPE_CHECKING:
@@ -224,6 +225,20 @@ def test_what_the_audit_finds_is_written_by_the_same_sweep(shop: Local) -> None:
     assert result.as_dict()["audit"]["status"] == "different"
     assert (result.verdict, written(result), changed_days(result)) == (Verdict.COMPLETE, 1, set())
     assert shop.contents() == before
+
+
+def test_a_change_whose_sweep_died_before_it_was_logged_is_reported_by_the_next(shop: Local) -> None:
+    """The rows are there already, and of a run that the log does not name."""
+    shop.matomo.change(1, OLD)
+    with pytest.raises(Killed):
+        shop.sync(mode="sweep", before=death_before("load_staging__sync_log"))
+    result = shop.sync(mode="sweep")
+    assert changed_days(result) == {(table, "1", OLD) for table in TABLES}
+    assert shop.contents() == fresh(shop)
+    again = shop.sync(mode="sweep")
+    assert (changed_days(again), written(again)) == (set(), 0)
+    assert again.audit is not None
+    assert again.audit.is_consistent
 
 
 def test_days_that_could_not_be_fetched_stay_final(shop: Local) -> None:
