@@ -21,7 +21,7 @@ from matomo_fn.events.queue import Queue
 from matomo_fn.events.result import DeliveryResult
 from matomo_fn.events.sources import IteratorQueue, read_lines, read_rows
 from matomo_fn.matomo.interruptible import InterruptibleTracking
-from matomo_fn.matomo.rate_limit import RateLimit
+from matomo_fn.matomo.rate_limit import RateLimit, Share
 from matomo_fn.matomo.retries import ATTEMPTS
 from matomo_fn.matomo.tracking import Tracker
 from matomo_fn.sync.outcome import Run
@@ -133,7 +133,7 @@ def _deliver(
         )
     warehouse = open_warehouse(settings, credentials.connector, run_id=run.id, deadline=deadline)
     try:
-        rate_limit = RateLimit(credentials.connector.requests_per_minute, sleep=deadline.pause)
+        rate_limit = RateLimit.whole(Share.of(credentials.connector), sleep=deadline.pause)
         session = Session(
             credentials.connector,
             config,

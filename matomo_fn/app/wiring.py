@@ -20,7 +20,7 @@ from matomo_fn.deadline import Deadline
 from matomo_fn.errors import InputError, MatomoFnError, Stopped, UnforeseenError, UnknownConnector
 from matomo_fn.matomo.client import MatomoClient
 from matomo_fn.matomo.interruptible import InterruptibleTransport
-from matomo_fn.matomo.rate_limit import RateLimit
+from matomo_fn.matomo.rate_limit import RateLimit, Share
 from matomo_fn.matomo.retries import ATTEMPTS
 from matomo_fn.matomo.transport import HttpTransport
 from matomo_fn.sync.outcome import Run
@@ -85,7 +85,7 @@ def make_client(
     connector = credentials.connector
     return MatomoClient(
         InterruptibleTransport(make_transport(credentials, deadline), deadline),
-        rate_limit or RateLimit(connector.requests_per_minute, sleep=deadline.pause),
+        rate_limit or RateLimit.whole(Share.of(connector), sleep=deadline.pause),
         deadline,
         page_rows=connector.page_rows,
         attempts=attempts,

@@ -50,6 +50,10 @@ _KMS_KEY = re.compile(r"projects/[^/\s]+/locations/[^/\s]+/keyRings/[^/\s]+/cryp
 _LEAST_BYTES = 10 * 1024 * 1024
 # A partition is deleted by the day in UTC, which may be the day after the site's; one more is left for writing.
 _RETENTION_MARGIN = timedelta(days=2)
+# What Matomo Cloud allows an address in a minute. Of its Live methods it allows 200, and the default leaves as large a
+# part of them to others as that of requests_per_minute does:
+# https://matomo.org/faq/troubleshooting/matomo-cloud-api-usage-limits
+_CLOUD, _LIVE = 350, 170
 _LOCATION = re.compile(r"[A-Za-z]+(-[a-z]+[0-9]+)?")
 
 
@@ -183,6 +187,7 @@ class ConnectorConfig(BaseModel):
     trailing_days: int = Field(default=3, ge=1, le=365)
     concurrency: int = Field(default=4, ge=1, le=32)
     requests_per_minute: int = Field(default=300, ge=1, le=60_000)
+    live_requests_per_minute: int | None = Field(default=None, ge=1, le=60_000)
     timeout_seconds: int = Field(default=120, ge=1, le=1_800)
     page_rows: int | None = Field(default=None, ge=1, le=1_000_000)
 
@@ -362,6 +367,17 @@ class Connector(ConnectorConfig):
         if report in self.own_catalogue and period in ("week", "month", "year"):
             return f'add {period!r} to "periods" in its configuration'
         return suggestion(name, self.tables)
+
+    @property
+    def live_calls_per_minute(self) -> int:
+        """How many calls of Matomo's ``Live`` methods any 60 seconds may have, which count as requests too.
+
+        Not set: as Matomo Cloud allows, or as many as requests where these are more than it allows, since it is another
+        server then.
+        """
+        if self.live_requests_per_minute is not None:
+            return min(self.live_requests_per_minute, self.requests_per_minute)
+        return self.requests_per_minute if self.requests_per_minute > _CLOUD else min(_LIVE, self.requests_per_minute)
 
     def is_intraday(self, table: Table) -> bool:
         """Return whether a table also gets the present day of each site, which only one of days can."""

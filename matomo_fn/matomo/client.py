@@ -20,15 +20,15 @@ from matomo_fn.errors import (
     MatomoFatal,
     MatomoUnavailable,
     OutOfTime,
+    ReportRefused,
     SegmentRefused,
-    Stopped,
 )
 from matomo_fn.json_codec import REFUSED, decode, largest_of, split_bulk, split_report, split_visits
 from matomo_fn.matomo.answer_memory import AnswerMemory, memory_of
 from matomo_fn.matomo.gate import Gate
 from matomo_fn.matomo.health import GIVE_UP_AFTER, Health, Subject, subject_of
 from matomo_fn.matomo.metadata import METADATA, read_metadata
-from matomo_fn.matomo.rate_limit import RateLimit
+from matomo_fn.matomo.rate_limit import RateLimit, live_calls
 from matomo_fn.matomo.reports import ALWAYS, BULK, Answered, ReportQuery, ReportReader
 from matomo_fn.matomo.responses import Decode, PluginOff, parse_response
 from matomo_fn.matomo.retries import ATTEMPTS, note_failure, wait
@@ -89,7 +89,7 @@ class MatomoClient:
         self._attempts = attempts
         self._sleep = sleep or deadline.pause
         self._lock = threading.Lock()
-        self._gate = Gate(deadline)
+        self._gate = Gate(deadline, rate_limit)
         self._health = Health()
         self._refused_segments: dict[tuple[str, str], SegmentRefused] = {}
         self._plugins_off: dict[str, PluginOff] = {}
@@ -314,11 +314,13 @@ class MatomoClient:
         return True
 
     def _try(self, method: str, form: Mapping[str, str], decode: Decode = decode) -> tuple[Any, int]:
-        if not self._rate_limit.wait(self._deadline.time_for_requests()):
-            if self._deadline.is_stopped:
-                raise Stopped(f"{method}: the run has ended")
-            raise OutOfTime(f"{method}: the time for requests is up before requests_per_minute allows another call")
-        with self._gate.passing():
+        live = live_calls(method, form)
+        if live > self._rate_limit.live_per_minute > 0:
+            raise ReportRefused(
+                f"{method}: it has {live} Live calls, and live_requests_per_minute allows "
+                f"{self._rate_limit.live_per_minute} in a minute"
+            )
+        with self._gate.passing(live):
             with self._lock:
                 self.calls += 1
             reply = self._transport.post(method, form)

@@ -43,6 +43,7 @@ def test_a_url_and_sites_are_enough() -> None:
         "trailing_days": 3,
         "concurrency": 4,
         "requests_per_minute": 300,
+        "live_requests_per_minute": None,
         "timeout_seconds": 120,
         "page_rows": None,
     }
@@ -158,6 +159,7 @@ def test_reports_are_the_prebuilt_ones_or_a_list() -> None:
         ("trailing_days", 1, 365),
         ("concurrency", 1, 32),
         ("requests_per_minute", 1, 60_000),
+        ("live_requests_per_minute", 1, 60_000),
         ("timeout_seconds", 1, 1_800),
         ("page_rows", 1, 1_000_000),
     ],

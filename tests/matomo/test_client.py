@@ -315,13 +315,13 @@ def test_a_call_that_succeeds_at_last_has_succeeded() -> None:
 def test_retry_after_is_honoured_by_this_call_and_all_others(status: int) -> None:
     """The wait is the one asked for, and the rate_limit holds whoever else wants to ask."""
     answers = iter([replace(BUSY, status=status, retry_after=42.0), as_json({"value": "5.2.0"})])
-    held: list[float] = []
+    held = Waits()
     slept: list[float] = []
-    rate_limit = RateLimit(1_000_000, clock=lambda: 100.0, sleep=held.append)
+    rate_limit = RateLimit(1_000_000, held, held.sleep)
     client = MatomoClient(Scripted(lambda *_: next(answers)), rate_limit, Deadline(), sleep=slept.append)
     assert client.version() == (5, 2)
     assert slept == [42.0]
-    assert held == [42.0]
+    assert held.slept == [42.0]
 
 
 @pytest.mark.parametrize(("retry_after", "tries"), [(300.0, 5), (301.0, 1), (86_400.0, 1)])
