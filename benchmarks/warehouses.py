@@ -81,6 +81,7 @@ class CountingWarehouse:
         self._inner = inner
         self.dataset = inner.dataset
         self.parallel = inner.parallel
+        self.is_shared = inner.is_shared
         self.counts = Counts()
 
     def check_writable(self) -> None:
@@ -171,6 +172,7 @@ class NullWarehouse:
 
     dataset = "nowhere"
     parallel = 1
+    is_shared = False
 
     def __init__(self) -> None:
         self._tables: dict[str, FoundTable] = {}

@@ -19,6 +19,7 @@ from matomo_fn.config.secret_store import open_secret_store
 from matomo_fn.config.settings import Settings
 from matomo_fn.config.validation import read_object
 from matomo_fn.errors import (
+    BudgetTaken,
     InputError,
     MatomoError,
     MatomoFnError,
@@ -237,7 +238,7 @@ def _schedule(headers: Mapping[str, str]) -> str:
 def _status_of(error: MatomoFnError) -> HTTPStatus:
     if isinstance(error, InputError | TokenRefused):
         return HTTPStatus.BAD_REQUEST
-    if isinstance(error, WarehouseUnavailable | SecretsUnavailable | Stopped):
+    if isinstance(error, WarehouseUnavailable | SecretsUnavailable | BudgetTaken | Stopped):
         return HTTPStatus.SERVICE_UNAVAILABLE
     if isinstance(error, MatomoError):
         return HTTPStatus.BAD_GATEWAY

@@ -2,6 +2,7 @@
 
 from matomo_fn.catalogue.events import EVENTS_LOG, EVENTS_REJECTED
 from matomo_fn.catalogue.ga4 import GA4_EVENTS
+from matomo_fn.catalogue.leases import SYNC_LEASES
 from matomo_fn.catalogue.model import (
     IS_OTHERS,
     SLICE_COLUMNS,
@@ -51,6 +52,7 @@ __all__ = [
     "REPORT_SETS",
     "SLICE_COLUMNS",
     "STAMP_COLUMNS",
+    "SYNC_LEASES",
     "SYNC_LOG",
     "SYNC_RUNS",
     "SYNC_STATE",

@@ -5,9 +5,10 @@ import math
 import sys
 import threading
 import time
+from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
-from itertools import islice
+from itertools import chain, islice
 from typing import Self
 
 from matomo_fn.config.connector import Connector
@@ -62,19 +63,37 @@ class Used:
     calls: tuple[float, ...] = ()
     live: tuple[float, ...] = ()
 
+    @classmethod
+    def joined(cls, parts: Iterable["Used"]) -> "Used":
+        """Return the calls of several."""
+        known = list(parts)
+        calls, live = (chain.from_iterable(each) for each in ([p.calls for p in known], [p.live for p in known]))
+        return cls(tuple(calls), tuple(live))
+
+    def mapped(self, convert: Callable[[float], float], *, keep: Callable[[float], bool] = lambda _: True) -> "Used":
+        """Return the times converted, those that are kept."""
+        calls, live = (tuple(at for at in map(convert, times) if keep(at)) for times in (self.calls, self.live))
+        return Used(calls, live)
+
+    def __bool__(self) -> bool:
+        """Whether there is any."""
+        return bool(self.calls or self.live)
+
 
 class _Places:
     """The calls of one kind that a slot may make: a place is used once in 60 seconds, and there are ``size`` of them.
 
-    ``ahead``: how many it may still make before that has to be noted somewhere.
+    ``times``: when each was used last, by whomever. ``made``: when it was used from here, as far as that counts.
+    ``ahead``: how many calls it may still make before that has to be noted somewhere.
     """
 
-    __slots__ = ("ahead", "size", "times")
+    __slots__ = ("ahead", "made", "size", "times")
 
     def __init__(self, size: int, times: Iterable[float], ahead: float) -> None:
         self.size = size
         self.times = heapq.nlargest(min(size, sys.maxsize), times)
         heapq.heapify(self.times)
+        self.made: deque[float] = deque()
         self.ahead = ahead
 
     def ready(self, number: int) -> Iterator[float]:
@@ -88,6 +107,9 @@ class _Places:
             heapq.heapreplace(self.times, start)
         else:
             heapq.heappush(self.times, start)
+        self.made.append(start)
+        while self.made[0] <= start - MINUTE:
+            self.made.popleft()
         self.ahead -= 1
 
 
@@ -163,7 +185,7 @@ class RateLimit:
         return sum(share.live_per_minute for share in list(self._shares.values()))
 
     def grant(self, slot: int, share: Share, used: Used | None = None, ahead: int | None = None) -> None:
-        """Add a slot; ``used``: when it was called, by this clock; ``ahead``: how many calls of it are noted ahead."""
+        """Add a slot; ``used``: when it was called before; ``ahead``: how many calls of it are noted ahead."""
         used = used or Used()
         most = math.inf if ahead is None else ahead
         with self._lock:
@@ -172,14 +194,14 @@ class RateLimit:
             self._shares[slot] = share
 
     def withdraw(self, slot: int) -> Used:
-        """Take a slot away and return when it was used, as far as that counts; calls that are out stay out."""
+        """Take a slot away and return when it was called from here in the last minute; calls that are out stay out."""
         with self._lock:
             used = self._used(slot)
             del self._shares[slot], self._calls.slots[slot], self._live.slots[slot]
             return used
 
     def used(self, slot: int) -> Used:
-        """Return when a slot was used, as far as that counts."""
+        """Return when a slot was called from here in the last minute."""
         with self._lock:
             return self._used(slot)
 
@@ -258,5 +280,5 @@ class RateLimit:
 
     def _used(self, slot: int) -> Used:
         since = self.clock() - MINUTE
-        calls, live = self._calls.slots[slot].times, self._live.slots[slot].times
+        calls, live = self._calls.slots[slot].made, self._live.slots[slot].made
         return Used(tuple(at for at in calls if at > since), tuple(at for at in live if at > since))

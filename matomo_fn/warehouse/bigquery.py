@@ -66,6 +66,7 @@ class BigQueryWarehouse:
     """
 
     parallel = 4
+    is_shared = True
 
     def __init__(
         self,

@@ -105,6 +105,7 @@ class DuckDBWarehouse:
     """A schema of a DuckDB file; with ``create=False`` a file that is not there is not made but taken as empty."""
 
     parallel = 1
+    is_shared = False  # DuckDB locks the file
 
     def __init__(self, path: Path, dataset: str, *, create: bool = True) -> None:
         self.dataset = dataset

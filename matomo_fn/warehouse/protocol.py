@@ -45,11 +45,13 @@ class FoundTable:
 class Warehouse(Protocol):
     """A dataset to write to; methods are thread-safe and raise WarehouseError or one of its subclasses.
 
-    ``dataset`` is the name as statements spell it; ``parallel`` how many statements it runs at once with profit.
+    ``dataset`` is the name as statements spell it; ``parallel`` how many statements it runs at once with profit;
+    ``is_shared``: whether other processes can have it open at the same time.
     """
 
     dataset: str
     parallel: int
+    is_shared: bool
 
     def check_writable(self) -> None:
         """Raise what keeps tables from being created and written, as far as it shows; nothing is created."""

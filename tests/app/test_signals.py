@@ -344,7 +344,7 @@ def test_a_run_whose_warehouse_does_not_answer_ends_at_once_where_there_is_nothi
     with WireServer(b"", silent=True) as server:
         bigquery = {"MATOMO_FN_WAREHOUSE": "bigquery", "GOOGLE_CLOUD_PROJECT": "test"}
         run = Running(place, **bigquery, BIGQUERY_EMULATOR_HOST=server.url)
-        run.wait_for("run_started")
+        assert server.arrived.wait(SOON)
         run.send(number)
         code, answer, lines = run.end()
     sentence = f"stopped by {number.name} before anything was fetched"

@@ -185,6 +185,7 @@ def test_slots_that_change_hands_bring_what_they_were_used_for(
     owner = dict.fromkeys(range(len(slots)), 0)
     for number, slot in enumerate(slots):
         runs[0].grant(number, slot)
+    made: list[list[Used]] = [[] for _ in slots]
     starts = []
     for step in steps:
         if isinstance(step, float):
@@ -199,9 +200,9 @@ def test_slots_that_change_hands_bring_what_they_were_used_for(
                 taken += 1
             assert taken <= share.per_minute
         else:
-            used = runs[owner[number]].withdraw(number)
+            made[number].append(runs[owner[number]].withdraw(number))
             owner[number] = run
-            runs[run].grant(number, slots[number], used)
+            runs[run].grant(number, slots[number], Used.joined(made[number]))
     at_most, live_at_most = windows(starts)
     assert at_most <= share.per_minute
     assert live_at_most <= share.live_per_minute

@@ -52,6 +52,7 @@ class Watched:
         """
         self.dataset = warehouse.dataset
         self.parallel = warehouse.parallel
+        self.is_shared = warehouse.is_shared
         self.calls: list[tuple[str, str]] = []
         self._warehouse = warehouse
         self._before = before
