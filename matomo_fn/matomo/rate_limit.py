@@ -83,7 +83,7 @@ class Used:
 class _Places:
     """The calls of one kind that a slot may make: a place is used once in 60 seconds, and there are ``size`` of them.
 
-    ``times``: when each was used last, by whomever. ``made``: when it was used from here, as far as that counts.
+    ``times``: when each was used last. ``made``: when they were used from here, in the last minute.
     ``ahead``: how many calls it may still make before that has to be noted somewhere.
     """
 
@@ -169,7 +169,7 @@ class RateLimit:
 
     @classmethod
     def whole(cls, share: Share, sleep: Callable[[float], None] = time.sleep) -> Self:
-        """Return a limit that has all of a share, for whoever need not divide it."""
+        """Return a limit that has all of a share, for one who need not divide it."""
         limit = cls(sleep=sleep)
         limit.grant(0, share)
         return limit
@@ -245,7 +245,7 @@ class RateLimit:
     def wait(self, most: float = math.inf, live: int = 0) -> bool:
         """Return True as soon as one more call may start, which is counted.
 
-        For whoever makes one call at a time. Return False at once, and count nothing, where that would be in more than
+        For one who makes one call at a time. Return False at once, and count nothing, where that would be in more than
         ``most`` seconds; True, uncounted, where the sleep was cut short.
         """
         end = self.clock() + most

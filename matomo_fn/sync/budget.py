@@ -1,4 +1,4 @@
-"""The budget of a connector towards Matomo, which its runs share: whoever calls Matomo holds a lease on a part of it.
+"""The budget of a connector towards Matomo, which its runs share: each holds a lease on the part that it uses.
 
 The budget is divided into slots, each with its part of the calls at once and a minute. No warehouse has locks. So a
 run first writes which slots it takes, and only then reads who else has written that. Of two runs with the same slot at

@@ -60,7 +60,7 @@ def test_never_more_calls_than_allowed_start_in_any_sixty_seconds(
 
 
 def test_calls_within_the_limit_do_not_wait() -> None:
-    """The limit costs nothing to whoever keeps it."""
+    """The limit costs nothing to one who keeps it."""
     limited, clock = rate_limit(3)
     for _ in range(3):
         limited.wait()
@@ -178,7 +178,7 @@ def test_a_call_does_not_wait_behind_a_live_call() -> None:
 def test_slots_that_change_hands_bring_what_they_were_used_for(
     share: Share, steps: list[float | tuple[int, int]]
 ) -> None:
-    """Each step passes time, or one of three runs calls, or takes a slot from whoever has it: no window has more."""
+    """Each step passes time, or one of three runs calls, or takes a slot from another: no window has more."""
     clock = Clock()
     slots = share.split()
     runs = [RateLimit(clock=clock) for _ in range(3)]

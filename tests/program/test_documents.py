@@ -142,6 +142,7 @@ _WITHOUT_DEFAULT = (
     "segments",
     "reference_tables",
     "page_rows",
+    "live_requests_per_minute",
     "require_partition_filter",
     "maximum_bytes_billed",
     "events",

@@ -129,7 +129,7 @@ class SimulatedLeases:
         """There is nothing to make ready."""
 
     def append(self, lease: Lease) -> None:
-        """Insert a row: it is there from its commit on, whatever becomes of whoever waits for it."""
+        """Insert a row: it is there from its commit on, whatever becomes of the run that waits for it."""
         self._take()
         row = Row(lease, self.store.machine())
         try:
