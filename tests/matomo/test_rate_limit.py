@@ -114,6 +114,21 @@ def test_calls_of_several_threads_share_the_limit() -> None:
     assert limited.delay() == 60
 
 
+def test_a_call_that_waits_waits_longer_where_the_server_asks_for_it_meanwhile() -> None:
+    """Its wait was over in the middle of the longer one, and it went out."""
+    clock = Clock()
+
+    def sleep(seconds: float) -> None:
+        clock.sleep(seconds)
+        if len(clock.slept) == 1:  # another call has come back in this moment
+            limited.hold(7)
+
+    limited = RateLimit(60, clock, sleep)
+    limited.hold(5)
+    assert limited.wait()
+    assert clock.slept == [5.0, 7.0]
+
+
 # ---- shares
 
 

@@ -36,7 +36,7 @@ class Noted:
         self._lock = threading.Lock()
         self.matomo = FakeMatomo(WORLD, token=CANARY)
         front = self.matomo._front
-        front.serve = self._noting(front.serve)  # type: ignore[method-assign, assignment]
+        front.serve = self._noting(front.serve)  # type: ignore[assignment, method-assign]
         secrets = folder / "secrets"
         secrets.mkdir()
         self.shop = Shop(self.matomo, secrets, folder / "warehouse.duckdb")
