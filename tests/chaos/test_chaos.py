@@ -32,9 +32,9 @@ SEED = 17
 @pytest.mark.timeout(400)
 def test_a_backfill_that_is_killed_again_and_again_comes_out_whole(tmp_path: Path) -> None:
     """Programs that are killed at random moments, SIGKILL and SIGTERM, with reports, pages, titles and visits."""
-    figures = parts.kills_on_duckdb(tmp_path, parts.WORLD, parts.SMALL_CONFIG, 5, SEED)
+    figures = parts.kills_on_duckdb(tmp_path, parts.WORLD, parts.SMALL_CONFIG, 3, SEED)
     assert figures.problems == []
-    assert figures.counts["kills"] == 5
+    assert figures.counts["kills"] == 3
     assert figures.counts["tables compared"] >= 5
 
 
@@ -42,7 +42,7 @@ def test_a_backfill_that_is_killed_again_and_again_comes_out_whole(tmp_path: Pat
 @pytest.mark.timeout(400)
 def test_a_backfill_comes_out_whole_when_the_warehouse_is_killed_as_well(tmp_path: Path) -> None:
     """The emulator of BigQuery is killed and restarted on the same data while runs write to it."""
-    figures = parts.kills_on_bigquery(tmp_path, parts.WORLD, parts.EMULATOR_CONFIG, 2, SEED, 0.5)
+    figures = parts.kills_on_bigquery(tmp_path, parts.WORLD, parts.SMALL_EMULATOR_CONFIG, 1, SEED, 1.0)
     assert figures.problems == []
     assert figures.counts["restarts of the warehouse"] >= 1
 
@@ -97,7 +97,7 @@ def test_each_fault_of_matomo_costs_nothing_but_time(tmp_path: Path) -> None:
 @pytest.mark.timeout(400)
 def test_messages_that_come_twice_and_in_any_order_leave_the_same_tables(tmp_path: Path, pubsub: PubSub) -> None:
     """Requests for parts of a backfill, delivered to functions that are killed while they work on them."""
-    figures = parts.messages(tmp_path, parts.WORLD, parts.SMALL_CONFIG, pubsub, kills=1, most=8, seed=SEED)
+    figures = parts.messages(tmp_path, parts.WORLD, parts.SMALL_CONFIG, pubsub, kills=1, most=4, seed=SEED)
     assert figures.problems == []
     assert figures.counts["deliveries"] > figures.counts["messages"]
     assert figures.counts["kills"] == 1

@@ -33,9 +33,12 @@ class _Front(NestedLoads):
     def __init__(self, emulator: Emulator) -> None:
         super().__init__(emulator)
         self._lost: dict[str, dict[str, Any]] = {}
+        self._under_way: dict[str, dict[str, Any]] = {}
 
     def move(self, emulator: Emulator) -> None:
-        """Stand in front of another emulator."""
+        """Stand in front of another emulator; the jobs of the one before that had not ended never will."""
+        for job, resource in list(self._under_way.items()):
+            self._lose(job, resource)
         self._client.close()
         self._client = connect(emulator.url, emulator.project)
         self.upstream = emulator.address
@@ -55,8 +58,19 @@ class _Front(NestedLoads):
             if load := CONTENT.match(request.path):
                 job, resource = load[1], self._begun[load[1]].resource
             if job:
-                self._lost[job] = {**resource, "kind": "bigquery#job", "id": job, "status": _LOST}
+                self._lose(job, resource)
+            return answer
+        if job:
+            self._under_way[job] = resource
+        elif asked := JOB.match(request.path):
+            job = asked[1]
+        if job and b'"DONE"' in answer.body:
+            self._under_way.pop(job, None)
         return answer
+
+    def _lose(self, job: str, resource: dict[str, Any]) -> None:
+        self._under_way.pop(job, None)
+        self._lost[job] = {**resource, "kind": "bigquery#job", "id": job, "status": _LOST}
 
 
 class DurableEmulator:
