@@ -64,6 +64,10 @@ def none_known(_slice: Slice) -> int | None:
     return None
 
 
+def nobody(_slice: Slice, _content_hash: str) -> None:
+    """Tell nobody."""
+
+
 @dataclass(frozen=True, slots=True)
 class ExtractContext:
     """What jobs are extracted with.
@@ -73,7 +77,8 @@ class ExtractContext:
     ``now``: the run's time of day. ``columns``: of the open tables, by name. ``kept_rows``: what the table has of a
     slice whose reports Matomo may have deleted. ``known_rows``: how many rows the log says that a slice has.
     ``reads_visits``: whether the visits of a day have to be read, by how many VisitsSummary.get counts (None where that
-    is not known); where it is not None, the counts are looked at before anything is read.
+    is not known); where it is not None, the counts are looked at before anything is read. ``parsed`` is told the hash
+    of what Matomo has of a slice of a report, by the thread that parsed it, before visits of the site are requested.
     """
 
     client: MatomoClient
@@ -87,3 +92,4 @@ class ExtractContext:
     kept_rows: Callable[[Slice], KeptRows | None] = no_rows
     known_rows: Callable[[Slice], int | None] = none_known
     reads_visits: Callable[[Slice, int | None], bool] | None = None
+    parsed: Callable[[Slice, str], None] = nobody

@@ -152,6 +152,8 @@ def _slices(context: ExtractContext, chunk: Chunk, answers: Mapping[object, Answ
             found = [(source, answers[source.call].days[day]) for source in sources]
             extracted = _parse(context, job, table, day, found)
             slices.append(extracted)
+            if extracted.content:
+                context.parsed(extracted.slice, extracted.content.content_hash)
             if extracted.content and all(is_empty(table, answer) for _, answer in found):
                 empty.add(extracted.slice)
     slices = mark_purged(context, job, slices, empty)

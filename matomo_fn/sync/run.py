@@ -3,6 +3,7 @@
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
+from datetime import timedelta
 from functools import partial
 from pathlib import Path
 
@@ -13,7 +14,7 @@ from matomo_fn.config.request import SyncRequest
 from matomo_fn.deadline import Deadline
 from matomo_fn.errors import MatomoFatal, Stopped, WarehouseError, WarehouseUnavailable
 from matomo_fn.extract.archive_check import ArchiveChecks
-from matomo_fn.extract.extracted import ExtractContext, Extracted, KeptRows
+from matomo_fn.extract.extracted import ExtractContext, Extracted, KeptRows, nobody
 from matomo_fn.extract.extractor import extract
 from matomo_fn.extract.own_buffers import OwnBuffers
 from matomo_fn.extract.reports import make_schedule
@@ -330,6 +331,7 @@ class _Execution:
             partial(self._kept_rows, plan),
             partial(_known_rows, plan),
             self._sweep.reads_visits if self._sweep else None,
+            self._sweep.parsed if self._sweep else nobody,
         )
 
     def _writer(self, plan: Plan, folder: Path) -> Writer:
@@ -371,7 +373,9 @@ class _Execution:
                 self._late_counts.note(entry, known)
             if self._sweep:
                 entry = self._sweep.judged(entry, known)
-                self._sweep.note(table, entry)
+                self._sweep.note(entry)
+                for mark in self._sweep.follow_ups(entry):
+                    writer.amend(replace(mark, seen_at=self._run.started_at - timedelta(microseconds=1)))
             writer.add(table, entry, extracted.content)
         except WarehouseError:
             raise

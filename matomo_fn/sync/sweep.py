@@ -8,7 +8,7 @@ from collections.abc import Iterator, Mapping
 from dataclasses import replace
 from datetime import date, datetime, timedelta
 
-from matomo_fn.catalogue import VISIT_COUNTS, Table
+from matomo_fn.catalogue import VISIT_COUNTS
 from matomo_fn.config.request import SyncRequest
 from matomo_fn.days import Days
 from matomo_fn.slices import Slice, Stream
@@ -36,7 +36,7 @@ def is_refetched(days: Mapping[str, Days], found: Difference) -> bool:
 
 
 class Sweep:
-    """What a sweep has found so far; used by one thread, but for `reads_visits`.
+    """What a sweep has found so far; used by one thread, but for `parsed` and `reads_visits`.
 
     Slices that are unchanged are not logged. Where the run ends early they are, so that the request goes on where it
     stopped when it is delivered again.
@@ -47,6 +47,13 @@ class Sweep:
         self._today = {window.site.id: window.site.today(now) for window in plan.scope.windows}
         self._unchanged: dict[Stream, list[date]] = {}
         self._changed_days: set[tuple[str, date]] = set()
+        self._marked: set[Slice] = set()
+        scope = plan.scope
+        self._counting = {
+            table.name
+            for table in scope.tables.values()
+            if any(source.call == VISIT_COUNTS.call for source in table.sources_of(scope.version))
+        }
 
     def judged(self, entry: LogEntry, known: KnownSlice) -> LogEntry:
         """Return the entry of a slice; that a final one could not be fetched is no news of what the table has.
@@ -54,16 +61,47 @@ class Sweep:
         It stays final, and the next sweep looks at it: the next daily run need not, and nothing is missing.
         """
         is_settled = known.status.is_good and known.is_final and known.is_intact
-        return replace(entry, is_news=False) if entry.status is Status.FAILED and is_settled else entry
+        if entry.status is Status.FAILED and is_settled:
+            return replace(entry, is_news=False)
+        # Whatever became of visits that `follow_ups` has marked, it is newer than the mark.
+        return replace(entry, is_news=True) if entry.slice in self._marked else entry
 
-    def note(self, table: Table, entry: LogEntry) -> None:
+    def follow_ups(self, entry: LogEntry) -> Iterator[LogEntry]:
+        """Yield an entry that marks the visits of a day as pending whose counts were found changed, and are logged.
+
+        The visits come later. Where the run does not get there, the next one would find the counts unchanged.
+        """
+        if entry.replaced_rows is None or entry.slice.table not in self._counting or entry.slice.segment:
+            return
+        for table in self._plan.scope.tables.values():
+            slice_ = table.stream(entry.slice.website_id).slice(entry.slice.date)
+            known = self._plan.known.get(slice_) if table.is_log else None
+            if known is not None and known.status.is_good:
+                self._marked.add(slice_)
+                yield LogEntry(
+                    slice_,
+                    Status.PENDING,
+                    known.row_count,
+                    known.content_hash,
+                    known.has_others,
+                    known.is_final,
+                    known.written_run_id,
+                    error=f"{slice_.described}: VisitsSummary.get has changed, and the visits were not read since",
+                    visits_difference=known.visits_difference,
+                )
+
+    def note(self, entry: LogEntry) -> None:
         """Take note of the outcome of a slice."""
-        slice_ = entry.slice
         if entry.status is Status.UNCHANGED and not entry.is_news:
-            self._unchanged.setdefault(slice_.stream, []).append(slice_.date)
-        counts_visits = any(source.call == VISIT_COUNTS.call for source in table.sources_of(self._plan.scope.version))
-        if counts_visits and slice_.stream.period.is_day and not slice_.segment and entry.replaced_rows is not None:
-            self._changed_days.add((slice_.website_id, slice_.date))
+            self._unchanged.setdefault(entry.slice.stream, []).append(entry.slice.date)
+
+    def parsed(self, slice_: Slice, content_hash: str) -> None:
+        """Take note of what Matomo has of a slice now: of a day's visit counts, whether they have changed."""
+        stream = slice_.stream
+        if stream.table in self._counting and stream.period.is_day and not stream.segment:
+            known = self._plan.known.get(slice_)
+            if known is not None and known.content_hash != content_hash:
+                self._changed_days.add((slice_.website_id, slice_.date))
 
     def reads_visits(self, slice_: Slice, counted: int | None) -> bool:
         """Return whether the visits of a day are to be read: those of a final day whose summary is the same are not.

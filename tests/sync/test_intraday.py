@@ -93,11 +93,11 @@ def test_the_present_day_follows_matomo_from_hour_to_hour(shop: Local, matomo: F
 
 
 def test_an_hourly_run_requests_nothing_but_the_present_day(shop: Local, matomo: FakeMatomo) -> None:
-    """One call a report and site, and two for version and sites: the trailing days are the daily run's."""
+    """All reports of a site in one call, and two for version and sites: the trailing days are the daily run's."""
     shop.sync(mode="intraday")
     assert {dates[0].split(",")[0] for dates in requested(matomo).values()} == {str(TODAY)}
     assert {len(dates) for dates in requested(matomo).values()} == {1}
-    assert matomo.http_requests == len(TABLES) + 2
+    assert matomo.http_requests == 1 + 2
 
 
 def test_the_first_run_of_a_new_day_closes_the_one_before(shop: Local, matomo: FakeMatomo) -> None:
@@ -131,7 +131,7 @@ def test_a_closed_day_whose_numbers_are_the_same_is_no_longer_open(matomo: FakeM
 def test_a_present_day_without_visits_has_no_rows_and_is_not_pending(
     tmp_path: Path, request_fields: dict[str, Any]
 ) -> None:
-    """Neither the table nor the log has anything of it; of such a site the summary alone is requested by the hour."""
+    """Neither the table nor the log has anything of it, and the visits log is not looked at."""
     with (
         FakeMatomo(small_world(now=NIGHT)) as matomo,
         local(matomo, tmp_path / "x.duckdb", **CONFIG) as shop,
@@ -142,8 +142,7 @@ def test_a_present_day_without_visits_has_no_rows_and_is_not_pending(
         assert visits_on(shop, TODAY) == []
         assert not any(day == TODAY for _, _, day in shop.states())
         assert sum(table.pending + table.failed for table in result.tables.values()) == 0
-        if request_fields:
-            assert list(requested(matomo)) == ["VisitsSummary.get"]
+        assert not any(call.method.startswith("Live.") for call in matomo.calls)
 
 
 def test_a_present_day_that_matomo_has_not_processed_is_no_news(shop: Local, matomo: FakeMatomo) -> None:

@@ -310,6 +310,26 @@ def test_visits_whose_number_is_the_same_are_read_where_their_actions_are_not(
         assert shop.contents() == fresh(shop, **VISITS, sites=["1"])
 
 
+def test_visits_are_read_by_the_next_sweep_where_one_was_cut_off_before_them(
+    matomo: FakeMatomo, tmp_path: Path
+) -> None:
+    """The counts are the new ones by then, and as many as before: the log knows that the visits were not read."""
+    with local(matomo, tmp_path / "x.duckdb", **VISITS, sites=["1"], concurrency=1) as shop:
+        shop.sync()
+        count = len(matomo.visits(1, DAY))
+        while True:
+            matomo.change(1, DAY)
+            if len(matomo.visits(1, DAY)) == count:
+                break
+        matomo.faults.add(Fault(method=LIVE, message="Something broke"))
+        assert shop.sync(mode="sweep").verdict is Verdict.FAILED
+        assert shop.states()["visits", "1", DAY]["status"] == "pending"
+        matomo.faults.clear()
+        assert shop.sync(mode="sweep").verdict is Verdict.COMPLETE
+        assert shop.contents() == fresh(shop, **VISITS, sites=["1"])
+        assert shop.states()["visits", "1", DAY]["status"] == "written"
+
+
 OLD_WORLD = World(
     (fake_matomo.Site(1, "Site", "UTC", created=ago(40), visits_per_day=3, pages=3),),
     now=NOW,

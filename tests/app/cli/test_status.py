@@ -105,6 +105,7 @@ def test_after_a_sync_every_table_and_site_has_a_line(shop: Shop) -> None:
         "rows": 4,
         "pending": 0,
         "failed": 0,
+        "open": 0,
         "visits_difference": None,
         "last_error": None,
     }

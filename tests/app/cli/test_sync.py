@@ -156,8 +156,13 @@ BAD = {
     (
         "--mode",
         "append",
-    ): "request: mode has to be 'incremental', 'backfill', 'full_refresh', 'audit' or 'deliver', not \"append\"",
-    ("--mode", ""): "request: mode has to be 'incremental', 'backfill', 'full_refresh', 'audit' or 'deliver', not \"\"",
+    ): "request: mode has to be 'incremental', 'intraday', 'sweep', 'backfill', 'full_refresh', 'audit' or "
+    "'deliver', not \"append\"",
+    (
+        "--mode",
+        "",
+    ): "request: mode has to be 'incremental', 'intraday', 'sweep', 'backfill', 'full_refresh', 'audit' or "
+    "'deliver', not \"\"",
     ("--site", "one"): "request: sites: 'one' is not a site id: it has to be a whole number such as 1",
     ("--site", ""): "request: sites: '' is not a site id: it has to be a whole number such as 1",
     ("--table", "visitor_countries"): (

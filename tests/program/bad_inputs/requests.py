@@ -140,7 +140,10 @@ REQUESTS = (
     Case(
         "a mode that is none",
         400,
-        ("request: mode has to be 'incremental', 'backfill', 'full_refresh', 'audit' or 'deliver', not \"full\"",),
+        (
+            "request: mode has to be 'incremental', 'intraday', 'sweep', 'backfill', 'full_refresh', 'audit' "
+            "or 'deliver', not \"full\"",
+        ),
         request={"mode": "full"},
     ),
     Case(
@@ -154,7 +157,8 @@ REQUESTS = (
         400,
         (
             "request: connector is missing",
-            "request: mode has to be 'incremental', 'backfill', 'full_refresh', 'audit' or 'deliver', not null",
+            "request: mode has to be 'incremental', 'intraday', 'sweep', 'backfill', 'full_refresh', 'audit' "
+            "or 'deliver', not null",
             "request: unknown key 'sites_': did you mean 'sites'?",
         ),
         body=b'{"mode": null, "sites_": []}',
