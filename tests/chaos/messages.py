@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from google.pubsub_v1.types import PubsubMessage, Subscription
 
+from tests.chaos.calls import breaches
 from tests.chaos.figures import Figures
 from tests.chaos.kills import quiet_problems
 from tests.chaos.place import GOOD, Ended
@@ -205,7 +206,7 @@ def deliver(
             doubled = [message for message in pulled for _ in range(random.choice((1, 1, 2)))]
             random.shuffle(doubled)
             statuses = [threads.submit(hand_over, message) for message in doubled]
-            if kills and random.random() < 0.7:
+            if kills:
                 kills -= 1
                 time.sleep(random.uniform(0, 2.5))
                 function.kill()
@@ -213,8 +214,10 @@ def deliver(
                 function.start()
             figures.count("deliveries", len(statuses))
             figures.count("deliveries that failed", sum(not _is_done(each.result()) for each in statuses))
-        figures.note("deliveries", Ended(GOOD, function.log).problems)
-        figures.count("calls of Matomo", len(matomo.calls_of(run)))
+        calls = matomo.calls_of(run)
+        figures.count("calls of Matomo", len(calls))
+        # The runs of a connector have its bounds in common, also where they overlap or one of them was killed.
+        figures.note("deliveries", [*Ended(GOOD, function.log).problems, *breaches(calls, place.bounds)])
         run = matomo.begin()
         before = len(function.log)
         status = function.push("quiet", json.dumps({"connector": place.name}).encode())

@@ -60,7 +60,7 @@ EMULATOR_CONFIG = _CONFIG | {
 }
 SMALL_EMULATOR_CONFIG = EMULATOR_CONFIG | {"visits": False, "backfill_days": 2}
 # Fewer calls a minute than a backfill of ``SMALL_CONFIG`` makes, so that it has to wait.
-SLOW = {"requests_per_minute": 20}
+SLOW = {"requests_per_minute": 12}
 # How many times longer a run with the emulator takes than one with DuckDB, about.
 _SLOWER = 3.0
 
