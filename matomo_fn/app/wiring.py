@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 
 import structlog
 
+from matomo_fn.app.fan_out import Handing, fan_out_of
 from matomo_fn.app.open_warehouse import open_warehouse
 from matomo_fn.app.signals import ends_by_signal
 from matomo_fn.config.connector import Connector
@@ -94,10 +95,17 @@ def make_client(
 
 @contextmanager
 def open_session(
-    settings: Settings, request: SyncRequest, run: Run, deadline: Deadline, *, create: bool
+    settings: Settings,
+    request: SyncRequest,
+    run: Run,
+    deadline: Deadline,
+    *,
+    create: bool,
+    handing: Handing = Handing.NOTHING,
 ) -> Iterator[Session]:
-    """Open what a run works with; ``create=False`` for one that only looks."""
+    """Open what a run works with; ``create=False`` for one that only looks. ``handing``: what it hands on."""
     credentials = read_credentials(settings, request.connector)
+    fan_out = fan_out_of(settings, credentials.connector, request, deadline, handing)
     warehouse = open_warehouse(settings, credentials.connector, run_id=run.id, deadline=deadline, create=create)
     try:
         yield Session(
@@ -106,6 +114,7 @@ def open_session(
             warehouse,
             deadline,
             settings.buffer_megabytes * 1024 * 1024,
+            fan_out=fan_out,
         )
     finally:
         warehouse.close()
@@ -123,19 +132,26 @@ def run_sync(
     request: SyncRequest,
     run: Run,
     progress: Progress = no_progress,
+    *,
+    handing: Handing = Handing.NOTHING,
 ) -> RunResult:
     """Run a request to its end, log that end in one line, and return the result.
+
+    ``handing``: what is handed on as messages, where there is a topic for them.
 
     SIGINT and SIGTERM end it early: what was fetched is written, and the result says what remains. Raises
     MatomoFnError where there is nothing to report on: bad input, no answer from Matomo, no warehouse, or something
     unforeseen.
     """
     structlog.contextvars.bind_contextvars(run_id=run.id)
+    if request.part:
+        run = replace(run, request_id=request.part.request_id)
+        structlog.contextvars.bind_contextvars(request_id=run.request_id, shard=request.part.number)
     deadline = Deadline(settings.time_budget)
     with ends_by_signal(deadline):
         try:
             _refuse_stopped(deadline)
-            with open_session(settings, request, run, deadline, create=True) as session:
+            with open_session(settings, request, run, deadline, create=True, handing=handing) as session:
                 result = sync(session, request, run, progress)
         except Stopped:
             sentence = f"stopped by {deadline.interrupted_by} before anything was fetched"
@@ -150,7 +166,10 @@ def run_sync(
             raise unforeseen from None
         tell = log.warning if result.verdict in (Verdict.PARTIAL, Verdict.STOPPED) else log.info
         tell = log.error if result.verdict is Verdict.FAILED else tell
-        tell("run_finished", **{key: value for key, value in result.as_dict().items() if key != "run_id"})
+        told = {key: value for key, value in result.as_dict().items() if key not in ("run_id", "request_id")}
+        if result.handed_on:  # their number: all of them may be more than a line of Cloud Logging has
+            told["handed_on"] = len(result.handed_on)
+        tell("run_finished", **told)
     return replace(result, stopped_by=deadline.interrupted_by)  # also where that came when all was done
 
 
