@@ -2,15 +2,17 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from matomo_fn.app.read_log import never_synced, open_log
 from matomo_fn.catalogue import SYNC_RUNS
 from matomo_fn.config.connector import Connector
 from matomo_fn.config.settings import Settings
+from matomo_fn.sync.request_progress import RequestProgress, read_progress
 from matomo_fn.warehouse import log_sql
 from matomo_fn.warehouse.protocol import Warehouse
+from matomo_fn.warehouse.schemas import missing_columns
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,7 +20,8 @@ class PastRun:
     """One run; ``written``, ``unchanged``, ``pending``, ``failed`` and ``remaining`` count slices.
 
     ``request_id``: what started it; the run's own id where that was a person or a caller without a schedule.
-    ``rows``: rows written. ``error``: the first sentence of what failed.
+    ``rows``: rows written. ``error``: the first sentence of what failed. ``shard`` of ``shards``: what of the request
+    the run was about, None for all of it; a run that split the request has ``shards`` alone.
     """
 
     run_id: str
@@ -35,6 +38,8 @@ class PastRun:
     rows: int
     matomo_calls: int
     error: str | None
+    shard: int | None = None
+    shards: int | None = None
 
     @property
     def seconds(self) -> float:
@@ -58,6 +63,8 @@ class PastRun:
             "rows": self.rows,
             "matomo_calls": self.matomo_calls,
             "error": self.error,
+            "shard": self.shard,
+            "shards": self.shards,
         }
 
 
@@ -73,10 +80,31 @@ def read_history(settings: Settings, name: str, *, most: int) -> Sequence[PastRu
         return found
 
 
+def read_requests(settings: Settings, name: str) -> Sequence[RequestProgress]:
+    """Return the requests of a connector that were handed on in the last 31 days, the newest first."""
+    with open_log(settings, name) as (connector, warehouse):
+        return newest_requests(warehouse, connector)
+
+
+def newest_requests(warehouse: Warehouse, connector: Connector) -> Sequence[RequestProgress]:
+    """Return the same of a warehouse that is open; nothing where no version yet has handed anything on."""
+    if not _knows_requests(warehouse):
+        return []
+    return read_progress(warehouse, connector.name, datetime.now(UTC))
+
+
+def _knows_requests(warehouse: Warehouse) -> bool:
+    """Return whether the record of runs has the columns of this version, which the next sync adds."""
+    found = warehouse.find_table(SYNC_RUNS.name)
+    return found is not None and not missing_columns(SYNC_RUNS.columns, found.columns)
+
+
 def newest_runs(warehouse: Warehouse, connector: Connector, most: int) -> Sequence[PastRun]:
     """Return the newest runs that a warehouse has of a connector."""
-    if warehouse.find_table(SYNC_RUNS.name) is None:
+    found = warehouse.find_table(SYNC_RUNS.name)
+    if found is None:
         return []
+    missing = [column.name for column in missing_columns(SYNC_RUNS.columns, found.columns)]
     return [
         PastRun(
             row["run_id"],
@@ -93,6 +121,8 @@ def newest_runs(warehouse: Warehouse, connector: Connector, most: int) -> Sequen
             row["row_count"],
             row["matomo_calls"],
             row["error"],
+            row.get("shard"),
+            row.get("shards"),
         )
-        for row in warehouse.query(log_sql.history_of(warehouse.dataset, connector.name, most))
+        for row in warehouse.query(log_sql.history_of(warehouse.dataset, connector.name, most, without=missing))
     ]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from matomo_fn.app.history import PastRun, newest_runs
+from matomo_fn.app.history import PastRun, newest_requests, newest_runs
 from matomo_fn.app.read_log import never_synced, open_log
 from matomo_fn.app.wiring import make_client, read_credentials
 from matomo_fn.catalogue import EVENTS_LOG
@@ -18,6 +18,7 @@ from matomo_fn.errors import InputError, MatomoError, TokenRefused
 from matomo_fn.periods import period_of
 from matomo_fn.slices import Stream
 from matomo_fn.sync.missing import sentences_of
+from matomo_fn.sync.request_progress import RequestProgress
 from matomo_fn.sync.scope import Scope, resolve_scope
 from matomo_fn.warehouse import events_sql, log_sql, reference_sql
 from matomo_fn.warehouse.protocol import Warehouse
@@ -115,7 +116,10 @@ class EventsStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The state of a connector; ``problems`` has a sentence for everything that is missing, ``notes`` for the rest."""
+    """The state of a connector; ``problems`` has a sentence for everything that is missing, ``notes`` for the rest.
+
+    ``requests``: those of the last 31 days that were handed on in parts.
+    """
 
     connector: str
     tables: Sequence[TableStatus]
@@ -124,6 +128,7 @@ class Status:
     last_run: PastRun | None = None
     reference: Sequence[ReferenceStatus] = ()
     events: EventsStatus | None = None
+    requests: Sequence[RequestProgress] = ()
 
     @property
     def is_good(self) -> bool:
@@ -139,6 +144,7 @@ class Status:
             "tables": [table.as_dict() for table in self.tables],
             "reference_tables": [table.as_dict() for table in self.reference],
             **({"events": self.events.as_dict()} if self.events else {}),
+            **({"requests": [request.as_dict() for request in self.requests]} if self.requests else {}),
             "problems": list(self.problems),
             "notes": list(self.notes),
         }
@@ -176,7 +182,14 @@ def read_status(settings: Settings, name: str) -> Status:
         problems += sorted({table.last_error for table in tables if table.last_error and not table.is_good})
         last_run = next(iter(newest_runs(warehouse, connector, 1)), None)
         return Status(
-            name, tables, problems, notes, last_run, _reference(warehouse, connector), _events(warehouse, connector)
+            name,
+            tables,
+            problems,
+            notes,
+            last_run,
+            _reference(warehouse, connector),
+            _events(warehouse, connector),
+            newest_requests(warehouse, connector),
         )
 
 

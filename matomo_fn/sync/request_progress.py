@@ -84,7 +84,8 @@ class RequestProgress:
     def sentence(self) -> str:
         """The progress in words."""
         counts = ", ".join(f"{self.count(state)} {state}" for state in ShardState if self.count(state))
-        return f"request {self.request_id}: {len(self.states)} shards: {counts}"
+        noun = "shard" if len(self.states) == 1 else "shards"
+        return f"request {self.request_id} of {self.started:%Y-%m-%d %H:%M} UTC: {len(self.states)} {noun}: {counts}"
 
 
 def read_progress(warehouse: Warehouse, connector: str, now: datetime) -> list[RequestProgress]:

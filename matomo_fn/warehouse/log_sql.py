@@ -1,6 +1,6 @@
 """GoogleSQL text of the log of slices and runs: what is known, what is invalid, and what differs from the tables."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -289,13 +289,14 @@ def status_of(dataset: str, connector: str, kept_from: Mapping[str, date] | None
     )
 
 
-def history_of(dataset: str, connector: str, runs: int) -> str:
+def history_of(dataset: str, connector: str, runs: int, *, without: Collection[str] = ()) -> str:
     """Return the query for the newest runs of a connector, the newest first.
 
-    In all columns of ``_sync_runs`` but ``handed_on``, which may be long. Of a run's rows the last one counts.
+    In all columns of ``_sync_runs`` but ``handed_on``, which may be long, and those that a table of an older version is
+    ``without``. Of a run's rows the last one counts.
     """
     return (
-        f"select {_names_of_runs()} from {table_name(dataset, SYNC_RUNS.name)} r "
+        f"select {_names_of_runs(without)} from {table_name(dataset, SYNC_RUNS.name)} r "
         f"where r.connector = {literal(connector)} {_LAST_OF_RUN} "
         f"order by r.started_at desc, r.run_id desc limit {runs}"
     )
@@ -347,8 +348,8 @@ def next_job(dataset: str, connector: str, about: str, since: date) -> str:
     )
 
 
-def _names_of_runs() -> str:
-    return ", ".join(f"r.{name}" for name in SYNC_RUNS.column_names if name != "handed_on")
+def _names_of_runs(without: Collection[str] = ()) -> str:
+    return ", ".join(f"r.{name}" for name in SYNC_RUNS.column_names if name not in ("handed_on", *without))
 
 
 _LAST_OF_RUN = "qualify row_number() over (partition by r.run_id order by r.finished_at desc) = 1"

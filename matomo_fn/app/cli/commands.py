@@ -38,7 +38,8 @@ from matomo_fn.app.cli.output import (
 from matomo_fn.app.cli.progress import progress_bar
 from matomo_fn.app.cli.results import print_audit, print_history, print_plan, print_result, print_status
 from matomo_fn.app.cli.several import exit_code_of, sync_several
-from matomo_fn.app.history import read_history
+from matomo_fn.app.fan_out import Handing
+from matomo_fn.app.history import read_history, read_requests
 from matomo_fn.app.status import read_status
 from matomo_fn.app.wiring import make_plan, new_run, run_sync
 from matomo_fn.catalogue import BUILT_IN, REFERENCE_TABLES
@@ -133,9 +134,12 @@ class _SyncCommand(click.Command):
 @cli.command(cls=_SyncCommand)
 @click.argument("names", metavar="CONNECTOR...", nargs=-1, required=True)
 @request_options
+@click.option(
+    "--detach", is_flag=True, help="Publish the request in shards, for the function to sync, and do not wait for it."
+)
 @json_option
 @settings_options
-def sync(names: tuple[str, ...], *, as_json: bool, **options: Any) -> None:
+def sync(names: tuple[str, ...], *, detach: bool, as_json: bool, **options: Any) -> None:
     """Sync what is due, or a window of days.
 
     Requests reports from Matomo, compares them with what the tables have, and writes what changed. Several connectors
@@ -146,10 +150,11 @@ def sync(names: tuple[str, ...], *, as_json: bool, **options: Any) -> None:
         settings = take_settings(options)
         log_to_terminal(settings)
         request = take_requests(names, options, settings)
+        handing = Handing.EVERYTHING if detach else Handing.NOTHING
         if isinstance(request, SeveralRequests):
-            raise SystemExit(sync_several(settings, request, as_json=as_json))
+            raise SystemExit(sync_several(settings, request, handing, as_json=as_json))
         with progress_bar(as_json=as_json) as progress:
-            result = run_sync(settings, request, run, progress)
+            result = run_sync(settings, request, run, progress, handing=handing)
         if as_json:
             print_json(result.as_dict())
         else:
@@ -202,11 +207,12 @@ def history(connector: str, limit: int, *, as_json: bool, **options: Any) -> Non
     with exit_codes(as_json=as_json, connector=connector):
         settings = take_settings(options)
         log_to_terminal(settings)
-        found = read_history(settings, connector, most=limit)
+        found, requests = read_history(settings, connector, most=limit), read_requests(settings, connector)
         if as_json:
-            print_json({"connector": connector, "runs": [run.as_dict() for run in found]})
+            in_parts = {"requests": [request.as_dict() for request in requests]} if requests else {}
+            print_json({"connector": connector, "runs": [run.as_dict() for run in found], **in_parts})
         else:
-            print_history(found)
+            print_history(found, requests)
 
 
 @cli.command("connectors")
