@@ -145,7 +145,8 @@ class SyncRequest(BaseModel):
 
     def as_json(self) -> dict[str, Any]:
         """Return the request as a message has it."""
-        return self.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+        values = self.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+        return values | ({"part": self.part.as_json()} if self.part else {})
 
 
 def read_request(values: Mapping[str, Any]) -> SyncRequest:

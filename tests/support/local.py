@@ -134,7 +134,7 @@ class Local:
         values = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
         name = f"run{next(self._runs):04}"
         self.watched = warehouse = Watched(DuckDBWarehouse(self._path, self.connector.dataset_name), before)
-        client, deadline = self._client(calls)
+        client, deadline = self.client(calls)
         session = Session(self.connector, client, warehouse, deadline, buffer_bytes, self.now, self.clock, fan_out)
         try:
             read = read_request({"connector": self.connector.name, **values})
@@ -157,7 +157,7 @@ class Local:
 
     def plan(self, **request: Any) -> Plan:
         """Return what a run of a request would do."""
-        client, deadline = self._client(None)
+        client, deadline = self.client(None)
         warehouse = DuckDBWarehouse(self._path, self.connector.dataset_name)
         session = Session(self.connector, client, warehouse, deadline, SPOOL_BYTES, self.now, self.clock)
         try:
@@ -195,7 +195,8 @@ class Local:
         """Close the file."""
         self.warehouse.close()
 
-    def _client(self, calls: int | None) -> tuple[MatomoClient, Deadline]:
+    def client(self, calls: int | None = None) -> tuple[MatomoClient, Deadline]:
+        """Return a client of Matomo whose time is up after so many calls, and that time."""
         deadline = Deadline()
         if calls is not None:
             # Time is kept for writing, so the asking ends at 340 of 400 seconds; what is asked then comes to its end.

@@ -153,7 +153,7 @@ def test_what_there_was_no_time_for_is_handed_on_until_all_is_done(
     while result.handed_on:
         assert (result.verdict, result.may_succeed_later) == (Verdict.HANDED_ON, False)
         (message,) = topic.take()
-        assert message["part"] == {"request_id": MESSAGE, "continuation": runs}
+        assert message["part"] == {"request_id": MESSAGE, "number": 1, "count": 1, "continuation": runs}
         assert message.items() >= BACKFILL.items()
         runs += 1
         result = deliver(place, message, calls=9, fan_out=topic.fan_out(own_calls=None))
