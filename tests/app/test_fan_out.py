@@ -51,6 +51,12 @@ def deliver(place: Shop, data: bytes, message_id: str, env: dict[str, str]) -> T
         return shops.events().post("/", json={"message": message, "subscription": "projects/p/subscriptions/s"})
 
 
+def post(place: Shop, env: dict[str, str]) -> TestResponse:
+    """Post the request to the function."""
+    with mock.patch.dict("os.environ", place.env | env):
+        return shops.http().post("/", json=REQUEST)
+
+
 def do_all(place: Shop, messages: list[PubsubMessage], env: dict[str, str]) -> None:
     for message in reversed(messages):
         assert deliver(place, message.data, message.message_id, env).status_code == 200
@@ -66,7 +72,7 @@ def rows(contents: Contents) -> dict[str, list[dict[str, Any]]]:
 
 def test_a_large_request_is_202_and_its_shards_do_it(place: Shop, pubsub: PubSub, env: dict[str, str]) -> None:
     """What is answered waits in Pub/Sub; status and history say how far it is."""
-    answer = place.post(REQUEST, **env)
+    answer = post(place, env)
     body = answer.get_json()
     assert (answer.status_code, body["status"], body["errors"]) == (202, "handed_on", [])
     messages = pubsub.take(TOPIC)
@@ -107,7 +113,7 @@ def test_a_publish_that_fails_is_503_and_the_message_comes_again(
     """An answer that is lost doubles the shards, which do nothing twice."""
     data = json.dumps(REQUEST).encode()
     pubsub.fail("Publish", "PERMISSION_DENIED")
-    refused = place.post(REQUEST, **env)
+    refused = post(place, env)
     assert refused.status_code == 503
     assert "roles/pubsub.publisher" in refused.get_json()["errors"][0]
     pubsub.fail("Publish", "PERMISSION_DENIED")

@@ -31,12 +31,8 @@ SEEDS = range(int(os.environ.get("FAN_OUTS", "1")))
 DAYS = 3 if len(SEEDS) == 1 else 6
 DELIVERIES, AT_ONCE = 10, 4
 TABLES = ["visits_summary", "visitor_country"]
-REQUEST = {
-    "connector": "shop",
-    "mode": "backfill",
-    "start_date": str(ago(DAYS)),
-    "end_date": str(YESTERDAY),
-}
+WINDOW: dict[str, Any] = {"mode": "backfill", "start_date": str(ago(DAYS)), "end_date": str(YESTERDAY)}
+REQUEST = {"connector": "shop", **WINDOW}
 
 
 class Deliveries:
@@ -92,7 +88,7 @@ def test_ten_deliveries_and_their_shards_in_any_order_leave_the_tables_of_one_ru
         FakeMatomo(small_world()) as matomo,
         local(matomo, tmp_path / "w.duckdb", reports=TABLES, concurrency=1) as place,
     ):
-        assert place.sync(**{name: value for name, value in REQUEST.items() if name != "connector"}).verdict
+        assert place.sync(**WINDOW).verdict is Verdict.COMPLETE
         expected = place.contents(TABLES)
         for seed in SEEDS:
             deliveries = Deliveries(place, seed)
