@@ -10,12 +10,14 @@ BIN := $(VENV)/bin
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 # More for pytest: make test ARGS="-k merge -x"
 ARGS ?=
+# What the chances of make chaos begin with; without it, another number each time.
+SEED ?=
 # Python keeps what it compiles, even where the environment tells it not to (as images for containers do): the tests
 # start more than a hundred processes, and each would compile all that it imports.
 export PYTHONDONTWRITEBYTECODE =
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo test lint format bench docs pictures programs bundle terraform lock clean
+.PHONY: help setup demo test chaos fuzz lint format bench docs pictures programs bundle terraform lock clean
 
 help: ## list the commands
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-10s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -37,6 +39,14 @@ demo: setup ## sync a sample Matomo into a DuckDB file and show the data
 
 test: setup programs lint ## everything that CI runs
 	$(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=worksteal $(ARGS)
+
+chaos: setup programs ## faults of Matomo, kills and doubled messages at full size, in half an hour; repeat one by SEED=17
+	$(BIN)/python -m tests.chaos --seed="$(SEED)"
+
+fuzz: setup ## 10,000 inputs of each kind, from a seed that is printed; EXAMPLES and SEED set them
+	@seed=$${SEED:-$$($(BIN)/python -c 'import random; print(random.randrange(2**32))'); echo "SEED=$$seed"; \
+		EXAMPLES=$${EXAMPLES:-10000} $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=worksteal --timeout=0 \
+		--hypothesis-seed=$$seed tests/fuzz tests/events/test_collect_fuzz.py $(ARGS)
 
 lint: setup ## style, types, and the direction of imports
 	$(BIN)/ruff check .

@@ -1,6 +1,8 @@
 """The function's entry points, for the Functions Framework.
 
 ``sync`` over HTTP, ``sync_event`` from Pub/Sub, and ``collect`` for Segment's calls over HTTP.
+
+Each imports what it does when it is first called: an instance serves one of them, and none needs what the others do.
 """
 
 import json
@@ -9,8 +11,7 @@ import flask
 import functions_framework
 from cloudevents.http import CloudEvent
 
-from matomo_fn.app.collect import PATH, CollectRequest, handle_collect
-from matomo_fn.app.handlers import TryAgainError, handle_event, handle_http
+from matomo_fn.app.paths import COLLECT
 from matomo_fn.app.signals import watch_forked_workers
 from matomo_fn.values import utf8
 
@@ -20,8 +21,10 @@ watch_forked_workers()
 @functions_framework.http
 def sync(request: flask.Request) -> flask.Response:
     """Sync what the request's JSON body asks for and answer with a summary; below /collect/ collect events."""
-    if request.path.startswith(PATH):
+    if request.path.startswith(COLLECT):
         return _collect(request)
+    from matomo_fn.app.handlers import handle_http
+
     status, answer = handle_http(request.method, dict(request.headers), request.get_data())
     return flask.Response(utf8(json.dumps(answer, ensure_ascii=False)), status, mimetype="application/json")
 
@@ -29,6 +32,8 @@ def sync(request: flask.Request) -> flask.Response:
 @functions_framework.cloud_event
 def sync_event(event: CloudEvent) -> None:
     """Sync what a Pub/Sub message asks for; answer 503 where it should be delivered again."""
+    from matomo_fn.app.handlers import TryAgainError, handle_event
+
     try:
         handle_event(str(event["id"]), event.data, deliveries_are_counted=_are_deliveries_counted())
     except TryAgainError as error:
@@ -42,6 +47,8 @@ def collect(request: flask.Request) -> flask.Response:
 
 
 def _collect(request: flask.Request) -> flask.Response:
+    from matomo_fn.app.collect import CollectRequest, handle_collect
+
     wanted = CollectRequest(request.method, request.path, dict(request.headers), request.stream.read)
     status, answer = handle_collect(wanted)
     text = b"" if answer is None else utf8(json.dumps(answer, ensure_ascii=False))

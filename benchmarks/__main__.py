@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator
 
 import click
 
+from benchmarks.beside_dlt import beside_dlt
 from benchmarks.calls import calls
 from benchmarks.deliver import deliver
 from benchmarks.fan_out import fan_out
@@ -15,8 +16,10 @@ from benchmarks.many_sites import many_sites
 from benchmarks.memory import memory
 from benchmarks.partitions import partitions
 from benchmarks.planning import planning
+from benchmarks.start import start
 from benchmarks.throughput import throughput
 from benchmarks.visits import visits
+from benchmarks.wall import wall
 from matomo_fn.app.logs import configure_logs
 
 BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
@@ -25,10 +28,13 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "calls": calls,
     "visits": visits,
     "planning": planning,
+    "start": start,
     "partitions": partitions,
     "sites": many_sites,
     "deliver": deliver,
     "fan_out": fan_out,
+    "wall": wall,
+    "dlt": beside_dlt,
 }
 
 

@@ -73,19 +73,21 @@ def _ask(matomo: FakeMatomo, table: Table) -> Reply:
 
 def _measured(table: Table, reply: Reply) -> Iterator[Figure]:
     client = MatomoClient(_Recorded(reply), RateLimit(10_000_000), Deadline())
-    rows = _stage(client, table)
-    ours, bare = _in_turns(lambda: _stage(client, table), lambda: _bare(reply.body))
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "rows.json.gz"
+        rows = _stage(client, table, path)
+        ours, bare = _in_turns(lambda: _stage(client, table, path), lambda: _bare(reply.body))
     yield Figure(_GROUP, f"{table.name}: rows in the answer", rows, "rows")
     yield Figure(_GROUP, f"{table.name}: bytes of the answer", len(reply.body) / 1e6, "MB")
     yield Figure(_GROUP, f"{table.name}: rows a second", rows / ours, "rows/s")
     yield Figure(_GROUP, f"{table.name}: time beside json.loads + json.dumps of the same", ours / bare, "times")
 
 
-def _stage(client: MatomoClient, table: Table) -> int:
+def _stage(client: MatomoClient, table: Table, path: Path) -> int:
     """Read the answer, shape its days and buffer them; return the number of rows."""
     source = table.sources[0]
     answered = client.report(source, "1", Days.of(_DAYS))
-    with tempfile.TemporaryDirectory() as folder, Buffer(Path(folder) / "rows.json.gz") as buffer:
+    with Buffer(path) as buffer:
         for day, answer in answered.days.items():
             buffer.add(Slice(Stream(table.name, "1"), day), parse_slice(table, [(source, answer)]).lines)
         buffer.close()

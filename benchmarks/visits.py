@@ -33,7 +33,7 @@ from matomo_fn.config.token import Token
 from matomo_fn.deadline import Deadline
 from matomo_fn.extract.own_buffers import OwnBuffers
 from matomo_fn.extract.visit_rows import VisitParser
-from matomo_fn.extract.visits import VisitsOfDay
+from matomo_fn.extract.visits import VisitsOfDays
 from matomo_fn.matomo.client import MatomoClient
 from matomo_fn.matomo.rate_limit import RateLimit
 from matomo_fn.matomo.transport import HttpTransport, Reply, Transport
@@ -188,10 +188,10 @@ class Taped:
         return self._transport.redact(text)
 
 
-def _reader(transport: Transport, folder: Path) -> VisitsOfDay:
+def _reader(transport: Transport, folder: Path) -> VisitsOfDays:
     client = MatomoClient(transport, RateLimit(60_000), Deadline())
     site = Site("1", "Busy", UTC, date(2021, 1, 1))
-    return VisitsOfDay(client, site, VisitParser(UTC), OwnBuffers(folder, 10**12), lambda: not Event().is_set())
+    return VisitsOfDays(client, site, VisitParser(UTC), OwnBuffers(folder, 10**12), lambda: not Event().is_set())
 
 
 def _http(url: str, token: str) -> HttpTransport:
@@ -203,7 +203,7 @@ def _read(url: str, token: str) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         reader = _reader(_http(url, token), Path(folder))
         before, started = peak_memory(), time.perf_counter()
-        read = _spooled(reader)
+        read = _buffered(reader)
         seconds = time.perf_counter() - started
         buffer = read.buffer.path.stat().st_size
         return {
@@ -217,24 +217,25 @@ def _shape(url: str, token: str) -> dict[str, float]:
     with tempfile.TemporaryDirectory() as folder:
         tape = Taped(_http(url, token))
         reader = _reader(tape, Path(folder))
-        _spooled(reader).buffer.discard()
+        _buffered(reader).buffer.discard()
         bodies = [reply.body for reply in tape.replies.values()]
         bare = min(_timed_json(bodies) for _ in range(3))
         taken = []
         rows = 0
         for _ in range(3):
             started = time.perf_counter()
-            read = _spooled(reader)
+            read = _buffered(reader)
             taken.append(time.perf_counter() - started)
             rows = read.row_count
             read.buffer.discard()
         return {"rows": rows, "bare": bare, "seconds": min(taken)}
 
 
-def _spooled(reader: VisitsOfDay) -> BufferedSlice:
-    read = reader.read(Slice(Stream("visits", "1"), _yesterday()), datetime.now(UTC))
+def _buffered(reader: VisitsOfDays) -> BufferedSlice:
+    read = reader.read([Slice(Stream("visits", "1"), _yesterday())], datetime.now(UTC))
     assert read is not None
-    return read
+    assert read[0].content is not None
+    return read[0].content
 
 
 def _timed_json(bodies: list[bytes]) -> float:

@@ -81,6 +81,7 @@ class CountingWarehouse:
         self._inner = inner
         self.dataset = inner.dataset
         self.parallel = inner.parallel
+        self.is_shared = inner.is_shared
         self.counts = Counts()
 
     def check_writable(self) -> None:
@@ -148,6 +149,11 @@ class CountingWarehouse:
         self.counts.query(statement)
         return self._inner.query(statement)
 
+    def rows(self, statement: str) -> Iterator[Mapping[str, Any]]:
+        """Count and pass on."""
+        self.counts.query(statement)
+        return self._inner.rows(statement)
+
     def stream(self, statement: str) -> Iterator[Mapping[str, Any]]:
         """Count and pass on."""
         self.counts.query(statement)
@@ -166,6 +172,7 @@ class NullWarehouse:
 
     dataset = "nowhere"
     parallel = 1
+    is_shared = False
 
     def __init__(self) -> None:
         self._tables: dict[str, FoundTable] = {}
@@ -224,6 +231,10 @@ class NullWarehouse:
             table, staging = (name.rpartition(".")[2] for name in _TABLE.findall(statement)[:2])
             run_id = statement.rpartition(", '")[2].removesuffix("')")
             self._merged[table] = run_id, self._staged.pop(staging)
+
+    def rows(self, statement: str) -> Iterator[Mapping[str, Any]]:
+        """Answer the same as a query."""
+        return iter(self.query(statement))
 
     def stream(self, _statement: str) -> Iterator[Mapping[str, Any]]:
         """Have no rows."""

@@ -15,7 +15,7 @@ from fake_matomo.sites import Site, World
 from fake_matomo.store import Traffic
 from fake_matomo.tokens import Tokens
 from fake_matomo.visits import Visit
-from fake_matomo.wire import HttpServer
+from fake_matomo.wire import Answer, HttpServer, Request
 
 # The default token, of a user with write access to all sites: it reads reports, and may send past hits.
 TOKEN = "c0ffee00c0ffee00c0ffee00c0ffee00"  # noqa: S105 - gives access to the fake only
@@ -76,6 +76,10 @@ class FakeMatomo:
         self._server.server_close()
         self._thread.join()
         self._server = self._thread = None
+
+    def answer(self, request: Request) -> Answer | None:
+        """Answer a request that a server of the caller's own has read; None means to reset the connection."""
+        return self._front.serve(request)
 
     @property
     def url(self) -> str:
@@ -189,6 +193,10 @@ class FakeMatomo:
     def arrive(self, site_id: int, count: int = 1) -> tuple[Visit, ...]:
         """Add visits that happen now."""
         return self.traffic.arrive(self._site(site_id), count)
+
+    def arrive_late(self, site_id: int, day: date, count: int = 1) -> tuple[Visit, ...]:
+        """Add visits to a day that is over, which is archived again at once."""
+        return self.traffic.arrive_late(self._site(site_id), day, count)
 
     def extend(self, site_id: int, visit: Visit | int) -> Visit:
         """Add an action that happens now to a visit, given by itself or by its id."""

@@ -3,14 +3,14 @@
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping
 from dataclasses import replace
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from functools import lru_cache
 from random import Random
 from threading import RLock
 
 from fake_matomo.pages import pages_of
 from fake_matomo.pools import REFERRERS
-from fake_matomo.sites import Site, World, local_day
+from fake_matomo.sites import Site, World, local_day, zone
 from fake_matomo.tracked_visits import TrackedVisits
 from fake_matomo.traffic import (
     ARRIVED_FROM,
@@ -143,6 +143,12 @@ class Traffic:
         with self._lock:
             now = int(self.now().timestamp())
             return tuple(self._arrive_one(site, now) for _ in range(count))
+
+    def arrive_late(self, site: Site, day: date, count: int) -> tuple[Visit, ...]:
+        """Add visits of one page view each to a past day, as late hits do, which have the day archived again."""
+        with self._lock:
+            noon = int(datetime.combine(day, time(12), zone(site.timezone)).timestamp())
+            return tuple(self._arrive_one(site, noon + self._arrivals % 3600) for _ in range(count))
 
     def extend(self, site: Site, visit: Visit | int) -> Visit:
         """Add a page view that happens now; the visit moves to today, the day of its last action."""

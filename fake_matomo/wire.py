@@ -150,14 +150,9 @@ class _Handler(BaseHTTPRequestHandler):
         """Log nothing: `FakeMatomo.calls` has every call."""
 
     def _serve(self) -> None:
-        split = urlsplit(self.path)
         length = int(self.headers.get("Content-Length") or 0)
         raw = self.rfile.read(length) if length else b""
-        body = _form(raw, self.headers) if self.command == "POST" else {}
-        query = _fields(split.query)
-        client = str(self.client_address[0])
-        request = Request(self.command, split.path, query, body, self.headers, self.path, raw, client)
-        answer = self.server.serve(request)
+        answer = self.server.serve(read_request(self.command, self.path, self.headers, raw, self.client_address[0]))
         if answer is None:
             self._reset()
             return
@@ -187,6 +182,13 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
         self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
         self.connection.close()
+
+
+def read_request(http_method: str, target: str, headers: Message, raw: bytes, client: str) -> Request:
+    """Return the request that a server has read."""
+    split = urlsplit(target)
+    body = _form(raw, headers) if http_method == "POST" else {}
+    return Request(http_method, split.path, _fields(split.query), body, headers, target, raw, client)
 
 
 def _fields(text: str) -> dict[str, str]:

@@ -1,6 +1,7 @@
 """`python -m matomo_fn`: the same as the command `matomo-fn`."""
 
 import signal
+import sys
 
 
 def main() -> None:
@@ -11,10 +12,12 @@ def main() -> None:
     if signal.getsignal(signal.SIGINT) is signal.default_int_handler:  # and not ignored, as behind nohup
         signal.signal(signal.SIGINT, signal.SIG_DFL)
 
-    from matomo_fn.app.cli.commands import cli
-    from matomo_fn.app.signals import remember_interrupts
+    from matomo_fn.app.cli.group import cli, import_command
 
-    remember_interrupts()
+    if import_command(sys.argv[1:]):
+        from matomo_fn.app.signals import remember_interrupts
+
+        remember_interrupts()
     cli()
 
 

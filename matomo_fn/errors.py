@@ -9,6 +9,7 @@
     │       └── SecretNotFound     it is not there
     ├── UnforeseenError            a fault of this program; the log has its class and place (500)
     ├── SecretsUnavailable         Secret Manager did not answer; the same request may succeed later (503)
+    ├── BudgetTaken                other runs hold all calls to Matomo; the same request may succeed later (503)
     ├── MatomoError                Matomo failed (502)
     │   ├── MatomoFatal            no further call to this Matomo can succeed: the run ends
     │   │   ├── OutOfTime          the run's time for requests is up
@@ -73,6 +74,10 @@ class UnforeseenError(MatomoFnError):
 
 class SecretsUnavailable(MatomoFnError):
     """Secret Manager could not be reached in time."""
+
+
+class BudgetTaken(MatomoFnError):
+    """Other runs of the connector hold all the calls to Matomo that it may make at once."""
 
 
 class MatomoError(MatomoFnError):

@@ -123,7 +123,9 @@ def _spellings(sign: str) -> str:
     code = ord(sign)
     percent = "".join(f"%(?:25)*{byte:02x}" for byte in sign.encode(errors="surrogatepass"))
     ways = {re.escape(sign), percent, re.escape(json.dumps(sign)[1:-1]), re.escape(html.escape(sign))}
-    ways |= {f"&#0*{code};", f"&#x0*{code:x};", rf"\\+u0*{code:04x}" if code < 0x10000 else re.escape(sign)}
+    # At most eight backslashes (JSON within JSON within JSON): a search through thousands would take hours.
+    unicode = rf"\\{{1,8}}u0{{0,4}}{code:04x}" if code < 0x10000 else re.escape(sign)
+    ways |= {f"&#0{{0,8}}{code};", f"&#x0{{0,8}}{code:x};", unicode}
     ways |= set({" ": (r"\+", "%(?:25)*2b"), "/": (r"\\/",)}.get(sign, ()))
     return f"(?:{'|'.join(sorted(ways))})"
 

@@ -21,6 +21,8 @@ _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f\u2028\u2029\u200e\u200f\u202a-\u202e
 _EXACT = range(-(2**53) + 1, 2**53)
 # https://cloud.google.com/bigquery/docs/reference/standard-sql/data-types#decimal_types
 _NUMERIC_SCALE, _NUMERIC_LIMIT = Decimal("0.000000001"), Decimal(10) ** 29
+# Characters of a text: Matomo's own columns have 4,096 at most, and the names of plugins' little more.
+LONGEST_TEXT = 1024 * 1024
 _SHOWN = 80  # characters of a value that an error repeats
 
 # A value as one compact JSON text, without NaN, which JSON has not.
@@ -133,6 +135,8 @@ def as_moment(value: object) -> str:
 def as_text(value: object) -> str:
     """Return a text; PHP turns a label of digits into a number."""
     if isinstance(value, str):
+        if len(value) > LONGEST_TEXT:
+            raise ValueError(f"is a text of {len(value)} characters, and no Matomo has one of more than {LONGEST_TEXT}")
         return value if value.isascii() else utf8(value).decode()  # as it is written: two halves of a pair are one
     if type(value) in (int, float):
         return str(value)

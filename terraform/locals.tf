@@ -21,16 +21,18 @@ locals {
       dataset    = coalesce(connector.dataset, "matomo_${replace(name, "-", "_")}")
       events     = connector.events
       exists     = connector.dataset_exists
+      intraday   = connector.intraday_schedule != null
       kms_key    = connector.kms_key
       location   = coalesce(connector.location, var.dataset_location)
       matomo_url = connector.matomo_url
       # By the schedule that runs most often: every day, some days of the week, or some of the month; and six hours to spare.
-      # Only of those that are about everything: a run about some tables or sites does not say how late the others are.
+      # Only of those that are about everything: a run about some tables, sites or the present day, a sweep and an audit do not
+      # say how late the data is.
       late_after_hours = coalesce(connector.late_after_hours, min(concat([local.no_schedule], [
         for schedule in values(connector.schedules) :
         can(regex(" \\* \\* \\*$", coalesce(schedule.cron, local.daily))) ? 30 :
         can(regex(" \\* \\* [^ ]+$", coalesce(schedule.cron, local.daily))) ? 174 : 750
-        if !schedule.paused && schedule.sites == null && schedule.tables == null
+        if !schedule.paused && schedule.sites == null && schedule.tables == null && contains(["incremental", "backfill", "full_refresh"], coalesce(schedule.mode, "incremental"))
       ])...) % local.no_schedule)
     }
   }
@@ -50,13 +52,12 @@ locals {
     for name, connector in var.connectors : {
       for key, schedule in connector.schedules : "${name}/${key}" => {
         connector = name
-        # The minute is the connector's own, by the hash of its name: many connectors are spread over the hour, and none moves
-        # when another one is added.
-        cron   = coalesce(schedule.cron, replace(local.daily, "MINUTE", parseint(substr(sha256(name), 0, 8), 16) % 60))
-        job    = "${var.name}_${name}_${key}"
-        paused = schedule.paused
+        cron      = coalesce(schedule.cron, replace(local.daily, "MINUTE", local.minutes[name]))
+        job       = "${var.name}_${name}_${key}"
+        paused    = schedule.paused
         request = { for field, value in {
           connector = name
+          days      = schedule.days
           mode      = schedule.mode
           sites     = schedule.sites
           tables    = schedule.tables
@@ -65,7 +66,34 @@ locals {
       }
     }
   ]...)
+  # Their jobs' names have one part more, so that no schedule's name can be the same.
+  sweeps = merge([
+    for name, connector in var.connectors : {
+      for key, sweep in connector.sweeps : "${name}/sweep/${key}" => {
+        connector = name
+        cron      = coalesce(sweep.cron, replace(sweep.days <= 31 ? local.weekly : local.monthly, "MINUTE", local.minutes[name]))
+        job       = "${var.name}_${name}_sweep_${key}"
+        paused    = sweep.paused
+        request   = { connector = name, days = sweep.days, mode = "sweep" }
+        time_zone = coalesce(sweep.time_zone, var.time_zone)
+      }
+    }
+  ]...)
+  intraday = { for name, connector in var.connectors : "${name}/intraday/hourly" => {
+    connector = name
+    cron      = coalesce(connector.intraday_schedule.cron, replace(local.hourly, "MINUTE", local.minutes[name]))
+    job       = "${var.name}_${name}_intraday_hourly"
+    paused    = connector.intraday_schedule.paused
+    request   = { connector = name, mode = "intraday" }
+    time_zone = coalesce(connector.intraday_schedule.time_zone, var.time_zone)
+  } if connector.intraday_schedule != null }
+  # The minute is the connector's own, by the hash of its name: many connectors are spread over the hour, and none moves when
+  # another one is added.
+  minutes     = { for name in keys(var.connectors) : name => parseint(substr(sha256(name), 0, 8), 16) % 60 }
   daily       = "MINUTE 4 * * *"
+  hourly      = "MINUTE * * * *"
+  monthly     = "MINUTE 2 1 * *"
+  weekly      = "MINUTE 2 * * 0"
   no_schedule = 100000 # hours; what is never due is never late
 
   # Connectors that take Segment's calls. Without any, nothing of events.tf is made.

@@ -6,6 +6,7 @@ module "commands" {
   connectors = { for name, connector in local.connectors : name => {
     dataset     = connector.dataset
     events_site = one(connector.events[*].site)
+    intraday    = connector.intraday
     kms_key     = connector.kms_key
     location    = connector.location
     matomo_url  = connector.matomo_url

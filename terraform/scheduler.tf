@@ -2,7 +2,7 @@
 # (Scheduler repeats every answer that is no 2xx, a 400 and a refused token too, and Matomo blocks an address after 21 refused
 # tokens), and one that had no time left goes on with the next delivery instead of the next day.
 resource "google_cloud_scheduler_job" "sync" {
-  for_each    = local.schedules
+  for_each    = merge(local.schedules, local.sweeps, local.intraday)
   project     = var.project
   region      = var.region
   name        = each.value.job

@@ -78,6 +78,8 @@ variable "connectors" {
     site that they are for, for the command that sets the configuration. schedule: when they are delivered, cron in five fields
     and in time_zone; every minute by default. late_after_minutes: alert where an event has waited for so long; 0 for no such
     alert. kms_key: key that encrypts waiting events (CMEK). paused for a job that waits for your hand.
+    intraday_schedule: asks for the present day of each site, and for nothing else, by default every hour at the connector's own
+    minute; left out, nobody does. {} is enough. The configuration needs "intraday" (docs/configuration.md).
     kms_key: key that encrypts the dataset's tables (CMEK), in the dataset's location; Google's own by default.
     late_after_hours: alert where the newest day was missing for so long; 0 for no such alert. By default what the schedule
     promises: 30 where one runs every day, 174 where some days of the week, 750 otherwise. Only schedules count that name neither
@@ -86,7 +88,10 @@ variable "connectors" {
     matomo_url: address of Matomo, for the command that sets the configuration (output set_config).
     schedules: by name, when to ask for what. cron in five fields and in time_zone, by default at the connector's own minute
     past four; tables, sites and mode as in a request (README), left out for everything that is due; paused for a job that
-    waits for your hand.
+    waits for your hand. days is how far a schedule of mode sweep looks back.
+    sweeps: by name, when to fetch again what the tables have of the last days, since Matomo may have changed them, and to audit
+    the tables. By default 30 days each week and 365 days each month, at night; {} for none. cron by default past two, on Sunday
+    for 31 days or fewer, and on the first of the month for more.
   EOT
   type = map(object({
     dataset        = optional(string)
@@ -99,18 +104,30 @@ variable "connectors" {
       site               = string
       time_zone          = optional(string)
     }))
+    intraday_schedule = optional(object({
+      cron      = optional(string)
+      paused    = optional(bool, false)
+      time_zone = optional(string)
+    }))
     kms_key          = optional(string)
     late_after_hours = optional(number)
     location         = optional(string)
     matomo_url       = optional(string, "https://matomo.example.com")
     schedules = optional(map(object({
       cron      = optional(string)
+      days      = optional(number)
       mode      = optional(string)
       paused    = optional(bool, false)
       sites     = optional(list(string))
       tables    = optional(list(string))
       time_zone = optional(string)
     })), { daily = {} })
+    sweeps = optional(map(object({
+      cron      = optional(string)
+      days      = number
+      paused    = optional(bool, false)
+      time_zone = optional(string)
+    })), { monthly = { days = 365 }, weekly = { days = 30 } })
   }))
   nullable = false
 
@@ -167,13 +184,13 @@ variable "connectors" {
     error_message = "late_after_hours is from 2 to 750, or 0 for no such alert."
   }
   validation {
-    condition     = alltrue(flatten([for connector in values(var.connectors) : [for name in keys(connector.schedules) : can(regex("^[a-z][a-z0-9-]{0,62}$", name))]]))
-    error_message = "A schedule's name is lower-case letters, digits and hyphens, and begins with a letter."
+    condition     = alltrue(flatten([for connector in values(var.connectors) : [for name in concat(keys(connector.schedules), keys(connector.sweeps)) : can(regex("^[a-z][a-z0-9-]{0,62}$", name))]]))
+    error_message = "The name of a schedule or a sweep is lower-case letters, digits and hyphens, and begins with a letter."
   }
   validation {
     # Its five fields, their characters and their ranges: Terraform's provider takes any text, and Scheduler refuses it at the apply.
     condition = alltrue(flatten([for connector in values(var.connectors) : [
-      for cron in concat([for schedule in values(connector.schedules) : schedule.cron], connector.events[*].schedule) : cron == null || can(regex(join(" ", [
+      for cron in concat([for schedule in concat(values(connector.schedules), values(connector.sweeps), connector.intraday_schedule[*]) : schedule.cron], connector.events[*].schedule) : cron == null || can(regex(join(" ", [
         "^(\\*|[0-5]?[0-9])([-/,][0-5]?[0-9])*",
         "(\\*|[01]?[0-9]|2[0-3])([-/,]([01]?[0-9]|2[0-3]))*",
         "(\\*|[1-9]|[12][0-9]|3[01])([-/,]([1-9]|[12][0-9]|3[01]))*",
@@ -181,17 +198,30 @@ variable "connectors" {
         "(\\*|[0-7]|[A-Za-z]{3})([-/,]([0-7]|[A-Za-z]{3}))*$",
       ]), cron))
     ]]))
-    error_message = "A schedule's cron, and the schedule of events, is five fields (minute, hour, day, month, weekday), such as \"30 4 * * *\"."
+    error_message = "A cron of a schedule, a sweep or intraday_schedule, and the schedule of events, is five fields (minute, hour, day, month, weekday), such as \"30 4 * * *\"."
   }
   validation {
     condition = alltrue(flatten([for connector in values(var.connectors) : [
-      for schedule in values(connector.schedules) : schedule.mode == null || contains(["incremental", "backfill", "full_refresh", "audit"], coalesce(schedule.mode, "-"))
+      for schedule in values(connector.schedules) : schedule.mode == null || contains(["incremental", "intraday", "sweep", "backfill", "full_refresh", "audit"], coalesce(schedule.mode, "-"))
     ]]))
-    error_message = "A schedule's mode is incremental, backfill, full_refresh or audit."
+    error_message = "A schedule's mode is incremental, intraday, sweep, backfill, full_refresh or audit."
   }
   validation {
     condition = alltrue(flatten([for connector in values(var.connectors) : [
-      for time_zone in concat([for schedule in values(connector.schedules) : schedule.time_zone], connector.events[*].time_zone) :
+      for schedule in values(connector.schedules) : schedule.days == null || schedule.mode == "sweep"
+    ]]))
+    error_message = "Only a schedule of mode sweep has days."
+  }
+  validation {
+    condition = alltrue(flatten([for connector in values(var.connectors) : [
+      for days in concat([for schedule in values(connector.schedules) : schedule.days], [for sweep in values(connector.sweeps) : sweep.days]) :
+      days == null || try(days == floor(days) && days >= 1 && days <= 36600, false)
+    ]]))
+    error_message = "The days of a sweep are a whole number from 1 to 36600."
+  }
+  validation {
+    condition = alltrue(flatten([for connector in values(var.connectors) : [
+      for time_zone in concat([for schedule in concat(values(connector.schedules), values(connector.sweeps), connector.intraday_schedule[*]) : schedule.time_zone], connector.events[*].time_zone) :
       time_zone == null || can(regex("^(UTC|Etc/UTC|[A-Z][A-Za-z_]+(/[A-Za-z0-9_+-]+){1,2})$", time_zone))
     ]]))
     error_message = "A time_zone is a name such as Europe/Berlin or Etc/UTC."

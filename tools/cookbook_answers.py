@@ -1,4 +1,4 @@
-"""Write the first rows of each answer into docs/cookbook.md, from the sample Matomo's data of the weeks that it names.
+"""Write the first rows of each answer into docs/cookbook.md and docs/ga4.md, from the sample Matomo's data.
 
 Run it by ``make docs``. The sample's visits follow from its seed, so it writes the same each time.
 """
@@ -10,10 +10,11 @@ from tests.support import cookbook
 
 
 def main() -> None:
-    """Sync, ask, and write the document."""
+    """Sync, ask, and write the documents."""
     with tempfile.TemporaryDirectory() as folder, cookbook.synced(Path(folder)) as sample:
-        text = cookbook.DOCUMENT.read_text(encoding="utf-8")
-        cookbook.DOCUMENT.write_text(cookbook.with_answers(text, sample), encoding="utf-8")
+        for document in (cookbook.DOCUMENT, cookbook.GA4_DOCUMENT):
+            text = document.read_text(encoding="utf-8")
+            document.write_text(cookbook.with_answers(text, sample), encoding="utf-8")
 
 
 if __name__ == "__main__":

@@ -9,6 +9,7 @@ from matomo_fn.catalogue import (
     EVENTS_LOG,
     EVENTS_REJECTED,
     REFERENCE_TABLES,
+    SYNC_LEASES,
     SYNC_LOG,
     SYNC_RUNS,
     SYNC_STATE,
@@ -21,7 +22,7 @@ from matomo_fn.catalogue import (
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "tables.md"
 
-_RECORDS = (SYNC_LOG, SYNC_RUNS, EVENTS_LOG, EVENTS_REJECTED)
+_RECORDS = (SYNC_LOG, SYNC_RUNS, SYNC_LEASES, EVENTS_LOG, EVENTS_REJECTED)
 
 _HEAD = """\
 # Tables

@@ -14,16 +14,11 @@ from matomo_fn.config.settings import Settings
 from matomo_fn.config.validation import suggestion
 from matomo_fn.deadline import Deadline
 from matomo_fn.errors import InputError
-from matomo_fn.sync.audit import AuditResult, audit
+from matomo_fn.sync.audit import AuditResult, audit, log_audit
 from matomo_fn.sync.custom_tables import tables_as_found
 from matomo_fn.sync.state import SyncState
 from matomo_fn.warehouse import log_sql
 from matomo_fn.warehouse.protocol import Warehouse
-
-log = structlog.get_logger()
-
-# Differences that the log event names one by one; the result has all.
-_NAMED = 20
 
 
 def run_audit(settings: Settings, request: SyncRequest) -> AuditResult:
@@ -55,10 +50,7 @@ def run_audit(settings: Settings, request: SyncRequest) -> AuditResult:
             result = AuditResult(connector.name, run.id, [], [], 0)
     finally:
         warehouse.close()
-    event = {key: value for key, value in result.as_dict().items() if key not in ("run_id", "differences")}
-    sentences = [finding.sentence for finding in result.findings]
-    tell = log.info if result.is_consistent else log.warning
-    tell("audit_finished", **event, differences=sentences[:_NAMED])
+    log_audit(result)
     return result
 
 

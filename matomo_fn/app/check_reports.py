@@ -7,7 +7,7 @@ from typing import Protocol
 from matomo_fn.catalogue import Extraction, Table
 from matomo_fn.errors import MatomoError, MatomoFatal, ReportRefused
 from matomo_fn.matomo.client import MatomoClient
-from matomo_fn.matomo.visits_log import read_visits
+from matomo_fn.matomo.visits_log import PageSize, read_visits
 from matomo_fn.sync.scope import Scope, Window
 
 # Sites whose visits logs are looked at, one call each: a Matomo may have hundreds.
@@ -92,7 +92,7 @@ def _check_visits_logs(note: Note, client: MatomoClient, windows: Sequence[Windo
 
 def _visits_log_error(client: MatomoClient, site_id: str, day: date) -> MatomoError | None:
     try:
-        next(read_visits(client, site_id, day, limit=1), None)
+        next(read_visits(client, site_id, (day, day), pages=PageSize(1)), None)
     except MatomoFatal:
         raise
     except MatomoError as error:

@@ -15,6 +15,7 @@ import structlog
 
 from matomo_fn.app.begin import begin_request
 from matomo_fn.app.collector import find_collector
+from matomo_fn.app.paths import COLLECT
 from matomo_fn.config.settings import Settings
 from matomo_fn.config.signature import DIGITS
 from matomo_fn.errors import InputError, MatomoFnError, QueueUnavailable
@@ -24,7 +25,6 @@ from matomo_fn.unforeseen import note_unforeseen
 
 log = structlog.get_logger()
 
-PATH = "/collect/"
 _SIGNATURE = re.compile(r"[0-9a-fA-F]+")
 # Sentences of an answer. A batch of 500 kB may be of 250,000 things that are no call.
 _MOST_PROBLEMS = 1_000
@@ -49,10 +49,14 @@ class CollectRequest:
 
 
 class _RefusedError(Exception):
-    """A request that ends before its calls are looked at. ``status`` and sentence are for strangers too."""
+    """A request that ends before its calls are looked at. ``status`` and sentence are for strangers too.
 
-    def __init__(self, status: HTTPStatus, sentence: str) -> None:
+    ``kind``: the class of the error that ended it, for the log.
+    """
+
+    def __init__(self, status: HTTPStatus, sentence: str, kind: str = "") -> None:
         self.status = status
+        self.kind = kind
         super().__init__(sentence)
 
 
@@ -66,12 +70,13 @@ def handle_collect(request: CollectRequest) -> tuple[int, dict[str, Any] | None]
     """
     if request.method == "OPTIONS":
         return HTTPStatus.NO_CONTENT, None
-    if request.method in ("GET", "HEAD") and request.path in ("/", PATH, PATH.rstrip("/")):
+    if request.method in ("GET", "HEAD") and request.path in ("/", COLLECT, COLLECT.rstrip("/")):
         return HTTPStatus.OK, {"status": "ready"}
     try:
         return _collect(request)
     except _RefusedError as error:
-        log.warning("collect_refused", status=int(error.status), problems=[str(error)])
+        more = {"kind": error.kind} if error.kind else {}
+        log.warning("collect_refused", status=int(error.status), problems=[str(error)], **more)
         return error.status, _failure(str(error))
     except MatomoFnError as error:
         log.error("collect_failed", errors=list(error.sentences))
@@ -113,8 +118,8 @@ def _read_body(read: Callable[[int], bytes]) -> bytes:
     try:
         while len(body) <= MOST_BATCH_BYTES and (part := read(MOST_BATCH_BYTES + 1 - len(body))):
             body += part
-    except Exception:  # noqa: BLE001 - each server has classes of its own for a connection that broke
-        raise _RefusedError(HTTPStatus.BAD_REQUEST, _INCOMPLETE) from None
+    except Exception as error:  # noqa: BLE001 - each server has classes of its own for a connection that broke
+        raise _RefusedError(HTTPStatus.BAD_REQUEST, _INCOMPLETE, type(error).__name__) from None
     if len(body) > MOST_BATCH_BYTES:
         raise _RefusedError(HTTPStatus.REQUEST_ENTITY_TOO_LARGE, _TOO_LARGE)
     return body

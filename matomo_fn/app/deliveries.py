@@ -12,7 +12,10 @@ from matomo_fn.app.open_warehouse import open_warehouse
 from matomo_fn.app.refused_tokens import RefusedTokens
 from matomo_fn.app.signals import ends_by_signal
 from matomo_fn.app.wiring import Credentials, make_client, make_transport, read_credentials
+from matomo_fn.config.connectors import find_connector
 from matomo_fn.config.events import EventsConfig
+from matomo_fn.config.request import SeveralRequests
+from matomo_fn.config.secret_store import SecretStore, open_secret_store
 from matomo_fn.config.settings import Settings
 from matomo_fn.deadline import Deadline
 from matomo_fn.errors import InputError, MatomoFnError, Stopped, TokenRefused, UnforeseenError
@@ -21,7 +24,7 @@ from matomo_fn.events.queue import Queue
 from matomo_fn.events.result import DeliveryResult
 from matomo_fn.events.sources import IteratorQueue, read_lines, read_rows
 from matomo_fn.matomo.interruptible import InterruptibleTracking
-from matomo_fn.matomo.rate_limit import RateLimit
+from matomo_fn.matomo.rate_limit import RateLimit, Share
 from matomo_fn.matomo.retries import ATTEMPTS
 from matomo_fn.matomo.tracking import Tracker
 from matomo_fn.sync.outcome import Run
@@ -133,7 +136,7 @@ def _deliver(
         )
     warehouse = open_warehouse(settings, credentials.connector, run_id=run.id, deadline=deadline)
     try:
-        rate_limit = RateLimit(credentials.connector.requests_per_minute, sleep=deadline.pause)
+        rate_limit = RateLimit.whole(Share.of(credentials.connector), sleep=deadline.pause)
         session = Session(
             credentials.connector,
             config,
@@ -154,6 +157,29 @@ def _deliver(
         return result
     finally:
         warehouse.close()
+
+
+def without_skipped(settings: Settings, requests: SeveralRequests) -> SeveralRequests:
+    """Return a delivery to "all" without the connectors that have no events; any other request as it is.
+
+    A connector whose configuration cannot be read stays: its own request reports that. Raises InputError where none is
+    left.
+    """
+    if not requests.is_every or requests.each[0].mode != "deliver":
+        return requests
+    secrets = open_secret_store(settings)
+    each = tuple(request for request in requests.each if _may_deliver(secrets, request.connector))
+    if not each:
+        raise InputError('no connector delivers events: add "events" to a configuration')
+    skipped = tuple(request.connector for request in requests.each if request not in each)
+    return replace(requests, each=each, skipped=skipped)
+
+
+def _may_deliver(secrets: SecretStore, name: str) -> bool:
+    try:
+        return find_connector(secrets, name).events is not None
+    except MatomoFnError:
+        return True
 
 
 def make_tracker(credentials: Credentials, deadline: Deadline, rate_limit: RateLimit) -> Tracker:

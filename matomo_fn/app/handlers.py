@@ -5,13 +5,12 @@ import binascii
 import json
 from collections.abc import Mapping
 from http import HTTPStatus
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import structlog
 
 from matomo_fn.app.audit import run_audit
 from matomo_fn.app.begin import begin_request
-from matomo_fn.app.deliveries import run_delivery
 from matomo_fn.app.fan_out import Handing
 from matomo_fn.app.several import combined, for_each
 from matomo_fn.app.wiring import make_plan, new_run, run_sync
@@ -21,6 +20,7 @@ from matomo_fn.config.secret_store import open_secret_store
 from matomo_fn.config.settings import Settings
 from matomo_fn.config.validation import read_object
 from matomo_fn.errors import (
+    BudgetTaken,
     InputError,
     MatomoError,
     MatomoFnError,
@@ -31,12 +31,14 @@ from matomo_fn.errors import (
     UnforeseenError,
     WarehouseUnavailable,
 )
-from matomo_fn.events.result import DeliveryResult
 from matomo_fn.redaction import redact, redact_value
 from matomo_fn.sync.outcome import Run
 from matomo_fn.sync.result import RunResult
 from matomo_fn.unforeseen import note_unforeseen
 from matomo_fn.verdict import Verdict
+
+if TYPE_CHECKING:
+    from matomo_fn.events.result import DeliveryResult
 
 log = structlog.get_logger()
 
@@ -104,7 +106,7 @@ def _several_answers(settings: Settings, requests: SeveralRequests, run: Run) ->
             outcome = _failed_answer(outcome, request, runs[request])
         status, answers[request.connector] = outcome
         statuses.append(status)
-    return max(statuses), combined(answers)
+    return max(statuses), combined(answers) | ({"skipped": list(requests.skipped)} if requests.skipped else {})
 
 
 def _perform(settings: Settings, request: SyncRequest, run: Run) -> tuple[int, dict[str, Any]]:
@@ -112,7 +114,7 @@ def _perform(settings: Settings, request: SyncRequest, run: Run) -> tuple[int, d
     if request.mode == "audit":
         return HTTPStatus.OK, redact_value(run_audit(settings, request).as_dict())
     if request.mode == "deliver":
-        delivered = run_delivery(settings, request.connector, run)
+        delivered = _deliver(settings, request.connector, run)
         return delivered.http_status, redact_value(delivered.as_dict())
     if request.dry_run:
         return HTTPStatus.OK, redact_value(make_plan(settings, request).as_dict())
@@ -155,7 +157,7 @@ def _handle_event(message_id: str, data: object, *, deliveries_are_counted: bool
     except SecretsUnavailable as error:
         raise TryAgainError(str(error)) from None
 
-    def do(share: Settings, wanted: SyncRequest) -> RunResult | DeliveryResult | None:
+    def do(share: Settings, wanted: SyncRequest) -> "RunResult | DeliveryResult | None":
         return _do(share, wanted, message_id)
 
     requests = SeveralRequests((request,)) if isinstance(request, SyncRequest) else request
@@ -180,13 +182,13 @@ def _handle_event(message_id: str, data: object, *, deliveries_are_counted: bool
         raise TryAgainError("; ".join(again))
 
 
-def _do(settings: Settings, request: SyncRequest, message_id: str) -> RunResult | DeliveryResult | None:
+def _do(settings: Settings, request: SyncRequest, message_id: str) -> "RunResult | DeliveryResult | None":
     """Do what a message wants of one connector; return the result where that is a run or a delivery."""
     if request.mode == "audit":
         run_audit(settings, request)
         return None
     if request.mode == "deliver":
-        return run_delivery(settings, request.connector, new_run(f"message {message_id}"))
+        return _deliver(settings, request.connector, new_run(f"message {message_id}"))
     if request.dry_run:
         log.info("plan", **make_plan(settings, request).as_dict())
         return None
@@ -201,9 +203,14 @@ def _is_run(request: SyncRequest) -> bool:
 def _read(settings: Settings, body: bytes, what: str) -> SyncRequest | SeveralRequests:
     if not body.strip():
         raise InputError(f"{what} is empty: it has to be a JSON object such as {_EXAMPLE}")
-    return read_requests(
+    requests = read_requests(
         read_object(body, what), lambda: every_connector(open_secret_store(settings), settings.connectors)
     )
+    if isinstance(requests, SeveralRequests) and requests.each[0].mode == "deliver":
+        from matomo_fn.app.deliveries import without_skipped  # here, since a sync has no need of deliveries
+
+        return without_skipped(settings, requests)
+    return requests
 
 
 def _message_data(data: object) -> bytes:
@@ -222,6 +229,13 @@ def _message_data(data: object) -> bytes:
         raise InputError("the message's data is not base64") from None
 
 
+def _deliver(settings: Settings, connector: str, run: Run) -> "DeliveryResult":
+    # Imported here: a sync has no need of events.
+    from matomo_fn.app.deliveries import run_delivery
+
+    return run_delivery(settings, connector, run)
+
+
 def _schedule(headers: Mapping[str, str]) -> str:
     """Return what stays the same when Cloud Scheduler repeats an attempt, or '' for other callers."""
     job, time = headers.get("x-cloudscheduler-jobname", ""), headers.get("x-cloudscheduler-scheduletime", "")
@@ -231,7 +245,7 @@ def _schedule(headers: Mapping[str, str]) -> str:
 def _status_of(error: MatomoFnError) -> HTTPStatus:
     if isinstance(error, InputError | TokenRefused):
         return HTTPStatus.BAD_REQUEST
-    if isinstance(error, WarehouseUnavailable | SecretsUnavailable | QueueUnavailable | Stopped):
+    if isinstance(error, WarehouseUnavailable | SecretsUnavailable | QueueUnavailable | BudgetTaken | Stopped):
         return HTTPStatus.SERVICE_UNAVAILABLE
     if isinstance(error, MatomoError):
         return HTTPStatus.BAD_GATEWAY

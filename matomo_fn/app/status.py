@@ -1,14 +1,15 @@
 """How complete the tables of a connector are: what its configuration asks for, against what its runs have logged."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from matomo_fn.app.history import PastRun, newest_requests, newest_runs
+from matomo_fn.app.changes import changes_by_run, joined
+from matomo_fn.app.history import PastRun, newest_requests, newest_runs, past_run
 from matomo_fn.app.read_log import never_synced, open_log
 from matomo_fn.app.wiring import make_client, read_credentials
-from matomo_fn.catalogue import EVENTS_LOG
+from matomo_fn.catalogue import EVENTS_LOG, SYNC_LOG, SYNC_RUNS
 from matomo_fn.config.connector import Connector
 from matomo_fn.config.request import read_request
 from matomo_fn.config.settings import Settings
@@ -22,13 +23,21 @@ from matomo_fn.sync.request_progress import RequestProgress
 from matomo_fn.sync.scope import Scope, resolve_scope
 from matomo_fn.warehouse import events_sql, log_sql, reference_sql
 from matomo_fn.warehouse.protocol import Warehouse
+from matomo_fn.warehouse.schemas import missing_columns
+from matomo_fn.warehouse.whole_rows import whole_rows
 
 # How far behind UTC a site may be, and how far ahead of it.
 _WESTERNMOST = timedelta(hours=12)
 _EASTERNMOST = timedelta(hours=14)
 _WEEK = timedelta(days=7)
+# What runs of the log have, unless somebody has taken it out of their rows.
+_REQUIRED = ("table_name", "website_id", "segment", "first_day", "last_day", "row_count", "last_run")
 _MISSING = "no run has handled these days"
-_REASONS = {"pending": "pending, since Matomo had not processed them", "failed": "failed"}
+_REASONS = {
+    "pending": "pending, since Matomo had not processed them",
+    "failed": "failed",
+    "open": "fetched before they had ended, and not since",
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,7 +47,8 @@ class TableStatus:
     ``first_day`` and ``last_day``: the dates of its first and last slice. ``gaps``: days that no run has handled,
     between the first day and the last or among those that the configuration asks for. ``visits_difference``: of the
     table visits, by how many visits its days differ from VisitsSummary.get, summed up. ``last_logged``: when the log
-    got its newest row. ``is_configured``: False for a table or site that the configuration no longer has.
+    got its newest row. ``open``: days that were fetched before they had ended, and not since; the present day is none.
+    ``is_configured``: False for a table or site that the configuration no longer has.
     """
 
     stream: Stream
@@ -53,11 +63,12 @@ class TableStatus:
     last_logged: datetime | None
     last_error: str | None
     is_configured: bool
+    open: int = 0
 
     @property
     def missing(self) -> int:
         """Days that the table should have and has not, or not for certain."""
-        return self.gaps + self.pending + self.failed
+        return self.gaps + self.pending + self.failed + self.open
 
     @property
     def is_good(self) -> bool:
@@ -79,6 +90,7 @@ class TableStatus:
             "rows": self.rows,
             "pending": self.pending,
             "failed": self.failed,
+            "open": self.open,
             "visits_difference": self.visits_difference,
             "last_logged": self.last_logged.isoformat(timespec="seconds") if self.last_logged else None,
             "last_error": self.last_error,
@@ -128,6 +140,7 @@ class Status:
     last_run: PastRun | None = None
     reference: Sequence[ReferenceStatus] = ()
     events: EventsStatus | None = None
+    last_sweep: PastRun | None = None
     requests: Sequence[RequestProgress] = ()
 
     @property
@@ -141,6 +154,7 @@ class Status:
             "connector": self.connector,
             "status": "complete" if self.is_good else "partial",
             "last_run": self.last_run.as_dict() if self.last_run else None,
+            "last_sweep": self.last_sweep.as_dict() if self.last_sweep else None,
             "tables": [table.as_dict() for table in self.tables],
             "reference_tables": [table.as_dict() for table in self.reference],
             **({"events": self.events.as_dict()} if self.events else {}),
@@ -164,6 +178,7 @@ def read_status(settings: Settings, name: str) -> Status:
         if not logged:
             raise never_synced(connector, warehouse)
         scope, problems, notes = _scope(settings, name)
+        logged = _without_present(logged, scope, datetime.now(UTC))
         asked_for = _expected(scope) if scope else _expected_by_log(connector, logged, datetime.now(UTC))
         expected = {stream: days.since(kept_from.get(stream.table, date.min)) for stream, days in asked_for.items()}
         tables = [
@@ -189,13 +204,17 @@ def read_status(settings: Settings, name: str) -> Status:
             last_run,
             _reference(warehouse, connector),
             _events(warehouse, connector),
+            _last_sweep(warehouse, connector) if last_run else None,
             newest_requests(warehouse, connector),
         )
 
 
 @dataclass(frozen=True, slots=True)
 class _Logged:
-    """Consecutive days of one stream in the same state: good, pending or failed."""
+    """Consecutive days of one stream in the same state: good, open, pending or failed.
+
+    Open are those that were not over when they were fetched.
+    """
 
     state: str
     days: Range
@@ -208,6 +227,31 @@ class _Logged:
 _Log = Mapping[Stream, Sequence[_Logged]]
 
 
+def _without_present(logged: _Log, scope: Scope | None, now: datetime) -> _Log:
+    """Return the log with days and periods that go on at their site as good: nothing is missing of them."""
+    ended = {window.site.id: window.last for window in scope.windows} if scope else {}
+    last = (now - _WESTERNMOST).date() - ONE_DAY
+    return {
+        stream: [
+            part
+            for run in runs
+            for part in (
+                _parts_of_open(run, stream, ended.get(stream.website_id, last)) if run.state == "open" else [run]
+            )
+        ]
+        for stream, runs in logged.items()
+    }
+
+
+def _parts_of_open(run: _Logged, stream: Stream, ended: date) -> list[_Logged]:
+    """Return open slices as those that have ended since, up to a last ended day, and those that go on."""
+    goes_on = stream.period.first_day(ended + ONE_DAY)
+    days = Days((run.days,))
+    parts = [("open", days.before(goes_on)), ("good", days.since(goes_on))]
+    found = [replace(run, state=state, days=part.ranges[0]) for state, part in parts if part]
+    return [*(replace(part, rows=0) for part in found[:-1]), found[-1]]  # of all of them the rows are counted once
+
+
 def _kept_from(connector: Connector, now: datetime) -> dict[str, date]:
     """Return the first day whose rows a table keeps, by the tables that do not keep all; one for all time zones."""
     today = (now + _EASTERNMOST).date()
@@ -217,7 +261,8 @@ def _kept_from(connector: Connector, now: datetime) -> dict[str, date]:
 
 def _logged(warehouse: Warehouse, connector: Connector, kept_from: Mapping[str, date]) -> _Log:
     found: dict[Stream, list[_Logged]] = {}
-    for row in warehouse.query(log_sql.status_of(warehouse.dataset, connector.name, kept_from)):
+    found_rows = warehouse.query(log_sql.status_of(warehouse.dataset, connector.name, kept_from))
+    for row in whole_rows(found_rows, f"{warehouse.dataset}.{SYNC_LOG.name}", _REQUIRED):
         if row["segment"] and row["segment"] not in connector.segments:
             continue  # its rows stay, and nobody asks for it any more
         table = connector.catalogue.get(row["table_name"])
@@ -233,6 +278,18 @@ def _logged(warehouse: Warehouse, connector: Connector, kept_from: Mapping[str, 
             )
         )
     return found
+
+
+def _last_sweep(warehouse: Warehouse, connector: Connector) -> PastRun | None:
+    """Return the newest sweep, with what all of its request's runs found changed: it may have taken several."""
+    there = warehouse.find_table(SYNC_RUNS.name)
+    missing = [column.name for column in missing_columns(SYNC_RUNS.columns, there.columns)] if there else []
+    rows = warehouse.query(log_sql.last_sweep(warehouse.dataset, connector.name, without=missing))
+    if not rows:
+        return None
+    (row,) = rows
+    changes = joined(changes_by_run(warehouse, connector, [row["request_id"]]).values())
+    return replace(past_run(row), changed=changes.slices, changes=changes)
 
 
 def _reference(warehouse: Warehouse, connector: Connector) -> list[ReferenceStatus]:
@@ -312,8 +369,8 @@ def _is_configured(connector: Connector, scope: Scope | None, stream: Stream) ->
 
 
 def _table_status(stream: Stream, runs: Sequence[_Logged], expected: Days, *, is_configured: bool) -> TableStatus:
-    days = {state: _days_in(runs, state) for state in ("good", "pending", "failed")}
-    handled = days["good"] | days["pending"] | days["failed"]
+    days = {state: _days_in(runs, state) for state in ("good", "pending", "failed", "open")}
+    handled = days["good"] | days["pending"] | days["failed"] | days["open"]
     differences = [run.visits_difference for run in runs if run.visits_difference is not None]
     return TableStatus(
         stream,
@@ -328,6 +385,7 @@ def _table_status(stream: Stream, runs: Sequence[_Logged], expected: Days, *, is
         max((run.last_logged for run in runs), default=None),
         max((run.last_error for run in runs if run.last_error), default=None),
         is_configured,
+        stream.period.count(days["open"]),
     )
 
 

@@ -1,6 +1,7 @@
 """From settings and a request to a result: opens the parts, runs the sync, and logs how it ended."""
 
 import secrets as random
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -21,9 +22,11 @@ from matomo_fn.deadline import Deadline
 from matomo_fn.errors import InputError, MatomoFnError, Stopped, UnforeseenError, UnknownConnector
 from matomo_fn.matomo.client import MatomoClient
 from matomo_fn.matomo.interruptible import InterruptibleTransport
-from matomo_fn.matomo.rate_limit import RateLimit
+from matomo_fn.matomo.rate_limit import RateLimit, Share
 from matomo_fn.matomo.retries import ATTEMPTS
 from matomo_fn.matomo.transport import HttpTransport
+from matomo_fn.sync.budget import Budget, Claimant, held
+from matomo_fn.sync.leases import LeaseTable
 from matomo_fn.sync.outcome import Run
 from matomo_fn.sync.reference import reference_scope
 from matomo_fn.sync.result import PlanResult, RunResult
@@ -31,6 +34,7 @@ from matomo_fn.sync.run import Progress, no_progress, plan_sync, sync
 from matomo_fn.sync.session import Session
 from matomo_fn.unforeseen import note_unforeseen
 from matomo_fn.verdict import Verdict
+from matomo_fn.warehouse.protocol import Warehouse
 
 log = structlog.get_logger()
 
@@ -86,7 +90,7 @@ def make_client(
     connector = credentials.connector
     return MatomoClient(
         InterruptibleTransport(make_transport(credentials, deadline), deadline),
-        rate_limit or RateLimit(connector.requests_per_minute, sleep=deadline.pause),
+        rate_limit or RateLimit.whole(Share.of(connector), sleep=deadline.pause),
         deadline,
         page_rows=connector.page_rows,
         attempts=attempts,
@@ -94,30 +98,49 @@ def make_client(
 
 
 @contextmanager
-def open_session(
-    settings: Settings,
-    request: SyncRequest,
-    run: Run,
-    deadline: Deadline,
-    *,
-    create: bool,
-    handing: Handing = Handing.NOTHING,
-) -> Iterator[Session]:
-    """Open what a run works with; ``create=False`` for one that only looks. ``handing``: what it hands on."""
+def open_look(settings: Settings, request: SyncRequest, run: Run, deadline: Deadline) -> Iterator[Session]:
+    """Open what a plan is made with: it creates nothing, and holds no part of the connector's budget."""
     credentials = read_credentials(settings, request.connector)
-    fan_out = fan_out_of(settings, credentials.connector, request, deadline, handing)
-    warehouse = open_warehouse(settings, credentials.connector, run_id=run.id, deadline=deadline, create=create)
+    warehouse = open_warehouse(settings, credentials.connector, run_id=run.id, deadline=deadline, create=False)
     try:
-        yield Session(
-            credentials.connector,
-            make_client(credentials, deadline),
-            warehouse,
-            deadline,
-            settings.buffer_megabytes * 1024 * 1024,
-            fan_out=fan_out,
-        )
+        yield _session(settings, credentials, warehouse, deadline)
     finally:
         warehouse.close()
+
+
+@contextmanager
+def open_run(
+    settings: Settings, request: SyncRequest, run: Run, deadline: Deadline, most_slots: int | None
+) -> Iterator[Session]:
+    """Open what a run works with, and hold its part of the connector's budget towards Matomo meanwhile.
+
+    ``most_slots``: of a shard, how many slots it keeps while others want some. Raises BudgetTaken where other runs hold
+    all of them.
+    """
+    credentials = read_credentials(settings, request.connector)
+    connector = credentials.connector
+    warehouse = open_warehouse(settings, connector, run_id=run.id, deadline=deadline)
+    try:
+        rate_limit = RateLimit(sleep=deadline.pause)
+        ended = threading.Event()
+        claimant = Claimant(run.id, run.started_at, most_slots)
+        leases = LeaseTable(warehouse, connector)
+        budget = Budget(leases, rate_limit, Share.of(connector), claimant, lambda seconds: not ended.wait(seconds))
+        with held(budget, deadline, ended):
+            yield _session(settings, credentials, warehouse, deadline, rate_limit)
+    finally:
+        warehouse.close()
+
+
+def _session(
+    settings: Settings,
+    credentials: Credentials,
+    warehouse: Warehouse,
+    deadline: Deadline,
+    rate_limit: RateLimit | None = None,
+) -> Session:
+    client = make_client(credentials, deadline, rate_limit=rate_limit)
+    return Session(credentials.connector, client, warehouse, deadline, settings.buffer_megabytes * 1024 * 1024)
 
 
 def new_run(request_id: str = "") -> Run:
@@ -133,25 +156,31 @@ def run_sync(
     run: Run,
     progress: Progress = no_progress,
     *,
+    most_slots: int | None = None,
     handing: Handing = Handing.NOTHING,
 ) -> RunResult:
     """Run a request to its end, log that end in one line, and return the result.
 
+    ``most_slots``: of a shard, how many slots of the connector's budget it keeps while other runs want some.
     ``handing``: what is handed on as messages, where there is a topic for them.
 
     SIGINT and SIGTERM end it early: what was fetched is written, and the result says what remains. Raises
-    MatomoFnError where there is nothing to report on: bad input, no answer from Matomo, no warehouse, or something
-    unforeseen.
+    MatomoFnError where there is nothing to report on: bad input, no answer from Matomo, no warehouse, no budget, or
+    something unforeseen.
     """
     structlog.contextvars.bind_contextvars(run_id=run.id)
     if request.part:
         run = replace(run, request_id=request.part.request_id)
+        if request.part.count > 1 and most_slots is None:
+            most_slots = 1  # so that the other shards are done beside it
         structlog.contextvars.bind_contextvars(request_id=run.request_id, shard=request.part.number)
     deadline = Deadline(settings.time_budget)
     with ends_by_signal(deadline):
         try:
             _refuse_stopped(deadline)
-            with open_session(settings, request, run, deadline, create=True, handing=handing) as session:
+            with open_run(settings, request, run, deadline, most_slots) as session:
+                fan_out = fan_out_of(settings, session.connector, request, deadline, handing)
+                session = replace(session, fan_out=fan_out)
                 result = sync(session, request, run, progress)
         except Stopped:
             sentence = f"stopped by {deadline.interrupted_by} before anything was fetched"
@@ -185,7 +214,7 @@ def _log_failure(request: SyncRequest, error: MatomoFnError) -> None:
 
 def make_plan(settings: Settings, request: SyncRequest) -> PlanResult:
     """Return what a request would extract and write; no report is requested, and nothing is written."""
-    with open_session(settings, request, new_run(), Deadline(settings.time_budget), create=False) as session:
+    with open_look(settings, request, new_run(), Deadline(settings.time_budget)) as session:
         plan = plan_sync(session, request)
         reference = reference_scope(session.connector, request, plan.scope.visible, plan.scope.sites)
         return PlanResult(request.connector, session.warehouse.dataset, request.mode, plan, reference)

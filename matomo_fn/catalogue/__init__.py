@@ -1,6 +1,8 @@
 """The catalogue: every table that can land in the dataset, as data."""
 
 from matomo_fn.catalogue.events import EVENTS_LOG, EVENTS_REJECTED
+from matomo_fn.catalogue.ga4 import GA4_EVENTS
+from matomo_fn.catalogue.leases import SYNC_LEASES
 from matomo_fn.catalogue.model import (
     IS_OTHERS,
     SLICE_COLUMNS,
@@ -39,6 +41,7 @@ __all__ = [
     "EVENTS_REJECTED",
     "EXCLUDABLE",
     "EXTENDED",
+    "GA4_EVENTS",
     "IS_DELETED",
     "IS_OTHERS",
     "ORDER_ITEMS",
@@ -49,6 +52,7 @@ __all__ = [
     "REPORT_SETS",
     "SLICE_COLUMNS",
     "STAMP_COLUMNS",
+    "SYNC_LEASES",
     "SYNC_LOG",
     "SYNC_RUNS",
     "SYNC_STATE",

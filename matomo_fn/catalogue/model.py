@@ -120,9 +120,10 @@ class View:
     """A view of one table.
 
     ``columns`` are (column, GoogleSQL expression) in the view's order. In the expressions ``t`` is a row of the
-    table; where ``unnest`` names an array column, the view has one row an element, ``e`` is the element and
-    ``element_offset`` its position from 0. Where ``unnest_within`` names an array of that element, the view has one row
-    for each of its elements ``i``, and ``item_offset`` is its position from 0. ``where`` is a condition on rows.
+    table; where ``unnest`` is the expression of an array of it, the view has one row an element, ``e`` is the element
+    and ``element_offset`` its position from 0. Where ``unnest_within`` is one of an array of that element, the view
+    has one row for each of its elements ``i``, and ``item_offset`` is its position from 0. ``where`` is a condition on
+    rows.
     """
 
     name: str

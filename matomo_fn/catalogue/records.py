@@ -78,6 +78,17 @@ SYNC_LOG = Schema(
             ColumnType.STRING,
             "What the definition of the segment was, hashed (the first 16 characters of SHA-256); NULL for all visits.",
         ),
+        Column(
+            "is_open",
+            ColumnType.BOOL,
+            "Whether the day, or longer period, was not over when it was fetched: its rows are what Matomo had until "
+            "then, and it is refetched. NULL in rows of older versions.",
+        ),
+        Column(
+            "replaced_rows",
+            ColumnType.INT64,
+            "Rows that the slice had before, where the run found that Matomo had changed a final one; NULL otherwise.",
+        ),
     ),
     # Status first: a filter on it leaves out the blocks of all the partitions that never had an open slice.
     clustering=("status", "connector", "table_name", "website_id"),
@@ -94,7 +105,7 @@ SYNC_RUNS = Schema(
         Column("matomo_url", ColumnType.STRING, "The Matomo that was synced.", required=True),
         Column("run_id", ColumnType.STRING, "The run.", required=True),
         Column("request_id", ColumnType.STRING, "What started the run (message, schedule).", required=True),
-        Column("mode", ColumnType.STRING, "incremental, backfill or full_refresh.", required=True),
+        Column("mode", ColumnType.STRING, "incremental, intraday, sweep, backfill or full_refresh.", required=True),
         Column(
             "status",
             ColumnType.STRING,
@@ -117,6 +128,11 @@ SYNC_RUNS = Schema(
         Column("remaining", ColumnType.INT64, "Slices that were not handled for want of time.", required=True),
         Column("matomo_calls", ColumnType.INT64, "HTTP calls to Matomo, retries included.", required=True),
         Column("error", ColumnType.STRING, "The first sentence of what failed."),
+        Column(
+            "changed",
+            ColumnType.INT64,
+            "Final slices that Matomo had changed, which were written again; NULL in rows of older versions.",
+        ),
         Column(
             "shard",
             ColumnType.INT64,

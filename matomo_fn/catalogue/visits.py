@@ -1,6 +1,7 @@
 """The visits log: one row a visit with its actions nested in it, and a view with one row an action."""
 
 from matomo_fn.catalogue.columns import count, document, number, text
+from matomo_fn.catalogue.ga4 import GA4_EVENTS
 from matomo_fn.catalogue.model import SLICE_COLUMNS, Column, ColumnType, Extraction, Source, Table, View
 
 LIVE = Source("Live.getLastVisitsDetails", ranges=False)
@@ -236,7 +237,7 @@ VISIT_ACTIONS = View(
         *((field, f"e.{field.name}") for field in ACTION_FIELDS),
         *_of_visit(*_BESIDE_ACTIONS),
     ),
-    unnest="actions",
+    unnest="t.actions",
 )
 
 
@@ -273,7 +274,7 @@ CONVERSIONS = View(
         _attributed("attributed_referrer_keyword", "referrerKeyword", "The keyword"),
         *_of_visit(_COMMERCE[0], *_BESIDE_ACTIONS),
     ),
-    unnest="actions",
+    unnest="t.actions",
     where="e.type in ('goal', 'ecommerceOrder')",
 )
 ORDER_ITEMS = View(
@@ -290,8 +291,8 @@ ORDER_ITEMS = View(
         ),
         *_of_visit(_COMMERCE[0], *_BESIDE_ACTIONS),
     ),
-    unnest="actions",
-    unnest_within="items",
+    unnest="t.actions",
+    unnest_within="e.items",
     where="e.type = 'ecommerceOrder'",
 )
 
@@ -302,7 +303,7 @@ VISITS = Table(
     (*_VISIT, *_COUNTS, *_COMMERCE, *_ORIGIN, *_PLACE, *_DEVICE, *_MORE),
     (_VISIT_ID,),
     extraction=Extraction.VISITS_LOG,
-    views=(VISIT_ACTIONS, CONVERSIONS, ORDER_ITEMS),
+    views=(VISIT_ACTIONS, CONVERSIONS, ORDER_ITEMS, GA4_EVENTS),
 )
 
 # Columns that a connector may exclude, by their path; without the rest a row would not be a visit.

@@ -23,6 +23,7 @@ from matomo_fn.catalogue import (
     BUILT_IN,
     EXCLUDABLE,
     EXTENDED,
+    GA4_EVENTS,
     PREBUILT,
     REFERENCE_TABLES,
     REPORT_SETS,
@@ -49,6 +50,10 @@ _KMS_KEY = re.compile(r"projects/[^/\s]+/locations/[^/\s]+/keyRings/[^/\s]+/cryp
 _LEAST_BYTES = 10 * 1024 * 1024
 # A partition is deleted by the day in UTC, which may be the day after the site's; one more is left for writing.
 _RETENTION_MARGIN = timedelta(days=2)
+# What Matomo Cloud allows an address in a minute. Of its Live methods it allows 200, and the default leaves as large a
+# part of them to others as that of requests_per_minute does:
+# https://matomo.org/faq/troubleshooting/matomo-cloud-api-usage-limits
+_CLOUD, _LIVE = 350, 170
 _LOCATION = re.compile(r"[A-Za-z]+(-[a-z]+[0-9]+)?")
 
 
@@ -115,6 +120,16 @@ def _reports(value: Any) -> Any:
     return names
 
 
+def _intraday(value: Any) -> Any:
+    if isinstance(value, bool):
+        return value
+    if not isinstance(value, list):
+        raise ValueError(
+            f'has to be true, false or a list of tables such as ["visits_summary"], not {json.dumps(value)}'
+        )
+    return table_list(value)
+
+
 def _report_problem(name: str) -> str | None:
     if name in EXTENDED:
         return None
@@ -137,12 +152,14 @@ def _reference_tables(value: Any) -> Any:
     return names
 
 
-# The names that tables of reports cannot have, with what has them.
+# The names that tables of reports cannot have, with what has them. ``events`` is free where visits are not synced: it
+# is a name that people give to a report of Matomo's events.
 _TAKEN = {
     **dict.fromkeys(BUILT_IN, "a table that is built in"),
-    **{view.name: "a view" for table in BUILT_IN.values() for view in table.views},
+    **{view.name: "a view" for table in BUILT_IN.values() for view in table.views if view is not GA4_EVENTS},
     **dict.fromkeys(REFERENCE_TABLES, "a reference table"),
 }
+_TAKEN_BESIDE_VISITS = {**_TAKEN, GA4_EVENTS.name: "a view of the visits"}
 
 
 class ConnectorConfig(BaseModel):
@@ -157,6 +174,7 @@ class ConnectorConfig(BaseModel):
     reports: Annotated[Literal["all"] | tuple[str, ...], PlainValidator(_reports)] = tuple(PREBUILT)
     custom_reports: tuple[CustomReportConfig, ...] = ()
     visits: Annotated[VisitsConfig | None, BeforeValidator(_visits)] = None
+    intraday: Annotated[bool | tuple[str, ...], PlainValidator(_intraday)] = False
     periods: Annotated[Periods, PlainValidator(read_periods)] = Field(default_factory=dict)
     segments: Annotated[Mapping[str, SegmentConfig], PlainValidator(read_segments)] = Field(default_factory=dict)
     reference_tables: Annotated[tuple[str, ...], PlainValidator(_reference_tables)] = tuple(REFERENCE_TABLES)
@@ -169,6 +187,7 @@ class ConnectorConfig(BaseModel):
     trailing_days: int = Field(default=3, ge=1, le=365)
     concurrency: int = Field(default=4, ge=1, le=32)
     requests_per_minute: int = Field(default=300, ge=1, le=60_000)
+    live_requests_per_minute: int | None = Field(default=None, ge=1, le=60_000)
     timeout_seconds: int = Field(default=120, ge=1, le=1_800)
     page_rows: int | None = Field(default=None, ge=1, le=1_000_000)
 
@@ -226,9 +245,14 @@ class ConnectorConfig(BaseModel):
             )
         return tuple(value)
 
+    @property
+    def _taken(self) -> Mapping[str, str]:
+        """The names that tables of reports cannot have."""
+        return _TAKEN_BESIDE_VISITS if self.visits else _TAKEN
+
     @model_validator(mode="after")
     def _names(self) -> Self:
-        problems = name_problems(self.report_specs, _TAKEN)
+        problems = name_problems(self.report_specs, self._taken)
         if problems:
             raise Problems(f"custom_reports: {problem}" for problem in problems)
         return self
@@ -236,7 +260,7 @@ class ConnectorConfig(BaseModel):
     @cached_property
     def open_reports(self) -> Reports:
         """The reports beside the tables that are built in."""
-        return Reports(self.report_specs, self.reports == "all", frozenset(_TAKEN))
+        return Reports(self.report_specs, self.reports == "all", frozenset(self._taken))
 
     @cached_property
     def own_catalogue(self) -> Catalogue:
@@ -258,6 +282,8 @@ class ConnectorConfig(BaseModel):
         problems = []
         if self.reports != "all":  # which others there are, Matomo's metadata tells
             problems = [f"periods: {problem}" for problem in period_problems(self.periods, self.own_catalogue)]
+            named = () if isinstance(self.intraday, bool) else self.intraday
+            problems += [f"intraday: {problem}" for problem in _intraday_problems(named, self.own_catalogue)]
             problems += [f"segments: {problem}" for problem in segment_problems(self.segments, tables)]
         problems += [f"custom_reports: {problem}" for problem in _segment_names(own, self.segments)]
         if problems:
@@ -273,6 +299,14 @@ class ConnectorConfig(BaseModel):
                 f"{retention}: the last {self.trailing_days} days are refetched on each run (trailing_days)"
             )
         return self
+
+
+def _intraday_problems(names: Sequence[str], tables: Catalogue) -> Iterator[str]:
+    days = [name for name, table in tables.items() if table.period.is_day]
+    for name in names:
+        if name not in days:
+            what = "has longer periods, which have no present day" if name in tables else "is not synced"
+            yield f"table {name!r} {what}: {suggestion(name, days)}"
 
 
 def _segment_names(tables: Sequence[Table], segments: Mapping[str, SegmentConfig]) -> Iterator[str]:
@@ -335,9 +369,22 @@ class Connector(ConnectorConfig):
         return suggestion(name, self.tables)
 
     @property
-    def intraday_tables(self) -> tuple[str, ...]:
-        """The tables that also get the present day, as far as it can be had."""
-        return (VISITS.name,) if self.visits and self.visits.intraday else ()
+    def live_calls_per_minute(self) -> int:
+        """How many calls of Matomo's ``Live`` methods any 60 seconds may have, which count as requests too.
+
+        Not set: as Matomo Cloud allows, or as many as requests where these are more than it allows, since it is another
+        server then.
+        """
+        if self.live_requests_per_minute is not None:
+            return min(self.live_requests_per_minute, self.requests_per_minute)
+        return self.requests_per_minute if self.requests_per_minute > _CLOUD else min(_LIVE, self.requests_per_minute)
+
+    def is_intraday(self, table: Table) -> bool:
+        """Return whether a table also gets the present day of each site, which only one of days can."""
+        if table.is_log and self.visits and self.visits.intraday:
+            return True
+        named = self.intraday if isinstance(self.intraday, bool) else table.name in self.intraday
+        return named and table.period.is_day
 
     @property
     def excluded_columns(self) -> tuple[str, ...]:

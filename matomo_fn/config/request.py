@@ -14,7 +14,10 @@ from matomo_fn.config.validation import read_model
 from matomo_fn.errors import InputError
 
 EVERY_CONNECTOR = "all"
-Mode = Literal["incremental", "backfill", "full_refresh", "audit", "deliver"]
+Mode = Literal["incremental", "intraday", "sweep", "backfill", "full_refresh", "audit", "deliver"]
+# Days of a sweep whose request names none: a call or two for each report and site, and what is corrected late is mostly
+# corrected within a month.
+SWEEP_DAYS = 30
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -85,7 +88,8 @@ class SyncRequest(BaseModel):
 
     ``mode``: "incremental" asks for what is due (all of an explicit window); "backfill" asks for every day of the
     window, by default the last ``backfill_days``; "full_refresh" does so and writes even what did not change;
-    tables of reports that it names are rebuilt.
+    tables of reports that it names are rebuilt. "intraday" asks for the sites' present day alone. "sweep" refetches
+    what the tables have of the last ``days``, writes and reports what Matomo has changed, and audits the tables.
     "audit" extracts nothing: it compares the log with the tables, over all time.
     "deliver" goes the other way: it sends the events that wait to Matomo.
     ``dry_run``: nothing is asked of Matomo's reports and nothing written; the answer is the plan.
@@ -100,6 +104,7 @@ class SyncRequest(BaseModel):
     tables: _Tables = None
     sites: _Sites = None
     mode: Mode = "incremental"
+    days: Annotated[int | None, Field(ge=1, le=36_600)] = None
     dry_run: bool = Field(default=False)
     part: Annotated[Part | None, BeforeValidator(_part)] = None
 
@@ -120,6 +125,12 @@ class SyncRequest(BaseModel):
             raise ValueError("end_date is given without start_date: give both, or start_date alone")
         if self.mode == "audit" and (self.start_date or self.sites):
             raise ValueError("an audit compares all days and sites: leave out start_date, end_date and sites")
+        if self.mode == "intraday" and self.start_date:
+            raise ValueError('mode "intraday" is about the present day of each site: leave out start_date and end_date')
+        if self.days is not None and self.mode != "sweep":
+            raise ValueError(f'days is how far a sweep looks back, and the mode is "{self.mode}": leave it out')
+        if self.days is not None and self.start_date:
+            raise ValueError("a sweep has one window: give days, or start_date and end_date")
         if self.mode == "deliver" and (self.start_date or self.sites or self.tables or self.dry_run):
             raise ValueError("a delivery sends all events that wait: leave out days, tables, sites and dry_run")
         if self.part and self.mode in ("audit", "deliver"):
@@ -129,9 +140,19 @@ class SyncRequest(BaseModel):
         return self
 
     @property
-    def is_incremental(self) -> bool:
-        """Whether it is about what is due, and not about all of a window."""
-        return self.mode == "incremental" and self.start_date is None
+    def reads_older(self) -> bool:
+        """Whether pending and failed slices from before the window are due too."""
+        return self.mode in ("incremental", "sweep") and self.start_date is None
+
+    @property
+    def logs_everything(self) -> bool:
+        """Whether it is about all of a window, so that what is done of it has to be known.
+
+        A sweep finds nearly everything unchanged: it logs that only where it is cut off.
+        """
+        if self.mode in ("intraday", "sweep"):
+            return False
+        return self.mode != "incremental" or self.start_date is not None
 
     @property
     def rebuilds(self) -> bool:
@@ -139,9 +160,9 @@ class SyncRequest(BaseModel):
         return self.mode == "full_refresh" and self.tables is not None
 
     @property
-    def names_nothing(self) -> bool:
-        """Whether it names no days, tables and sites: then it tells how late the tables are."""
-        return not (self.start_date or self.tables or self.sites)
+    def tells_reach(self) -> bool:
+        """Whether it names no days, tables and sites: otherwise it cannot say how late the data is."""
+        return self.mode not in ("intraday", "sweep") and not (self.start_date or self.tables or self.sites)
 
     def as_json(self) -> dict[str, Any]:
         """Return the request as a message has it."""
@@ -156,9 +177,14 @@ def read_request(values: Mapping[str, Any]) -> SyncRequest:
 
 @dataclass(frozen=True, slots=True)
 class SeveralRequests:
-    """The same request to several connectors, one for each."""
+    """The same request to several connectors, one for each.
+
+    ``is_every``: it was to "all". ``skipped``: connectors that it is not for, by name.
+    """
 
     each: tuple[SyncRequest, ...]
+    is_every: bool = False
+    skipped: tuple[str, ...] = ()
 
 
 def read_requests(values: Mapping[str, Any], every: Callable[[], Sequence[str]]) -> SyncRequest | SeveralRequests:
@@ -184,7 +210,7 @@ def read_requests(values: Mapping[str, Any], every: Callable[[], Sequence[str]])
             problems += error.problems
     if problems:
         raise InputError(list(dict.fromkeys(problems)))
-    return SeveralRequests(tuple(requests))
+    return SeveralRequests(tuple(requests), is_every=written == EVERY_CONNECTOR)
 
 
 def _listed_name(name: Any) -> str:

@@ -145,7 +145,7 @@ class PubSubQueue:
             except QueueUnavailable:
                 if not received:
                     raise
-                break  # what was pulled is delivered; the next pull tells of it
+                break  # what was pulled is delivered; the next pull reports it
             if not found:
                 break
             received += found

@@ -11,6 +11,7 @@ from matomo_fn.days import ONE_DAY, Days
 from matomo_fn.errors import MatomoError, MatomoFatal
 from matomo_fn.extract.report_rows import visits_of
 from matomo_fn.matomo.client import MatomoClient
+from matomo_fn.matomo.responses import AccessRefused, PluginOff, VisitsLogOff
 from matomo_fn.periods import Period
 from matomo_fn.segments import EVERY_VISIT, Segment
 from matomo_fn.sites import Site
@@ -19,9 +20,13 @@ from matomo_fn.sites import Site
 # would cost a call. The days beyond are pending as well; a later run checks them.
 _MAX_PROBES = 31
 
+# Not a reason to be pending, and no sentence for people: of the present day nothing is counted yet.
+UNCOUNTED = "no visit of the present day is counted yet"
 # Of days; of other periods in their words.
 NOT_PROCESSED = "Matomo has visits of that day but has not processed its reports yet"
 NOT_CHECKED = "Matomo has not processed days before it; whether this one has visits was not checked"
+# Where Matomo refuses the visits log by these, it does so on every day. Any other error may be of this very call.
+_NO_VISITS_LOG = (VisitsLogOff, PluginOff, AccessRefused)
 _RECENT = "the day is recent and empty, and the visits log cannot tell whether Matomo has processed it"
 # What such a sentence says besides of a segment, which has archives of its own.
 _NO_ARCHIVE = "; segment {} may have no archive: `check` says how to have it archived"
@@ -67,6 +72,11 @@ class Subject:
         return self._of(_RECENT)
 
     @property
+    def not_known(self) -> str:
+        """Why a period is pending that Matomo failed to answer for."""
+        return f"whether the {self.period} is empty is not known"
+
+    @property
     def _no_archive(self) -> str:
         return _NO_ARCHIVE.format(self.segment.name) if self.segment.name else ""
 
@@ -78,7 +88,7 @@ class ArchiveCheck:
     """What is known in one run about the periods of one kind of a site and segment; thread-safe.
 
     Periods are named by their dates. ``today``: the site's day. ``believe_zeros_until``: the last day whose zeros are
-    believed where the visits log cannot be read. A run extracts the visit counts first and notes them here, so that
+    believed where there is no visits log to read. A run extracts the visit counts first and notes them here, so that
     most periods need no further call.
     """
 
@@ -99,19 +109,30 @@ class ArchiveCheck:
             self._note(answers)
 
     def pending_reasons(self, dates: Iterable[date]) -> dict[date, str | None]:
-        """Return for each period why its empty answer is not believed, or None where it is."""
+        """Return for each period why its empty answer is not believed, or None where it is.
+
+        Of the present day `UNCOUNTED`, unless visits of it are counted: whether nobody has come yet, or Matomo has
+        processed nothing yet, makes no difference, since the day is fetched again.
+        """
         wanted = sorted(dates)
         with self._lock:
             self._fetch(wanted)
+            for day in wanted:
+                if self._is_present(day) and not self._visits.get(day):
+                    self._pending[day] = UNCOUNTED
             zeros = [day for day in wanted if self._visits.get(day) == 0 and day not in self._pending]
             for first, last in self._subject.period.covered(zeros).ranges:
                 self._pending.update(self._check_visits_log(first, last))
             return {day: self._reason(day) for day in wanted}
 
     def known_pending(self, dates: Iterable[date]) -> dict[date, str]:
-        """Return why periods are pending, of those that are known to be; nothing is requested."""
+        """Return why periods are pending, of those that are known to be; nothing is requested.
+
+        Of the present day where no visit is counted: why it is not requested (`UNCOUNTED`).
+        """
         with self._lock:
             found = {day: self._pending.get(day) for day in dates}
+            found |= {day: UNCOUNTED for day in found if self._is_present(day) and self._visits.get(day) == 0}
         return {day: reason for day, reason in found.items() if reason is not None}
 
     def visits(self, dates: Iterable[date]) -> dict[date, int | None]:
@@ -134,9 +155,12 @@ class ArchiveCheck:
         with self._lock:
             return {day: self._visits[day] for day in dates if day in self._visits}
 
+    def _is_present(self, day: date) -> bool:
+        return self._subject.period.is_day and day >= self._today
+
     def _reason(self, day: date) -> str | None:
-        if day in self._errors:
-            return f"whether the {self._subject.period} is empty is not known: {self._errors[day]}"
+        if day in self._errors and self._pending.get(day) != UNCOUNTED:
+            return f"{self._subject.not_known}: {self._errors[day]}"
         return self._pending.get(day)
 
     def _fetch(self, dates: Iterable[date]) -> None:
@@ -211,6 +235,8 @@ class ArchiveCheck:
 
     def _without_visits_log(self, first: date, last: date, error: MatomoError) -> dict[date, str | None]:
         period = self._subject.period
+        if not isinstance(error, _NO_VISITS_LOG):
+            return self._each(first, last, f"{self._subject.not_known}: {error}")
         reason = f"{self._subject.in_doubt}: {error}"
         return {
             day: None if period.last_day(day) <= self._believe_zeros_until else reason

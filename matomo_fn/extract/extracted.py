@@ -21,7 +21,8 @@ class Extracted:
     is no failure, since the visits log is switched off. ``visits_difference``: visits read more than the summary
     counts. ``unreadable``: how many values of visits are stored as if they were absent, by Matomo's field.
     ``refused_segment``: a sentence on the segment that Matomo refuses, which is why the slice failed. ``is_purged``:
-    Matomo has deleted the reports, and the content is not to replace the rows of the table.
+    Matomo has deleted the reports, and the content is not to replace the rows of the table. ``stands``: there is
+    nothing to write, and nothing is missing; the table keeps what it has.
     """
 
     slice: Slice
@@ -34,6 +35,7 @@ class Extracted:
     unreadable: Mapping[str, int] = field(default_factory=dict)
     refused_segment: str | None = None
     is_purged: bool = False
+    stands: bool = False
 
     @classmethod
     def failed(cls, slice_: Slice, reason: str) -> "Extracted":
@@ -57,6 +59,11 @@ def no_rows(_slice: Slice) -> KeptRows | None:
     return None
 
 
+def none_known(_slice: Slice) -> int | None:
+    """Say that it is not known how many rows a slice has."""
+    return None
+
+
 @dataclass(frozen=True, slots=True)
 class ExtractContext:
     """What jobs are extracted with.
@@ -64,7 +71,9 @@ class ExtractContext:
     ``version``: Matomo's (major, minor). ``may_continue`` tells before each request
     whether a job goes on. ``exclude``: columns of visits to leave out. ``buffers`` take the rows of large slices.
     ``now``: the run's time of day. ``columns``: of the open tables, by name. ``kept_rows``: what the table has of a
-    slice whose reports Matomo may have deleted.
+    slice whose reports Matomo may have deleted. ``known_rows``: how many rows the log says that a slice has.
+    ``reads_visits``: whether the visits of a day have to be read, by how many VisitsSummary.get counts (None where that
+    is not known); where it is not None, the counts are looked at before anything is read.
     """
 
     client: MatomoClient
@@ -76,3 +85,5 @@ class ExtractContext:
     exclude: tuple[str, ...] = ()
     columns: Mapping[str, OpenColumns] = field(default_factory=dict)
     kept_rows: Callable[[Slice], KeptRows | None] = no_rows
+    known_rows: Callable[[Slice], int | None] = none_known
+    reads_visits: Callable[[Slice, int | None], bool] | None = None

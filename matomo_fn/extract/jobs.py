@@ -3,17 +3,21 @@
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from matomo_fn.catalogue import VISIT_COUNTS, Extraction, Table
+from matomo_fn.catalogue import VISIT_COUNTS, Table
 from matomo_fn.days import Days
 from matomo_fn.periods import Period
 from matomo_fn.segments import EVERY_VISIT, Segment
 from matomo_fn.sites import Site
 from matomo_fn.slices import Slice
 
-# Days, or other periods, of the first range call of a report, of which nothing is known yet; later ones grow or shrink
-# by the bytes that come back. A month of a large page report at once, in four threads, took more memory than a function
-# has.
+# Days, or other periods, of the first call of a report with rows, of which nothing is known yet; later ones grow or
+# shrink by the bytes that come back. A month of a large page report at once, in four threads, took more memory than a
+# function has.
 FIRST_CHUNK = 4
+# Bytes that one answer should have: large enough that the call's own cost does not show, small enough that four of
+# them, parsed, take less than 200 MB.
+TARGET_ANSWER = 4 * 1024 * 1024
+LONGEST_CHUNK = 366
 # Days of which one job reads the visits, and of which one range is taken where the calls of a run are estimated.
 MONTH = 31
 
@@ -42,9 +46,9 @@ class Job:
             yield from table.stream(self.site.id, self.segment.name).slices(self.days)
 
     @property
-    def extraction(self) -> Extraction:
-        """How the job's tables are extracted."""
-        return self.tables[0].extraction
+    def is_log(self) -> bool:
+        """Whether it reads visits one by one, and not reports."""
+        return self.tables[0].is_log
 
     def brings_visit_counts(self, version: tuple[int, int]) -> bool:
         """Return whether one of the job's reports, in a version of Matomo, is the one that counts visits.

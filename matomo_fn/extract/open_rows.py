@@ -23,6 +23,7 @@ from matomo_fn.catalogue.fields import (
 )
 from matomo_fn.errors import InvalidResponse
 from matomo_fn.extract.report_rows import ParsedSlice, is_others
+from matomo_fn.json_codec import UnreadRows
 from matomo_fn.values import (
     as_bool,
     as_day,
@@ -36,6 +37,9 @@ from matomo_fn.values import (
     shown,
     utf8,
 )
+
+# Columns of a table: BigQuery takes 10,000, and a report of hundreds of goals has some hundred.
+MOST_COLUMNS = 2_000
 
 RawRow = Mapping[str, object]
 Line = dict[str, Any]
@@ -108,6 +112,8 @@ class OpenColumns:
         return ParsedSlice(texts, digest.hexdigest(), any(line.get(IS_OTHERS.name) for line in lines))
 
     def _rows(self, source: Source, answer: object) -> list[RawRow]:
+        if isinstance(answer, UnreadRows):
+            answer = answer.read()
         if not self._open.is_one_row:
             if not isinstance(answer, list):
                 raise InvalidResponse(f"{source.method} answers {_kind(answer)} where a list of rows belongs")
@@ -145,6 +151,11 @@ class OpenColumns:
             if known is None:
                 self._refuse_same_name(field, column, self._columns | columns)
             columns[field] = column
+        if len(self._columns | columns) > MOST_COLUMNS:
+            raise InvalidResponse(
+                f'{source.method} answers more than {MOST_COLUMNS} fields: name those that are wanted in "fields" of '
+                "the report"
+            )
         return columns, values
 
     def _is_taken(self, field: str) -> bool:

@@ -15,13 +15,11 @@ from typing import Any
 
 from matomo_fn.catalogue import IS_OTHERS, Column, ColumnType, Source, Table
 from matomo_fn.errors import InvalidResponse
+from matomo_fn.extract.row_columns import METADATA, OTHERS_LABEL, column_reader
+from matomo_fn.json_codec import UnreadRows
 from matomo_fn.values import as_float, as_integer, as_staged_integer, as_text, encode, shown, utf8
 
 Row = tuple[Any, ...]
-# Under language=en, which every request sends. An ordinary row of that name has a segment, a URL or a code; the sum
-# of what the archive's row limit cut never does (recordings others_row_*, truncate_*).
-_OTHERS_LABEL = "Others"
-_METADATA = ("segment", "url", "code")
 
 _encode_document = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, sort_keys=True).encode
 
@@ -50,19 +48,51 @@ def parse_slice(table: Table, answers: Iterable[tuple[Source, object]]) -> Parse
     An answer is what Matomo gives for one day: a list of rows, or an object for a report of one row. Raises
     InvalidResponse where an answer is anything else, a value cannot be read, or two rows have the same key.
     """
+    answers = list(answers)
+    return _parsed_by_columns(table, answers) or _parsed_by_rows(table, answers)
+
+
+def _parsed_by_columns(table: Table, answers: Sequence[tuple[Source, object]]) -> ParsedSlice | None:
+    """Return the rows of a day as long as all answers are lists of rows that are written as usual."""
+    lines: list[str] = []
+    keys: set[tuple[Any, ...]] = set()
+    has_others = False
+    for source, answer in answers:
+        if isinstance(answer, UnreadRows):
+            reader = column_reader(table, source)
+            found = reader.lines(answer) if reader else None
+            if found is None:
+                return None
+            lines += found.lines
+            keys |= found.keys
+            has_others = has_others or found.has_others
+        elif answer != [] or table.is_one_row:
+            return None
+    if len(keys) < len(lines):
+        return None  # two rows have one key
+    return _slice_of(table, lines, has_others=has_others)
+
+
+def _parsed_by_rows(table: Table, answers: Sequence[tuple[Source, object]]) -> ParsedSlice:
     rows: list[Row] = []
     for source, answer in answers:
-        rows.extend(_rows_of(table, source, answer))
+        rows.extend(_rows_of(table, source, answer.read() if isinstance(answer, UnreadRows) else answer))
     _check_keys(table, rows)
     names = [column.name for column in table.parsed]
-    lines = tuple(sorted(encode(dict(zip(names, row, strict=True))) for row in rows))
-    digest = hashlib.sha256(utf8("\n".join((",".join(names), *lines))))
-    others = not table.is_one_row and any(row[-1] for row in rows)
-    return ParsedSlice(lines, digest.hexdigest(), others)
+    lines = [encode(dict(zip(names, row, strict=True))) for row in rows]
+    return _slice_of(table, lines, has_others=not table.is_one_row and any(row[-1] for row in rows))
+
+
+def _slice_of(table: Table, lines: list[str], *, has_others: bool) -> ParsedSlice:
+    lines.sort()
+    text = "\n".join((",".join(column.name for column in table.parsed), *lines))
+    return ParsedSlice(tuple(lines), hashlib.sha256(utf8(text)).hexdigest(), has_others)
 
 
 def is_empty(table: Table, answer: object) -> bool:
     """Return whether an answer says that the day had nothing: no rows, or a one-row report's zeros."""
+    if isinstance(answer, UnreadRows):
+        return False
     if isinstance(answer, Mapping):
         return table.is_one_row and all(_is_zero(value) for value in answer.values())
     return answer == [] or (table.is_one_row and not isinstance(answer, str) and answer == 0)
@@ -137,7 +167,7 @@ def _matches(source: Source, only: tuple[str, int], raw: Mapping[str, object], i
 
 def is_others(raw: Mapping[str, object]) -> bool:
     """Return whether a row sums up what the archive's row limit cut."""
-    return raw.get("label") == _OTHERS_LABEL and not any(name in raw for name in _METADATA)
+    return raw.get("label") == OTHERS_LABEL and not any(name in raw for name in METADATA)
 
 
 Reader = Callable[[Mapping[str, object]], Any]
@@ -220,6 +250,6 @@ def _label(raw: Mapping[str, object]) -> str:
 
 
 def _json_type(value: object) -> str:
-    if isinstance(value, list):
+    if isinstance(value, list | UnreadRows):
         return "a list"
     return "an object" if isinstance(value, Mapping) else shown(value)

@@ -1,73 +1,88 @@
-"""Extracting reports: requesting the days of a job from Matomo and parsing the answers, slice by slice."""
+"""Extracting reports: requesting the days of a task from Matomo and parsing the answers, slice by slice."""
 
 import time
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import date
+from functools import partial
 
 from matomo_fn.catalogue import VISIT_COUNTS, Source, Table
-from matomo_fn.days import Days
 from matomo_fn.errors import DiskFull, MatomoError, SegmentRefused
+from matomo_fn.extract.archive_check import UNCOUNTED
 from matomo_fn.extract.extracted import ExtractContext, Extracted
-from matomo_fn.extract.jobs import FIRST_CHUNK, Job
+from matomo_fn.extract.first_chunk import first_chunk
+from matomo_fn.extract.jobs import Job
 from matomo_fn.extract.purged_reports import mark_purged
 from matomo_fn.extract.report_rows import ParsedSlice, is_empty, parse_slice
-from matomo_fn.matomo.reports import Answered
+from matomo_fn.extract.schedule import Chunk, Schedule, Task
+from matomo_fn.matomo.reports import MOST_CALLS_IN_BULK, Answered, ReportQuery
 from matomo_fn.matomo.responses import PluginOff
 from matomo_fn.periods import Period
+from matomo_fn.slices import Slice
 from matomo_fn.unforeseen import note_unforeseen
 from matomo_fn.warehouse.buffer import BufferedSlice
 
-# Bytes that one answer should have, from the second of a report on: large enough that the call's own cost does not
-# show, small enough that four of them, parsed, take less than 200 MB.
-_TARGET_ANSWER = 4 * 1024 * 1024
-_LONGEST_CHUNK = 366
-# How many times as many days are requested next at most: the rows of days differ. After a range that failed it is
-# found out carefully how many days the server can do.
-_GROWTH, _GROWTH_AFTER_FAILURE = 8, 2
 # Characters of a slice's rows that wait in memory; as many slices wait as the worker pool lets.
 _LARGEST_HELD = 512 * 1024
 
 
-def extract_reports(context: ExtractContext, job: Job) -> Iterator[Extracted]:
-    """Yield each slice of a job, the newest first; end early where the context says so.
+def make_schedule(context: ExtractContext, jobs: Iterable[Job]) -> Schedule:
+    """Return the schedule of some jobs.
 
     Periods that are known to be pending are not requested: every report of one is as empty as its visit counts.
     """
-    period = job.period
-    pending = _known_pending(context, job)
-    yield from _pending(job, pending)
-    remaining = job.days - period.covered(pending)
-    chunk, growth = FIRST_CHUNK, _GROWTH
-    while remaining and context.may_continue():
-        days = period.newest(remaining, chunk)
-        remaining = remaining - days
-        started = time.monotonic()
-        context.buffers.wait_for_room(context.may_continue)
+    return Schedule(
+        jobs,
+        context.version,
+        known_pending=partial(_known_pending, context),
+        first_chunk=partial(first_chunk, context),
+        may_continue=context.may_continue,
+        together=MOST_CALLS_IN_BULK if context.client.joins_reports else 1,
+    )
+
+
+def extract_reports(context: ExtractContext, task: Task, schedule: Schedule) -> Iterator[Extracted]:
+    """Yield each slice of a task, the newest first; none where the context says so."""
+    for job, reasons in task.pending:
+        for slice_ in Chunk(job, job.period.covered(reasons)).slices:
+            yield _unrequested(slice_, reasons[slice_.date])
+    if not task.chunks or not context.may_continue():
+        return
+    started = time.monotonic()
+    context.buffers.wait_for_room(context.may_continue)
+    slices: list[Extracted] = []
+    with context.client.memory.holding():
+        for chunk, answers in _request(context, task, schedule):
+            slices += _of_chunk(context, chunk, answers)
+            if isinstance(answers, dict):
+                answers.clear()  # parsed they are large, and the slices may wait for their turn to be written
+    seconds = (time.monotonic() - started) / max(1, len(slices))
+    for extracted in slices:
+        yield extracted.after(seconds)
+
+
+def _of_chunk(context: ExtractContext, chunk: Chunk, answers: Mapping[object, Answered] | Exception) -> list[Extracted]:
+    """Return the slices of a chunk; what nobody foresaw costs these and no others."""
+    job = chunk.job
+    failure: Exception
+    if isinstance(answers, Exception):
+        failure = answers
+    else:
         try:
-            with context.client.memory.holding():
-                answers = _request(context, job, days)
-                slices = [_buffered(context, job, extracted) for extracted in _slices(context, job, days, answers)]
-                if any(answered.split for answered in answers.values()):
-                    growth = _GROWTH_AFTER_FAILURE
-                chunk = _next_chunk(period.count(days), answers.values(), growth)
-                del answers  # parsed they are large, and the slices may wait for their turn to be written
+            return [_buffered(context, job, extracted) for extracted in _slices(context, chunk, answers)]
         except MatomoError:
             raise
-        except DiskFull as error:
-            yield from (Extracted.failed(slice_, str(error)) for slice_ in replace(job, days=days).slices)
-            continue
-        except Exception as error:  # noqa: BLE001 - it costs these days, and the job goes on
-            sentence = note_unforeseen(error, site=job.site.id, table=job.tables[0].name, days=str(days.ranges))
-            yield from (Extracted.failed(slice_, sentence) for slice_ in replace(job, days=days).slices)
-            continue
-        seconds = (time.monotonic() - started) / len(slices)
-        for extracted in slices:
-            yield extracted.after(seconds)
+        except Exception as error:  # noqa: BLE001 - it costs these days, and the task goes on
+            failure = error
+    if isinstance(failure, DiskFull):
+        sentence = str(failure)
+    else:
+        sentence = note_unforeseen(failure, site=job.site.id, table=job.tables[0].name, days=str(chunk.days.ranges))
+    return [Extracted.failed(slice_, sentence) for slice_ in chunk.slices]
 
 
 def _known_pending(context: ExtractContext, job: Job) -> Mapping[date, str]:
-    """Return why periods of a job are pending, of those that are known to be.
+    """Return why periods of a job are pending, or have nothing to be requested, of those of which that is known.
 
     Of a rolling window, whether its last day is: Matomo would answer it without that day.
     """
@@ -77,31 +92,63 @@ def _known_pending(context: ExtractContext, job: Job) -> Mapping[date, str]:
     return check.known_pending(job.period.dates(job.days))
 
 
-def _pending(job: Job, reasons: Mapping[date, str]) -> Iterator[Extracted]:
-    for slice_ in replace(job, days=job.period.covered(reasons)).slices:
-        yield Extracted(slice_, None, pending=reasons[slice_.date])
+def _unrequested(slice_: Slice, reason: str) -> Extracted:
+    """Return a slice that is not requested, or whose answer says nothing, by the reason."""
+    return Extracted(slice_, None, stands=True) if reason == UNCOUNTED else Extracted(slice_, None, pending=reason)
 
 
-def _request(context: ExtractContext, job: Job, days: Days) -> dict[object, Answered]:
-    """Request each report of the job's tables once."""
-    answers: dict[object, Answered] = {}
-    segment = job.segment.at(job.site.id)
-    for table in job.tables:
-        for source in table.sources_of(context.version):
-            if source.call not in answers:
-                answers[source.call] = context.client.report(source, job.site.id, days, job.period, segment)
-    return answers
+def _request(
+    context: ExtractContext, task: Task, schedule: Schedule
+) -> Iterator[tuple[Chunk, dict[object, Answered] | Exception]]:
+    """Request each report of the task's tables once, and yield the answers of each chunk; visit counts are noted."""
+    started = time.monotonic()
+    answers = list(_answers(context, task.chunks))
+    if all(isinstance(each, dict) for each in answers):
+        sizes = [list(each.values()) for each in answers if isinstance(each, dict)]
+        schedule.note(task, sizes, time.monotonic() - started)
+    for chunk, each in zip(task.chunks, answers, strict=True):
+        if isinstance(each, dict) and VISIT_COUNTS.call in each:
+            context.checks.of(chunk.job.site, chunk.job.segment, chunk.job.period).note(each[VISIT_COUNTS.call].days)
+    yield from zip(task.chunks, answers, strict=True)
 
 
-def _slices(context: ExtractContext, job: Job, days: Days, answers: Mapping[object, Answered]) -> Iterator[Extracted]:
+def _answers(context: ExtractContext, chunks: Sequence[Chunk]) -> Iterator[dict[object, Answered] | Exception]:
+    """Yield the answers of each chunk, requested together; what nobody foresaw costs the chunk that it comes from."""
+    wanted = [
+        {
+            source.call: (_query(chunk.job, source), chunk.days)
+            for table in chunk.job.tables
+            for source in table.sources_of(context.version)
+        }
+        for chunk in chunks
+    ]
+    try:
+        found = iter(context.client.reports([each for one in wanted for each in one.values()]))
+    except MatomoError:
+        raise
+    except Exception as error:  # noqa: BLE001 - of several chunks, each is requested on its own
+        if len(chunks) == 1:
+            yield error
+        else:
+            for chunk in chunks:
+                yield from _answers(context, [chunk])
+        return
+    for one in wanted:
+        yield {call: next(found) for call in one}
+
+
+def _query(job: Job, source: Source) -> ReportQuery:
+    return ReportQuery(source, job.site.id, job.period, job.segment.at(job.site.id))
+
+
+def _slices(context: ExtractContext, chunk: Chunk, answers: Mapping[object, Answered]) -> Iterator[Extracted]:
+    job = chunk.job
     check = context.checks.of(job.site, job.segment, job.period)
-    if VISIT_COUNTS.call in answers:
-        check.note(answers[VISIT_COUNTS.call].days)
     slices = []
     empty = set()
     for table in job.tables:
         sources = table.sources_of(context.version)
-        for day in job.period.dates(days):
+        for day in job.period.dates(chunk.days):
             found = [(source, answers[source.call].days[day]) for source in sources]
             extracted = _parse(context, job, table, day, found)
             slices.append(extracted)
@@ -112,7 +159,7 @@ def _slices(context: ExtractContext, job: Job, days: Days, answers: Mapping[obje
     reasons = check.pending_reasons({slice_.date for slice_ in empty})
     for extracted in slices:
         reason = reasons.get(extracted.slice.date) if extracted.slice in empty else None
-        yield Extracted(extracted.slice, None, pending=reason) if reason else extracted
+        yield _unrequested(extracted.slice, reason) if reason else extracted
 
 
 def _parse(
@@ -153,12 +200,3 @@ def _buffered(context: ExtractContext, job: Job, extracted: Extracted) -> Extrac
     finally:
         context.buffers.finish(buffer)
     return replace(extracted, content=BufferedSlice(buffer, content.content_hash, content.has_others))
-
-
-def _next_chunk(days: int, answers: Collection[Answered], growth: int) -> int:
-    """Return how many days to request next, by the bytes that the last answers had."""
-    if any(answered.split for answered in answers):
-        return max(1, days // 4)
-    largest = max(answered.size for answered in answers)
-    fitting = days * _TARGET_ANSWER // max(1, largest)
-    return max(1, min(fitting, growth * days, _LONGEST_CHUNK))

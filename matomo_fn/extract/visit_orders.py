@@ -18,13 +18,15 @@ LIFETIME_TOTALS = frozenset({
 })  # fmt: skip
 
 
-def order_totals(actions: Sequence[Mapping[str, Any]]) -> dict[str, int | float]:
+def order_totals(actions: Sequence[Mapping[str, Any]]) -> Mapping[str, int | float]:
     """Return the columns of orders and abandoned carts of a visit with these actions of Matomo's.
 
     Raises ValueError, with a phrase that names the field, where an amount or a quantity cannot be read.
     """
     orders = [action for action in actions if action.get("type") == "ecommerceOrder"]
     carts = [action for action in actions if action.get("type") == "ecommerceAbandonedCart"]
+    if not orders and not carts:
+        return _NONE
     return {
         "order_count": len(orders),
         "order_revenue": _revenue(orders),
@@ -33,6 +35,16 @@ def order_totals(actions: Sequence[Mapping[str, Any]]) -> dict[str, int | float]
         "abandoned_cart_revenue": _revenue(carts),
         "abandoned_cart_items": sum(map(_items, carts)),
     }
+
+
+_NONE: Mapping[str, int | float] = {
+    "order_count": 0,
+    "order_revenue": 0.0,
+    "order_items": 0,
+    "abandoned_carts": 0,
+    "abandoned_cart_revenue": 0.0,
+    "abandoned_cart_items": 0,
+}
 
 
 def _revenue(actions: Sequence[Mapping[str, Any]]) -> float:

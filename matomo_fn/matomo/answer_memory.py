@@ -14,18 +14,24 @@ from contextlib import contextmanager
 _LIST, _OBJECT, _VALUE = 64, 200, 60
 # Bytes of one answer, parsed: a function of 1 GiB has room for it beside what follows.
 MOST = 320 * 1024 * 1024
-# Bytes of all answers that threads hold at once; an answer that does not fit in waits for its turn to be held alone.
-_TOGETHER = 192 * 1024 * 1024
+# Bytes of all answers that threads hold at once, so that the process stays within 160 MB beside the 60 MB of its code;
+# an answer that does not fit in waits for its turn to be held alone.
+_TOGETHER = 96 * 1024 * 1024
 # How deep an answer may be nested. Matomo's are at most some ten levels deep.
-_DEEPEST = 64
-_TEXT = re.compile(rb'"(?:[^"\\]|\\.)*"', re.DOTALL)
+DEEPEST = 64
+# A text, or what begins as one and has no end: a search that began again at each of its signs would take hours.
+_TEXT = re.compile(rb'"(?:[^"\\]++|\\.)*+(?:"|\\?\Z)', re.DOTALL)
 _NO_SIGNS = bytes(sign for sign in range(256) if sign not in b"[]{},")
-_NO_BRACKETS = bytes(sign for sign in range(256) if sign not in b"[]{}")
 
 
 def memory_of(body: bytes) -> int:
     """Return about how many bytes the JSON value of an answer takes, at least."""
-    return _texts(body) + _structure(body)
+    return _texts(body) + _structure(signs_of(body))
+
+
+def signs_of(body: bytes) -> bytes:
+    """Return the brackets and commas of an answer, those in its texts as well: a tenth of its bytes."""
+    return body.translate(None, _NO_SIGNS)
 
 
 def _texts(body: bytes) -> int:
@@ -33,8 +39,8 @@ def _texts(body: bytes) -> int:
     return len(body) + (len(body) if body.isascii() else 4 * len(body))
 
 
-def _structure(body: bytes | bytearray) -> int:
-    return _LIST * body.count(b"[") + _OBJECT * body.count(b"{") + _VALUE * body.count(b",")
+def _structure(signs: bytes | bytearray) -> int:
+    return _LIST * signs.count(b"[") + _OBJECT * signs.count(b"{") + _VALUE * signs.count(b",")
 
 
 def most_of(method: str) -> int:
@@ -42,19 +48,23 @@ def most_of(method: str) -> int:
     return MOST // 4 if method == "Live.getLastVisitsDetails" else MOST
 
 
-def is_too_large(body: bytes, most: int) -> bool:
-    """Return whether an answer takes more memory than that; brackets that are written in a text take none."""
-    return memory_of(body) > most and _texts(body) + _structure(_without_texts(body)) > most
+def is_too_large(body: bytes, signs: bytes, most: int) -> bool:
+    """Return whether an answer with these brackets and commas takes more memory than that.
+
+    Those that are written in a text take none.
+    """
+    texts = _texts(body)
+    return texts + _structure(signs) > most and texts + _structure(_without_texts(body)) > most
 
 
-def is_too_deep(body: bytes) -> bool:
+def is_too_deep(body: bytes, signs: bytes) -> bool:
     """Return whether an answer is nested deeper than any of Matomo's; what is only written in a text does not count."""
-    return _is_deep(body) and _is_deep(_without_texts(body))
+    return _is_deep(signs) and _is_deep(_without_texts(body))
 
 
-def _is_deep(body: bytes | bytearray) -> bool:
-    brackets = body.translate(None, _NO_BRACKETS)
-    for _ in range(_DEEPEST):
+def _is_deep(signs: bytes | bytearray) -> bool:
+    brackets = signs.translate(None, b",")
+    for _ in range(DEEPEST):
         inner = brackets.replace(b"[]", b"").replace(b"{}", b"")
         if len(inner) == len(brackets):
             return False  # nothing is left, or what is left is no JSON

@@ -14,14 +14,24 @@ from matomo_fn.catalogue import REFERENCE_TABLES, Source
 from matomo_fn.catalogue.custom import ReportMetadata
 from matomo_fn.days import Days, Range
 from matomo_fn.deadline import Deadline
-from matomo_fn.errors import InvalidResponse, MatomoFatal, MatomoUnavailable, OutOfTime, SegmentRefused, Stopped
+from matomo_fn.errors import (
+    InvalidResponse,
+    MatomoError,
+    MatomoFatal,
+    MatomoUnavailable,
+    OutOfTime,
+    ReportRefused,
+    SegmentRefused,
+)
+from matomo_fn.json_codec import REFUSED, decode, largest_of, split_bulk, split_report, split_visits
 from matomo_fn.matomo.answer_memory import AnswerMemory, memory_of
 from matomo_fn.matomo.gate import Gate
 from matomo_fn.matomo.health import GIVE_UP_AFTER, Health, Subject, subject_of
+from matomo_fn.matomo.limits import MOST_SITES, refuse_long_list
 from matomo_fn.matomo.metadata import METADATA, read_metadata
-from matomo_fn.matomo.rate_limit import RateLimit
-from matomo_fn.matomo.reports import ALWAYS, Answered, ReportQuery, ReportReader
-from matomo_fn.matomo.responses import PluginOff, parse_response
+from matomo_fn.matomo.rate_limit import RateLimit, live_calls
+from matomo_fn.matomo.reports import ALWAYS, BULK, Answered, ReportQuery, ReportReader
+from matomo_fn.matomo.responses import Decode, PluginOff, parse_response
 from matomo_fn.matomo.retries import ATTEMPTS, note_failure, wait
 from matomo_fn.matomo.settings_lists import Wanted, read_lists
 from matomo_fn.matomo.transport import Transport
@@ -31,6 +41,8 @@ from matomo_fn.values import shown
 
 # Seconds that a server may ask to wait: past that the slices are left to a later run.
 _LONGEST_RETRY_AFTER = 300.0
+# Tries of a call for several reports, which is cut into smaller ones where it fails.
+_ATTEMPTS_TOGETHER = 2
 _VERSION = "API.getMatomoVersion"
 _NUMBERS = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})(?![0-9]).*", re.DOTALL)
 # How old databases write that a site's creation is not known.
@@ -70,11 +82,15 @@ class MatomoClient:
         self._redact = transport.redact
         self._rate_limit = rate_limit
         self._deadline = deadline
-        self._reports = ReportReader(self.call, transport.redact, page_rows)
+        # Whether several reports may be requested in one call: pages of one cannot be told from its end there.
+        self.joins_reports = not page_rows
+        # The rows of pages are joined, so they are read at once.
+        call = self.call if page_rows else self._call_report
+        self._reports = ReportReader(call, transport.redact, page_rows, call_together=self._call_together)
         self._attempts = attempts
         self._sleep = sleep or deadline.pause
         self._lock = threading.Lock()
-        self._gate = Gate(deadline)
+        self._gate = Gate(deadline, rate_limit)
         self._health = Health()
         self._refused_segments: dict[tuple[str, str], SegmentRefused] = {}
         self._plugins_off: dict[str, PluginOff] = {}
@@ -103,6 +119,7 @@ class MatomoClient:
         value, _ = self.call(method, {"filter_limit": "-1"})
         if not isinstance(value, list):
             raise InvalidResponse(f"{method} answers no list of sites")
+        refuse_long_list(method, value, MOST_SITES)
         return _each_once([_read_site(method, item) for item in value])
 
     def report_metadata(self, site_id: str) -> list[ReportMetadata]:
@@ -122,23 +139,43 @@ class MatomoClient:
         A period's answer is what Matomo gives for it, or the MatomoError that took its place. ``segment``: the
         definition of the visits' segment. One that Matomo refused at the site is not sent again.
         """
-        refused = self._refused_segments.get((site_id, segment))
-        if refused is not None:
-            return Answered(dict.fromkeys(period.dates(days), refused), 0)
-        try:
-            self._health.check(Subject(source.method, site_id, segment))
-        except MatomoUnavailable as error:
-            return Answered(dict.fromkeys(period.dates(days), error), 0)
-        plugin = source.method.partition(".")[0]
-        if plugin in self._plugins_off:
-            return Answered(dict.fromkeys(period.dates(days), self._plugins_off[plugin]), 0)
-        answered = self._reports.read(ReportQuery(source, site_id, period, segment), days)
+        (answered,) = self.reports([(ReportQuery(source, site_id, period, segment), days)])
+        return answered
+
+    def reports(self, wanted: Sequence[tuple[ReportQuery, Days]]) -> list[Answered]:
+        """Return the answers of several reports, each as `report` returns it, by one HTTP call where all goes well."""
+        found = {position: self._known_error(query, days) for position, (query, days) in enumerate(wanted)}
+        open_ = [position for position, answered in found.items() if answered is None]
+        for position, answered in zip(
+            open_, self._reports.read_together([wanted[position] for position in open_]), strict=True
+        ):
+            query, days = wanted[position]
+            self._note(query, answered)
+            # One refusal of a segment is enough: what was requested with it has the same one.
+            refused = any(isinstance(answer, SegmentRefused) for answer in answered.days.values())
+            found[position] = (self._known_error(query, days) if refused else None) or answered
+        return [answered for answered in found.values() if answered is not None]
+
+    def _known_error(self, query: ReportQuery, days: Days) -> Answered | None:
+        """Return the error that a report is known to answer, without a request."""
+        error: MatomoError | None = self._refused_segments.get((query.site_id, query.segment))
+        if error is None:
+            try:
+                self._health.check(Subject(query.method, query.site_id, query.segment))
+            except MatomoUnavailable as failed:
+                error = failed
+        error = error or self._plugins_off.get(_plugin(query))
+        return None if error is None else Answered(dict.fromkeys(query.period.dates(days), error), 0)
+
+    def _note(self, query: ReportQuery, answered: Answered) -> None:
+        """Take note of what an answer says of the ones to come."""
         for answer in answered.days.values():
             if isinstance(answer, SegmentRefused):
-                self._refused_segments[site_id, segment] = answer
+                self._refused_segments.setdefault((query.site_id, query.segment), answer)
             elif isinstance(answer, PluginOff):
-                self._plugins_off[plugin] = answer
-        return answered
+                self._plugins_off[_plugin(query)] = answer
+        if not all(isinstance(answer, MatomoError) for answer in answered.days.values()):
+            self._health.succeeded(Subject(query.method, query.site_id, query.segment))
 
     def first_visit_day(self, site: Site, first: date, last: date, segment: str = "") -> date | None:
         """Return the first day from ``first`` to ``last`` that has a visit in the visits log, or None.
@@ -155,6 +192,7 @@ class MatomoClient:
             "filter_sort_order": "asc",
             "doNotFetchActions": "1",
             "showColumns": "idVisit,lastActionTimestamp",
+            "language": "en",  # of the error where the visits log is switched off
             **({"segment": segment} if segment else {}),
         }
         value, _ = self.call(method, form)
@@ -169,17 +207,17 @@ class MatomoClient:
             raise InvalidResponse(f"{method} answers a visit of {day} when asked for {first} to {last}")
         return day
 
-    def visits_page(self, site_id: str, day: date, limit: int, after: int | None) -> tuple[list[object], int]:
-        """Return at most ``limit`` visits of a site's day, oldest last action first, and the bytes that they had.
+    def visits_page(self, site_id: str, days: Range, limit: int, after: int | None) -> tuple[list[object], int]:
+        """Return at most ``limit`` visits of a site's days, oldest last action first, and the bytes that they had.
 
         ``after``: only visits whose last action is later than that Unix time.
         """
-        return self._visits({"idSite": site_id, "date": f"{day},{day}"}, limit, after)
+        return self._visits({"idSite": site_id, "date": f"{days[0]},{days[1]}"}, limit, after)
 
     def visits_of(
         self, site_id: str, days: Range, segment: str, limit: int, after: int | None
     ) -> tuple[list[object], int]:
-        """Return the visits of a segment on a site's days as ``visits_page`` does, with what tells of their actions."""
+        """Return the visits of a segment on a site's days as ``visits_page`` does, with the fields of their actions."""
         form = {
             "idSite": site_id,
             "date": f"{days[0]},{days[1]}",
@@ -196,6 +234,7 @@ class MatomoClient:
             value, _ = self.call(method, {"filter_limit": "-1"})
             if not isinstance(value, list):
                 raise InvalidResponse(f"{method} answers no list of sites")
+            refuse_long_list(method, value, MOST_SITES)
             found.update(map(str, value))
         return found
 
@@ -210,28 +249,23 @@ class MatomoClient:
         }
         if after is not None:
             form["minTimestamp"] = str(after)
-        value, size = self.call(method, form)
+        value, size = self.call(method, form, split_visits)
         if not isinstance(value, list):
             raise InvalidResponse(f"{method} answers no list of visits")
         return value, size
 
-    def call(self, method: str, form: Mapping[str, str]) -> tuple[Any, int]:
+    def _call_report(self, method: str, form: Mapping[str, str]) -> tuple[Any, int]:
+        """Return what ``call`` does, with lists of rows as UnreadRows."""
+        return self.call(method, form, split_bulk if method == BULK else split_report)
+
+    def call(self, method: str, form: Mapping[str, str], decode: Decode = decode) -> tuple[Any, int]:
         """Return the JSON value of a call and the bytes that it had, after as many tries as it takes."""
-        retrying = Retrying(
-            retry=retry_if_exception_type(MatomoUnavailable),
-            stop=lambda state: stop_after_attempt(self._attempts)(state) or self._is_too_late(state),
-            wait=wait,
-            sleep=self._sleep,
-            before_sleep=partial(note_failure, self._rate_limit),
-            reraise=True,
-        )
         subject = subject_of(method, form)
         self._health.check(subject)
         try:
-            answer: tuple[Any, int] = retrying(self._try, method, form)
+            answer: tuple[Any, int] = self._retrying(self._attempts)(self._try, method, form, decode)
         except MatomoUnavailable as error:
-            if not self._deadline.allows_requests():
-                raise OutOfTime(f"{method}: the time for requests is up: {error}") from None
+            self._refuse_late(method, error)
             if self._health.failed(subject) and self._is_down(method):
                 self._deadline.stop()
                 raise MatomoFatal(f"{error}; {GIVE_UP_AFTER} calls in a row failed, so the run ends") from None
@@ -241,6 +275,35 @@ class MatomoClient:
         else:
             self._health.succeeded(subject)
         return answer
+
+    def _call_together(self, method: str, form: Mapping[str, str]) -> tuple[Any, int]:
+        """Return what `call` returns, of a call that is cut into smaller ones where it fails.
+
+        So it is tried less often, and says nothing of a report, a site or the server before the smaller ones do.
+        """
+        try:
+            retrying = self._retrying(min(_ATTEMPTS_TOGETHER, self._attempts))
+            answer: tuple[Any, int] = retrying(self._try, method, form, split_bulk)
+        except MatomoUnavailable as error:
+            self._refuse_late(method, error)
+            raise
+        self._health.answered()
+        return answer
+
+    def _retrying(self, attempts: int) -> Retrying:
+        return Retrying(
+            retry=retry_if_exception_type(MatomoUnavailable),
+            stop=lambda state: stop_after_attempt(attempts)(state) or self._is_too_late(state),
+            wait=wait,
+            sleep=self._sleep,
+            before_sleep=partial(note_failure, self._rate_limit),
+            reraise=True,
+        )
+
+    def _refuse_late(self, method: str, error: MatomoUnavailable) -> None:
+        """Raise OutOfTime where the time for requests ended while a call failed."""
+        if not self._deadline.allows_requests():
+            raise OutOfTime(f"{method}: the time for requests is up: {error}") from None
 
     def _is_down(self, method: str) -> bool:
         """Return whether Matomo does not even say its version, which costs it next to nothing."""
@@ -253,22 +316,42 @@ class MatomoClient:
             return False
         return True
 
-    def _try(self, method: str, form: Mapping[str, str]) -> tuple[Any, int]:
-        if not self._rate_limit.wait(self._deadline.time_for_requests()):
-            if self._deadline.is_stopped:
-                raise Stopped(f"{method}: the run has ended")
-            raise OutOfTime(f"{method}: the time for requests is up before requests_per_minute allows another call")
-        with self._gate.passing():
+    def _try(self, method: str, form: Mapping[str, str], decode: Decode = decode) -> tuple[Any, int]:
+        live = live_calls(method, form)
+        if live > self._rate_limit.live_per_minute > 0:
+            raise ReportRefused(
+                f"{method}: it has {live} Live calls, and live_requests_per_minute allows "
+                f"{self._rate_limit.live_per_minute} in a minute"
+            )
+        with self._gate.passing(live):
             with self._lock:
                 self.calls += 1
             reply = self._transport.post(method, form)
             if len(reply.body) <= _SMALL_ANSWER:
-                return parse_response(self._transport.redact, method, reply), len(reply.body)
-        self.memory.take(memory_of(reply.body))
-        return parse_response(self._transport.redact, method, reply), len(reply.body)
+                return parse_response(self._transport.redact, method, reply, decode), len(reply.body)
+        bounded = partial(self._decode_within_memory, decode)
+        return parse_response(self._transport.redact, method, reply, bounded), len(reply.body)
+
+    def _decode_within_memory(self, decode: Decode, body: bytes) -> Any:
+        """Decode a large answer once there is room for what is made of it."""
+        if decode in (split_bulk, split_report, split_visits):
+            try:
+                value = decode(body)
+            except REFUSED:
+                self.memory.take(memory_of(body))
+                raise
+            largest = bytes(largest_of(value)) or body
+            self.memory.take(2 * len(body) + memory_of(largest))  # the rows that are made of it take as much again
+            return value
+        self.memory.take(memory_of(body))
+        return decode(body)
 
     def _is_too_late(self, state: RetryCallState) -> bool:
         return state.upcoming_sleep > min(_LONGEST_RETRY_AFTER, self._deadline.time_for_requests())
+
+
+def _plugin(query: ReportQuery) -> str:
+    return query.method.partition(".")[0]
 
 
 def _has_only_errors(value: object) -> bool:

@@ -6,6 +6,7 @@ call for hours. An `Exchange` therefore shuts its connection down when its time 
 
 import contextlib
 import ipaddress
+import logging
 import os
 import socket
 import threading
@@ -13,7 +14,9 @@ from collections.abc import Iterator
 from time import monotonic
 from types import TracebackType
 from typing import Any, Self, cast
+from urllib.parse import unquote, urlsplit
 
+from requests import PreparedRequest, Response
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
@@ -25,11 +28,22 @@ from matomo_fn.matomo.name_lookup import look_up
 IPAddress = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 # Where clouds tell a machine its credentials, besides the link-local addresses (169.254.169.254 of most, fe80::/10):
-# Google's and Amazon's for IPv6, Alibaba's and Azure's for IPv4.
-_METADATA_NAMES = frozenset({"metadata.google.internal", "metadata"})
-_METADATA = frozenset(map(ipaddress.ip_address, ("fd20:ce::254", "fd00:ec2::254", "100.100.100.200", "168.63.129.16")))
-# IPv4 addresses as an IPv6-only network writes them (RFC 6052).
-_NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
+# Google's and Amazon's for IPv6, Alibaba's, Azure's and Oracle's for IPv4; and the names that are known for them.
+_METADATA_NAMES = frozenset(
+    {"metadata.google.internal", "metadata.goog", "metadata", "instance-data", "instance-data.ec2.internal"}
+)
+_METADATA = frozenset(
+    map(
+        ipaddress.ip_address,
+        ("fd20:ce::254", "fd00:ec2::254", "100.100.100.200", "168.63.129.16", "192.0.0.192"),
+    )
+)
+# IPv4 addresses within IPv6 ones, as their last 32 bits: NAT64 (RFC 6052, RFC 8215), translated (RFC 2765) and the
+# compatible ones of before (RFC 4291).
+_WITH_IPV4 = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/96", "::ffff:0:0:0/96", "::/96")))
+
+# It logs headers that it cannot read, with a traceback: what a server sent would stand in our logs as it is.
+logging.getLogger("urllib3.connection").setLevel(logging.CRITICAL)
 
 _present = threading.local()
 
@@ -103,7 +117,7 @@ def refuse_name(host: str) -> None:
 
     Behind a proxy that is all there is to look at, since the proxy resolves the name.
     """
-    name = host.rstrip(".").lower()
+    name = unquote(host).rstrip(".").lower()
     if name in _METADATA_NAMES:
         raise AddressRefusedError(_metadata(host))
     try:
@@ -143,7 +157,7 @@ def _plain(address: IPAddress) -> IPAddress:
     if isinstance(address, ipaddress.IPv6Address):
         if address.ipv4_mapped:
             return address.ipv4_mapped
-        if address in _NAT64:
+        if any(address in network for network in _WITH_IPV4) and int(address) > 0xFFFF:  # not :: and ::1
             return ipaddress.IPv4Address(int(address) & 0xFFFFFFFF)
         if address.sixtofour:
             return address.sixtofour
@@ -215,6 +229,11 @@ _POOLS = {"http": _Pool, "https": _TLSPool}
 
 class WatchedAdapter(HTTPAdapter):
     """Makes the connections of a session ones that an `Exchange` bounds; used within one only."""
+
+    def send(self, request: PreparedRequest, *args: Any, **kwargs: Any) -> Response:
+        """Send a request, unless its host may not be connected to: as it goes out, also to a proxy."""
+        refuse_name(urlsplit(request.url or "").hostname or "")
+        return super().send(request, *args, **kwargs)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Prepare connections to Matomo itself."""

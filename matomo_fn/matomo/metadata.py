@@ -9,10 +9,11 @@ from collections.abc import Iterator, Mapping
 
 from matomo_fn.catalogue.custom import Metric, ReportMetadata
 from matomo_fn.errors import InvalidResponse
+from matomo_fn.matomo.limits import MOST_REPORTS, refuse_long_list
 from matomo_fn.values import utf8
 
 METADATA = "API.getReportMetadata"
-_TAG = re.compile(r"<[^>]*>")
+_TAG = re.compile(r"<[^<>]*>")  # from one < to the next at most: of thousands each would be searched to the end
 
 
 def read_metadata(value: object) -> list[ReportMetadata]:
@@ -22,6 +23,7 @@ def read_metadata(value: object) -> list[ReportMetadata]:
     """
     if not isinstance(value, list):
         raise InvalidResponse(f"{METADATA} answers no list of reports")
+    refuse_long_list(METADATA, value, MOST_REPORTS)
     reports = {}
     for index, entry in enumerate(value):
         if not isinstance(entry, Mapping) or not all(isinstance(entry.get(key), str) for key in ("module", "action")):

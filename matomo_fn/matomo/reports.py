@@ -1,7 +1,7 @@
-"""Reading a report for many days by as few calls as Matomo allows: ranges first, then bulk, then one by one."""
+"""Reading reports for many days by as few calls as Matomo allows: ranges first, then bulk, then one by one."""
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from typing import Any
@@ -19,14 +19,18 @@ from matomo_fn.errors import (
     SegmentRefused,
     SegmentUnprocessed,
 )
+from matomo_fn.json_codec import Unread
 from matomo_fn.matomo.responses import PluginOff, error_of
 from matomo_fn.periods import Period
 
 log = structlog.get_logger()
 
-# Days in one bulk call of a report that refuses ranges: 20 save most of the time that can be saved, and PHP reads
-# some 1,000 form fields at most.
+# Calls of Matomo's API in one HTTP call. PHP reads some 1,000 form fields at most, and Matomo runs the calls one after
+# another: some sixty take it about a second, and most of what can be saved is saved.
+MOST_CALLS_IN_BULK = 60
+# Of days of a range that failed: one of them may take long.
 BULK_DAYS = 20
+BULK = "API.getBulkRequest"
 # Pages of one day's report: a guard against a server that ignores filter_offset.
 _MAX_PAGES = 10_000
 # How reports refuse ranges of days (recordings days_VisitTime.getByDayOfWeek, days_Referrers.getAll); a plugin's may.
@@ -36,6 +40,8 @@ ALWAYS: Mapping[str, str] = {"language": "en", "format_metrics": "0", "percent_o
 
 # Makes one call of the API and returns its JSON value and the bytes that it had.
 Call = Callable[[str, Mapping[str, str]], tuple[Any, int]]
+# Characters by which the answers in one bulk answer are told apart: those of a day's first row, and of a name.
+_OF_VALUE = 12
 
 
 @dataclass(frozen=True, slots=True)
@@ -73,11 +79,15 @@ class Answered:
 class ReportReader:
     """Reads reports by a function that makes calls; ``redact`` removes the token from a text of Matomo's.
 
+    ``call_together``: makes a call that can be cut into smaller ones, and so need not be tried as often.
     ``page_rows``: rows of one call, where answers have to be paged.
     """
 
-    def __init__(self, call: Call, redact: Callable[[str], str], page_rows: int | None) -> None:
+    def __init__(
+        self, call: Call, redact: Callable[[str], str], page_rows: int | None, *, call_together: Call | None = None
+    ) -> None:
         self._call = call
+        self._call_together = call_together or call
         self._redact = redact
         self._page_rows = page_rows
 
@@ -110,7 +120,67 @@ class ReportReader:
                 )
         if self._page_rows:
             return _joined((self._paged_day(query, day) for day in query.period.dates(days)), split=ranges)
-        return _joined((self._bulk(query, part) for part in query.period.parts(days, BULK_DAYS)), split=ranges)
+        most = BULK_DAYS if ranges else MOST_CALLS_IN_BULK
+        return _joined((self._bulk(query, part) for part in query.period.parts(days, most)), split=ranges)
+
+    def read_together(self, wanted: Sequence[tuple[ReportQuery, Days]]) -> list[Answered]:
+        """Return the answers of several reports, requested in one HTTP call, each as `read` returns it.
+
+        A call that fails is cut into halves. What answers an error, or not what was requested, is read on its own: so
+        what becomes of it does not depend on the company that it was in.
+        """
+        if len(wanted) < 2 or self._page_rows:
+            return [self.read(query, days) for query, days in wanted]
+        try:
+            return list(self._together(wanted))
+        except MatomoFatal:
+            raise
+        except MatomoError as error:
+            log.info("bulk_halved", reports=len(wanted), site=wanted[0][0].site_id, error=str(error))
+            half = len(wanted) // 2
+            return [*self.read_together(wanted[:half]), *self.read_together(wanted[half:])]
+
+    def _together(self, wanted: Sequence[tuple[ReportQuery, Days]]) -> Iterator[Answered]:
+        parts = [list(_spans(query, days)) for query, days in wanted]
+        forms = [
+            {"method": query.method, **self._form(query, span, 0)}
+            for (query, _), spans in zip(wanted, parts, strict=True)
+            for span in spans
+        ]
+        value, size = self._bulk_call(self._call_together, forms)
+        entries = iter(zip(value, _shares(value, size), strict=True))
+        # All are taken before any is read on its own: an error of the bulk call as a whole comes to nobody else.
+        taken = [[next(entries) for _ in spans] for spans in parts]
+        for (query, days), found in zip(wanted, taken, strict=True):
+            read = sum(share for _, share in found)
+            yield self._of_entries(query, days, [entry for entry, _ in found], read)
+
+    def _of_entries(self, query: ReportQuery, days: Days, entries: Sequence[object], size: int) -> Answered:
+        """Return what the entries of a bulk answer say of a report."""
+        dates = list(query.period.dates(days))
+        if not query.takes_ranges:
+            return Answered(
+                {day: self._entry(query, day, entry) for day, entry in zip(dates, entries, strict=True)}, size
+            )
+        (entry,) = entries
+        error = error_of(self._redact, query.method, entry)
+        if isinstance(error, PluginOff | SegmentRefused):
+            return Answered(dict.fromkeys(dates, error), 0)
+        if isinstance(error, SegmentUnprocessed):
+            return Answered({day: [] for day in dates}, 0)
+        keys = {query.period.key(day): day for day in dates}
+        if not isinstance(entry, dict) or entry.keys() != keys.keys():
+            return self.read(query, days)
+        return Answered({day: entry[key] for key, day in keys.items()}, size)
+
+    def _bulk_call(self, call: Call, forms: Sequence[Mapping[str, str]]) -> tuple[list[object], int]:
+        """Return the answers of calls that are made by one HTTP call, and the bytes of all."""
+        form = {"filter_limit": "-1"}  # of the list of answers, which is cut to 100 without it
+        form |= {f"urls[{index}]": urlencode(inner) for index, inner in enumerate(forms)}
+        value, size = call(BULK, form)
+        if not isinstance(value, list) or len(value) != len(forms):
+            raise InvalidResponse(f"{BULK} does not answer each of {len(forms)} calls")
+        return value, size
 
     def _range(self, query: ReportQuery, days: Days) -> Answered:
         """Request periods as a range, one as ``D,D``, so that the answer never depends on how many there are."""
@@ -161,13 +231,9 @@ class ReportReader:
     def _bulk(self, query: ReportQuery, days: Days) -> Answered:
         """Request periods each on its own, in one HTTP call; a period's error takes the place of its answer."""
         dates = list(query.period.dates(days))
-        form = {"filter_limit": "-1"}  # of the list of answers, which is cut to 100 without it
-        for index, day in enumerate(dates):
-            form[f"urls[{index}]"] = urlencode({"method": query.method, **self._form(query, _date(query, day), 0)})
+        forms = [{"method": query.method, **self._form(query, _date(query, day), 0)} for day in dates]
         try:
-            value, size = self._call("API.getBulkRequest", form)
-            if not isinstance(value, list) or len(value) != len(dates):
-                raise InvalidResponse(f"API.getBulkRequest does not answer each of {len(dates)} calls")
+            value, size = self._bulk_call(self._call, forms)
         except MatomoFatal:
             raise
         except MatomoError as error:
@@ -209,6 +275,32 @@ def _date(query: ReportQuery, day: date) -> str:
         return str(day)
     first, last = query.period.span(day)
     return f"{first},{last}"
+
+
+def _spans(query: ReportQuery, days: Days) -> Iterator[str]:
+    """Yield Matomo's parameter ``date`` of each call that some consecutive periods take."""
+    if query.takes_ranges:
+        yield f"{days.first},{days.last}"
+    else:
+        for day in query.period.dates(days):
+            yield _date(query, day)
+
+
+def _shares(entries: Sequence[object], size: int) -> list[int]:
+    """Return about how many bytes of a bulk answer each entry had: by the rows of each, and the length of its first."""
+    weights = [_weight(entry) for entry in entries]
+    whole = sum(weights) or 1
+    return [size * weight // whole for weight in weights]
+
+
+def _weight(value: object) -> int:
+    if isinstance(value, Unread):
+        return value.text.nbytes
+    if isinstance(value, list):
+        return _OF_VALUE + (len(value) * len(repr(value[0])) if value else 0)
+    if isinstance(value, dict):
+        return _OF_VALUE * (1 + len(value)) + sum(map(_weight, value.values()))
+    return _OF_VALUE
 
 
 def _add_page(found: Mapping[date, list[object]], answers: Mapping[date, Any], page: int, limit: int) -> bool:

@@ -15,17 +15,21 @@ from matomo_fn.errors import (
     SegmentUnprocessed,
     TokenRefused,
 )
-from matomo_fn.matomo.answer_memory import is_too_deep, is_too_large, most_of
+from matomo_fn.json_codec import REFUSED, decode
+from matomo_fn.matomo.answer_memory import is_too_deep, is_too_large, most_of, signs_of
 from matomo_fn.matomo.transport import AnswerTooLarge, Reply
 
 # Removes the token from a text of Matomo's, should it repeat it.
 Redact = Callable[[str], str]
+# Reads the JSON value of a body, or raises one of REFUSED.
+Decode = Callable[[bytes], Any]
 
 # Where JSON may begin behind a PHP notice; a page of HTML has many brackets and is given up early.
 _NOTICE_CANDIDATES = 50
 _ASKED = re.compile(r"index\.php\?module=API&.*")  # what a redirect to https repeats of the call
 _PLUGIN_OFF = re.compile(r"The plugin \S+ is not enabled\.")
-_SHOWN = 200  # characters of a message that an error repeats
+# Characters of a message that an error repeats, and of those that are looked through for the token before.
+_SHOWN, _READ = 200, 2_000
 # What Matomo says of a segment that it does not take (recordings error_bad_segment_*; the last one, its Segment.php).
 _SEGMENT_REFUSED = (
     "is not a supported segment",
@@ -40,29 +44,40 @@ _SEGMENT_UNPROCESSED = (
     "has not yet been created in the Segment Editor",
     "the Segment you requested",
 )
+# What it says where the visits log is switched off, for all sites or for one (recording live_disabled).
+_VISITS_LOG_OFF = "Visits log is deactivated"
 
 
 class PluginOff(ReportRefused):
     """The plugin that has the report is switched off in Matomo, for all sites."""
 
 
-def parse_response(redact: Redact, method: str, reply: Reply) -> Any:
-    """Return the JSON value of an answer, or raise what the answer means.
+class VisitsLogOff(ReportRefused):
+    """The visits log is switched off in Matomo, for all sites or for this one."""
 
+
+class AccessRefused(ReportRefused):
+    """The token's user may not see that."""
+
+
+def parse_response(redact: Redact, method: str, reply: Reply, decode: Decode = decode) -> Any:
+    """Return the JSON value of an answer as ``decode`` reads it, or raise what the answer means.
+
+    What ``decode`` refuses is read as the standard library does.
     TokenRefused and MatomoFatal end the run; MatomoUnavailable may be tried again; ReportRefused is Matomo's word
     on this very call; InvalidResponse is an answer that cannot be read.
     """
     _check_size(method, reply.body)
-    value, is_json = read_json(reply.body)
+    value, is_json = read_json(reply.body, decode)
     message = _message(value) if is_json else None
-    shown = redact(message or "")[:_SHOWN]
+    shown = _shown(redact, message or "")
     if reply.status >= 400 and b"Too many failed logins" in reply.body[:20_000]:
         raise TokenRefused(
             "Matomo has blocked this address after too many refused tokens: check the token secret, wait an hour, "
             "or have an administrator unblock the address"
         )
     if reply.status in (301, 302, 303, 307, 308):
-        target = _ASKED.sub("", reply.location)
+        target = _ASKED.sub("", reply.location)[:_SHOWN]
         raise MatomoFatal(f"Matomo redirects to {target}: set matomo_url to the address that it redirects to")
     if reply.status == 401:
         _raise_unauthorised(method, shown if is_json else None)
@@ -85,7 +100,12 @@ def parse_response(redact: Redact, method: str, reply: Reply) -> Any:
 def error_of(redact: Redact, method: str, value: object) -> ReportRefused | None:
     """Return the error that stands in one entry of a bulk answer, if it is one."""
     message = _message(value)
-    return None if message is None else _refusal(method, redact(message)[:_SHOWN])
+    return None if message is None else _refusal(method, _shown(redact, message))
+
+
+def _shown(redact: Redact, message: str) -> str:
+    """Return what an error repeats of a message: a part of one, since to redact megabytes takes seconds."""
+    return redact(message[:_READ])[:_SHOWN]
 
 
 def _refusal(method: str, shown: str) -> ReportRefused:
@@ -97,6 +117,8 @@ def _refusal(method: str, shown: str) -> ReportRefused:
         kind = SegmentUnprocessed
     elif _PLUGIN_OFF.match(shown):
         kind = PluginOff
+    elif shown.startswith(_VISITS_LOG_OFF):
+        kind = VisitsLogOff
     return kind(f"{method}: Matomo says: {shown}")
 
 
@@ -104,7 +126,7 @@ def _raise_unauthorised(method: str, shown: str | None) -> None:
     if shown and "access the segment" in shown:
         raise _refusal(method, shown)
     if shown and "requires" in shown and "access" in shown:
-        raise ReportRefused(f"Matomo says: {shown} Give the token's user view access, or take the site out")
+        raise AccessRefused(f"Matomo says: {shown} Give the token's user view access, or take the site out")
     raise TokenRefused(
         "Matomo refused the token: it is wrong, expired or revoked. Put a valid one into the token secret"
     )
@@ -136,14 +158,19 @@ def _raise_no_json(redact: Redact, method: str, reply: Reply) -> None:
 def _check_size(method: str, body: bytes) -> None:
     """Refuse before it is parsed what would not fit into memory, or is too deep to be walked through."""
     most = most_of(method)
-    if is_too_large(body, most):
+    signs = signs_of(body)
+    if is_too_large(body, signs, most):
         raise AnswerTooLarge(f"{method}: the answer would take more than {most >> 20} MiB of memory: set page_rows")
-    if is_too_deep(body):
+    if is_too_deep(body, signs):
         raise InvalidResponse(f"{method}: the answer is nested more deeply than any of Matomo's")
 
 
-def read_json(body: bytes) -> tuple[Any, bool]:
+def read_json(body: bytes, decode: Decode = decode) -> tuple[Any, bool]:
     """Return the JSON value of a body and whether there is one; PHP notices in front of it are passed over."""
+    try:
+        return decode(body), True
+    except REFUSED:
+        pass
     try:
         return json.loads(body, parse_constant=_refuse_constant), True
     except RecursionError:

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 
 from matomo_fn.errors import InvalidResponse
 from matomo_fn.matomo.client import MatomoClient
+from matomo_fn.matomo.limits import MOST_SETTINGS, refuse_long_list
 from matomo_fn.values import shown
 
 _METHOD = "SegmentEditor.getAll"
@@ -23,6 +24,7 @@ def saved_segments(client: MatomoClient) -> list[SavedSegment]:
     value, _ = client.call(_METHOD, {"filter_limit": "-1"})
     if not isinstance(value, list):
         raise InvalidResponse(f"{_METHOD} answers no list of segments")
+    refuse_long_list(_METHOD, value, MOST_SETTINGS)
     found = []
     for item in value:
         if not isinstance(item, dict) or not {"name", "definition", "enable_only_idsite"} <= item.keys():

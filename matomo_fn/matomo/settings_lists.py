@@ -4,10 +4,10 @@ from collections.abc import Callable, Sequence
 from urllib.parse import urlencode
 
 from matomo_fn.errors import InvalidResponse, MatomoError, MatomoFatal
-from matomo_fn.matomo.reports import Call
+from matomo_fn.matomo.limits import MOST_SETTINGS, refuse_long_list
+from matomo_fn.matomo.reports import BULK, Call
 from matomo_fn.matomo.responses import error_of
 
-BULK = "API.getBulkRequest"
 # Calls within one HTTP call: Matomo runs them one after another, and each takes it some milliseconds.
 LISTS_PER_CALL = 20
 
@@ -28,8 +28,17 @@ def read_lists(call: Call, redact: Callable[[str], str], wanted: Sequence[Wanted
             found |= dict.fromkeys(part, error)
             continue
         for each, answer in zip(part, answers, strict=True):
-            found[each] = error_of(redact, each[0], answer) or answer
+            found[each] = error_of(redact, each[0], answer) or _of_bounded_length(each[0], answer)
     return found
+
+
+def _of_bounded_length(method: str, answer: object) -> object:
+    """Return a list of settings, or the error that takes its place where it is too long."""
+    try:
+        refuse_long_list(method, answer if isinstance(answer, list | dict) else (), MOST_SETTINGS)
+    except InvalidResponse as error:
+        return error
+    return answer
 
 
 def _bulk(call: Call, wanted: Sequence[Wanted]) -> list[object]:

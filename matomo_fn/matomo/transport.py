@@ -4,8 +4,8 @@ import ssl
 import threading
 from collections.abc import Mapping
 from dataclasses import dataclass
+from http.cookiejar import DefaultCookiePolicy
 from typing import Any, Protocol
-from urllib.parse import urlsplit
 
 import requests
 
@@ -13,7 +13,7 @@ from matomo_fn import __version__
 from matomo_fn.config.token import Token
 from matomo_fn.deadline import Deadline
 from matomo_fn.errors import AnswerLost, MatomoError, MatomoFatal, MatomoUnavailable, NotTaken, ReportRefused
-from matomo_fn.matomo.connection import AddressRefusedError, Exchange, WatchedAdapter, never_connected, refuse_name
+from matomo_fn.matomo.connection import AddressRefusedError, Exchange, WatchedAdapter, never_connected
 from matomo_fn.matomo.name_lookup import LookupTimedOut
 from matomo_fn.redaction import protect
 
@@ -26,6 +26,8 @@ CONNECT_TIMEOUT = 10.0
 # small function's memory, where each of four threads may have read one that waits to be parsed.
 MAX_ANSWER = 64 * 1024 * 1024
 _CHUNK = 1024 * 1024
+# Characters of the target of a redirect that are kept, to be shown.
+_LONGEST_LOCATION = 2_000
 # What OpenSSL calls an answer that is not TLS: another protocol, most often HTTP.
 _NO_TLS = frozenset(
     {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "HTTPS_PROXY_REQUEST", "UNKNOWN_PROTOCOL", "PACKET_LENGTH_TOO_LONG"}
@@ -142,7 +144,6 @@ class HttpTransport:
             return reply
 
     def _exchange(self, url: str, method: str, what: Mapping[str, Any], timeout: float) -> Reply:
-        refuse_name(urlsplit(url).hostname or "")
         with self._session().post(
             url,
             **what,
@@ -154,7 +155,7 @@ class HttpTransport:
                 response.status_code,
                 response.headers.get("Content-Type", ""),
                 _seconds(response.headers.get("Retry-After", "")),
-                self.redact(response.headers.get("Location", "")),
+                self.redact(response.headers.get("Location", "")[:_LONGEST_LOCATION]),
                 self._read(response, method),
             )
 
@@ -215,6 +216,8 @@ class HttpTransport:
             session = requests.Session()
             session.headers["User-Agent"] = USER_AGENT
             session.auth = _no_auth
+            # A session keeps cookies and sends them with each call: a server could make calls larger and larger.
+            session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=()))
             for scheme in ("http://", "https://"):
                 session.mount(scheme, WatchedAdapter())
             self._local.session = session

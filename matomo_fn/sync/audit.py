@@ -5,14 +5,14 @@ it logs leaves rows that no log row speaks of. Somebody may also have deleted, i
 audit appends a pending row for each such slice, so that the next run refetches and rewrites it.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 from typing import Any
 
 import structlog
 
-from matomo_fn.catalogue import Catalogue, Table
+from matomo_fn.catalogue import SYNC_LOG, Catalogue, Table
 from matomo_fn.days import Days
 from matomo_fn.slices import Slice
 from matomo_fn.sync.outcome import LogEntry, Run, Status
@@ -21,9 +21,12 @@ from matomo_fn.temporary_folders import temporary_folder
 from matomo_fn.warehouse import log_sql
 from matomo_fn.warehouse.protocol import Warehouse
 from matomo_fn.warehouse.tables import Stamp
+from matomo_fn.warehouse.whole_rows import whole_rows
 
 log = structlog.get_logger()
 
+# Differences that a log event and the answer of a sweep name one by one.
+_NAMED = 20
 # Slices of one INSERT into the log.
 _BATCH = 20_000
 
@@ -128,6 +131,12 @@ class AuditResult:
             grouped.setdefault(key, []).append(found)
         return [_finding(key, found) for key, found in grouped.items()]
 
+    def summary(self) -> dict[str, Any]:
+        """Return the result with the first differences as sentences, as a log event has it."""
+        sentences = [finding.sentence for finding in self.findings]
+        whole = {key: value for key, value in self.as_dict().items() if key != "run_id"}
+        return whole | {"differences": sentences[:_NAMED]}
+
     def as_dict(self) -> dict[str, Any]:
         """Return the result as JSON has it."""
         return {
@@ -141,12 +150,20 @@ class AuditResult:
         }
 
 
-def audit(
-    warehouse: Warehouse, state: SyncState, tables: Catalogue, run: Run, now: datetime, *, mark: bool = True
+def audit(  # noqa: PLR0913 - the last two say what is marked
+    warehouse: Warehouse,
+    state: SyncState,
+    tables: Catalogue,
+    run: Run,
+    now: datetime,
+    *,
+    mark: bool = True,
+    is_refetched: Callable[[Difference], bool] = lambda _found: False,
 ) -> AuditResult:
     """Compare the log with the tables, by one query a table, and mark as pending what differs.
 
-    ``mark=False``: only compare. A run that is writing meanwhile has not logged yet what it wrote: that is named too,
+    ``mark=False``: only compare. ``is_refetched``: what need not be marked, since the run itself looks at it.
+    A run that is writing meanwhile has not logged yet what it wrote: that is named too,
     and refetched once more.
     """
     differences: list[Difference] = []
@@ -154,16 +171,24 @@ def audit(
         exists = warehouse.find_table(table.name) is not None
         statement = log_sql.differences(warehouse.dataset, state.connector.name, table, exists=exists)
         kept_from = state.connector.kept_from(table, now.date()) or date.min
-        rows = warehouse.query(statement)
+        place = f"{warehouse.dataset}.{table.name} or {SYNC_LOG.name}"
+        rows = whole_rows(warehouse.query(statement), place, ("date", "website_id", "segment"))
         segments = state.connector.segments_of(table)
         differences += [
             _difference(table, row) for row in rows if row["date"] >= kept_from and row["segment"] in segments
         ]
-    marked = [_pending(found, now) for found in differences if not found.is_due] if mark else []
+    due = [found for found in differences if not (found.is_due or is_refetched(found))]
+    marked = [_pending(found, now) for found in due] if mark else []
     with temporary_folder() as folder:
         for number, start in enumerate(range(0, len(marked), _BATCH), 1):
             state.append(run, marked[start : start + _BATCH], folder, Stamp(run.id, number, now))
     return AuditResult(state.connector.name, run.id, list(tables), differences, len(marked))
+
+
+def log_audit(result: AuditResult) -> None:
+    """Log what came of an audit in one line: a WARNING where something differs."""
+    tell = log.info if result.is_consistent else log.warning
+    tell("audit_finished", **result.summary())
 
 
 def _difference(table: Table, row: Mapping[str, Any]) -> Difference:

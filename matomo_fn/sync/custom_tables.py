@@ -14,6 +14,7 @@ from matomo_fn.config.connector import Connector
 from matomo_fn.config.custom_reports import is_report
 from matomo_fn.config.periods import with_periods
 from matomo_fn.errors import MatomoError, MatomoFatal, ReportRefused
+from matomo_fn.json_codec import UnreadRows
 from matomo_fn.matomo.client import MatomoClient
 from matomo_fn.periods import LONGER
 from matomo_fn.sites import Site
@@ -152,7 +153,7 @@ def _is_one_row(client: MatomoClient, spec: ReportSpec, metadata: _Metadata, tak
         raise answer
     if answer == []:
         return spec.method.endswith(".get")
-    return not isinstance(answer, list)
+    return not isinstance(answer, list | UnreadRows)
 
 
 def _every_table(metadata: _Metadata, taken: Collection[str]) -> tuple[list[Table], list[str]]:

@@ -121,7 +121,12 @@ def _as_found(entry: LogEntry, standing: Standing) -> LogEntry:
         return entry
     # Without a hash and not final: whatever the other run knew of the day, a later run refetches and compares it.
     found = replace(
-        entry, row_count=standing.row_count, content_hash=None, is_final=False, written_run_id=standing.run_id
+        entry,
+        row_count=standing.row_count,
+        content_hash=None,
+        is_final=False,
+        written_run_id=standing.run_id,
+        replaced_rows=None,
     )
     if standing.is_mixed:
         what = entry.slice.described

@@ -6,14 +6,17 @@ fails slowly: with time for k of n jobs, each is reached within n / k runs.
 """
 
 import json
+import threading
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from datetime import date
 from itertools import groupby
 from typing import TypeAlias
 
+from matomo_fn.days import Days
 from matomo_fn.deadline import Deadline
 from matomo_fn.extract.extracted import Extracted
 from matomo_fn.extract.jobs import Job
+from matomo_fn.extract.schedule import Schedule, Task
 from matomo_fn.sync.scope import Scope
 
 # Where a job stands: behind the visit counts or not, segment, site and table, and the latest days first.
@@ -48,31 +51,37 @@ def _key(job: Job) -> tuple[str, str, str]:
 
 
 class Reached:
-    """Extracts jobs, by several threads, and knows which of them a run has come to."""
+    """Extracts tasks, by several threads, and knows which jobs a run has come to."""
 
-    def __init__(self, extract_job: Callable[[Job], Iterator[Extracted]], deadline: Deadline) -> None:
-        self._extract = extract_job
+    def __init__(self, extract: Callable[[Task, Schedule], Iterator[Extracted]], deadline: Deadline) -> None:
+        self._extract = extract
         self._deadline = deadline
-        self._begun: set[int] = set()
-        self._ended: set[int] = set()
+        self._days: dict[int, Days] = {}  # by the job's id: its hash would be that of all columns of its tables
+        self._lock = threading.Lock()
 
-    def __call__(self, job: Job) -> Iterator[Extracted]:
-        """Yield the slices of a job."""
+    def __call__(self, task: Task, schedule: Schedule) -> Iterator[Extracted]:
+        """Yield the slices of a task."""
         if not self._deadline.allows_requests():
             return
-        self._begun.add(id(job))
-        yield from self._extract(job)
+        for job in task.jobs:
+            self._note(job, Days())
+        yield from self._extract(task, schedule)
         if self._deadline.allows_requests():
-            self._ended.add(id(job))
+            for chunk in task.chunks:
+                self._note(chunk.job, chunk.days)
+            for job, reasons in task.pending:
+                self._note(job, job.period.covered(reasons))
 
     def next_job(self, phases: Iterable[Sequence[Job]]) -> str | None:
         """Return the first job that was not begun, else the first that was cut off; None where all have ended."""
         jobs = [job for phase in phases for job in phase]
-        for reached in (self._begun, self._ended):
-            for job in jobs:
-                if id(job) not in reached:
-                    return job_id(job, jobs)
-        return None
+        waiting = next((job for job in jobs if id(job) not in self._days), None)
+        waiting = waiting or next((job for job in jobs if job.days - self._days[id(job)]), None)
+        return job_id(waiting, jobs) if waiting else None
+
+    def _note(self, job: Job, days: Days) -> None:
+        with self._lock:
+            self._days[id(job)] = self._days.get(id(job), Days()) | days
 
 
 class _Order:

@@ -37,7 +37,8 @@ class KnownSlice:
     """What the log's newest row says of a slice.
 
     ``is_intact``: the table still has the very rows it speaks of. ``found_keys``: how many different keys the table has
-    of a slice that was looked at, as far as the state looks at the table; 0 otherwise.
+    of a slice that was looked at, as far as the state looks at the table; 0 otherwise. ``is_open``: the day was not
+    over when it was fetched.
     """
 
     status: Status
@@ -51,6 +52,7 @@ class KnownSlice:
     visits_difference: int | None = None
     error: str | None = None
     found_keys: int = 0
+    is_open: bool = False
 
 
 UNKNOWN = KnownSlice(Status.FAILED, 0, None, None, "", is_intact=False)
@@ -63,7 +65,8 @@ class LogEntry:
     ``is_news``: the row says something that the newest row of the slice does not. Other rows are counted, and not
     appended: a quiet run would otherwise add as many rows as it has slices, and every later run would read them.
     ``seen_at``: when the run looked at what the table has. Of the rows of several runs the newest look counts, and not
-    the one that was logged last. None: when it is logged.
+    the one that was logged last. None: when it is logged. ``is_open``: the day, or longer period, was not over.
+    ``replaced_rows``: how many rows a final slice had that Matomo has changed; None for any other.
     """
 
     slice: Slice
@@ -77,6 +80,8 @@ class LogEntry:
     visits_difference: int | None = None
     is_news: bool = True
     seen_at: datetime | None = None
+    is_open: bool = False
+    replaced_rows: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,10 +98,13 @@ class Run:
     logs_everything: bool = False
 
 
-def outcome_of(extracted: Extracted, known: KnownSlice, run: Run, *, is_final: bool, rewrite: bool) -> LogEntry:
+def outcome_of(
+    extracted: Extracted, known: KnownSlice, run: Run, *, is_final: bool, rewrite: bool, is_open: bool = False
+) -> LogEntry:
     """Return the log entry of a slice as it will be once what it says is written.
 
-    ``is_final``: the slice need not be refetched by itself. ``rewrite``: write also what has not changed.
+    ``is_final``: the slice need not be refetched by itself. ``rewrite``: write also what has not changed. ``is_open``:
+    its day, or longer period, is not over.
     """
     content = extracted.content
     kept = LogEntry(
@@ -109,7 +117,16 @@ def outcome_of(extracted: Extracted, known: KnownSlice, run: Run, *, is_final: b
         written_run_id=known.written_run_id,
         # A failed slice's error names it already.
         error=f"{extracted.slice.described}: {extracted.pending}" if extracted.pending else extracted.error,
+        is_open=is_open,
     )
+    if extracted.stands:  # nothing is said of it that the log has to learn
+        return replace(
+            kept,
+            status=Status.UNCHANGED,
+            has_others=known.has_others,
+            visits_difference=known.visits_difference,
+            is_news=False,
+        )
     if content is None:
         return replace(kept, is_news=run.logs_everything or is_news(kept, known))
     found = replace(
@@ -127,7 +144,14 @@ def outcome_of(extracted: Extracted, known: KnownSlice, run: Run, *, is_final: b
         row_count=content.row_count,
         content_hash=content.content_hash,
         written_run_id=run.id,
+        replaced_rows=known.row_count if _is_changed(known, content.content_hash) else None,
     )
+
+
+def _is_changed(known: KnownSlice, content_hash: str) -> bool:
+    """Return whether Matomo has changed a final slice; one that nobody vouches for is only written again."""
+    is_settled = known.status.is_good and known.is_final
+    return is_settled and known.content_hash is not None and known.content_hash != content_hash
 
 
 def is_news(entry: LogEntry, known: KnownSlice) -> bool:
@@ -135,8 +159,8 @@ def is_news(entry: LogEntry, known: KnownSlice) -> bool:
     if known is UNKNOWN:
         return True
     same_status = known.status.is_good if entry.status.is_good else known.status is entry.status
-    before = (known.is_final, known.has_others, known.visits_difference, known.error)
-    now = (entry.is_final, entry.has_others, entry.visits_difference, entry.error)
+    before = (known.is_final, known.is_open, known.has_others, known.visits_difference, known.error)
+    now = (entry.is_final, entry.is_open, entry.has_others, entry.visits_difference, entry.error)
     return not same_status or before != now
 
 
@@ -151,4 +175,5 @@ def not_written(entry: LogEntry, known: KnownSlice, error: Exception) -> LogEntr
         is_final=entry.is_final,
         written_run_id=known.written_run_id,
         error=f"{entry.slice.described}: {error}",
+        is_open=entry.is_open,
     )

@@ -3,6 +3,7 @@
 A plan is made once, by pure functions of the scope and the state. A dry run prints it and a run executes it.
 """
 
+from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
@@ -13,7 +14,7 @@ from matomo_fn.catalogue import Source, Table
 from matomo_fn.config.request import Part
 from matomo_fn.days import Days
 from matomo_fn.extract.jobs import FIRST_CHUNK, MONTH, Job
-from matomo_fn.matomo.reports import BULK_DAYS
+from matomo_fn.matomo.reports import MOST_CALLS_IN_BULK
 from matomo_fn.segments import EVERY_VISIT, Segment
 from matomo_fn.sites import Site
 from matomo_fn.slices import Slice, Stream
@@ -120,9 +121,20 @@ def make_plan(
         for found in _due_of(stream, window, snapshot, request_id, _extra_days(scope, window, stream, intraday_tables))
         for part in _of_part(found, scope.part)
     )
-    slices = {slice_ for found in due for slice_ in found.stream.slices(found.days)} if snapshot.known else set()
-    known = {slice_: state for slice_, state in snapshot.known.items() if slice_ in slices}
+    known = _known_of(due, snapshot)
     return Plan(scope, due, known, phases_of(scope, due, begin_with), scope.lost_sites(snapshot.newest_days()))
+
+
+def _known_of(due: Iterable[Due], snapshot: Snapshot) -> dict[Slice, KnownSlice]:
+    """Return what is known of the slices that are due: of those that are known, however many are due beside them."""
+    days: dict[Stream, list[Days]] = {}
+    for found in due:
+        days.setdefault(found.stream, []).append(found.days)
+    return {
+        slice_: state
+        for slice_, state in snapshot.known.items()
+        if any(slice_.date in part for part in days.get(slice_.stream, ()))
+    }
 
 
 def _of_part(due: Due, part: Part | None) -> Iterator[Due]:
@@ -188,14 +200,22 @@ def group_tables(tables: Sequence[Table], version: tuple[int, int]) -> list[tupl
 
 
 def estimated_calls(jobs: Iterable[Job], version: tuple[int, int]) -> int:
-    """Return about how many HTTP calls some jobs take."""
+    """Return about how many HTTP calls some jobs take; short ranges of a site, segment and period share calls.
+
+    Longer ranges share them as well where their answers are small, which is not known yet: so it may be less by far.
+    """
     calls = 0
+    together: Counter[object] = Counter()
     for job in jobs:
         distinct = {source.call: source for table in job.tables for source in table.sources_of(version)}
-        for days in job.days.ranges:
+        for position, days in enumerate(reversed(job.days.ranges)):
             count = job.period.count(Days((days,)))
-            calls += sum(_calls(source, count, job) for source in distinct.values())
-    return calls
+            if count <= FIRST_CHUNK and not job.is_log:
+                inside = sum(1 if _takes_ranges(source, job) else count for source in distinct.values())
+                together[job.site.id, job.segment, job.period, position] += inside
+            else:
+                calls += sum(_calls(source, count, job) for source in distinct.values())
+    return calls + sum(-(-inside // MOST_CALLS_IN_BULK) for inside in together.values())
 
 
 @dataclass(frozen=True, slots=True)
@@ -218,6 +238,9 @@ def _due_of(stream: Stream, window: Window, snapshot: Snapshot, request_id: str,
 
     Periods that overlap the window are due whole: Matomo knows no part of one.
     """
+    if window.is_intraday:
+        yield from _due_intraday(stream, window, snapshot, request_id)
+        return
     period = stream.period
     settled = snapshot.settled.get(stream, Days()).before(period.first_day(window.recheck_from))
     days = period.whole(window.days) - settled
@@ -229,8 +252,28 @@ def _due_of(stream: Stream, window: Window, snapshot: Snapshot, request_id: str,
     days = days | period.covered(older)
     if extra.kept_from is not None:
         days = days - days.before(extra.kept_from)  # they would be deleted at once
+    yield from _by_reason(stream, days, snapshot, request_id, window.fills_from)
+
+
+def _due_intraday(stream: Stream, window: Window, snapshot: Snapshot, request_id: str) -> Iterator[Due]:
+    """Yield the present day, and with it a day that has ended since it was fetched, or that is pending or failed."""
+    known = {day: snapshot.known.get(stream.slice(day)) for day in window.days}
+    days = Days.of(
+        day
+        for day, state in known.items()
+        if day == window.open_day or (state and (state.is_open or not state.status.is_good))
+    )
+    yield from _by_reason(stream, days, snapshot, request_id)
+
+
+def _by_reason(
+    stream: Stream, days: Days, snapshot: Snapshot, request_id: str, fills_from: date | None = None
+) -> Iterator[Due]:
+    """Yield days of a stream by the reason for which they are due; of those before ``fills_from`` the known ones."""
+    period = stream.period
     known = {day: snapshot.known[stream.slice(day)] for day in period.dates(snapshot.known_days(stream) & days)}
-    by_reason = {Reason.MISSING: days - period.covered(known)}
+    missing = days - period.covered(known)
+    by_reason = {Reason.MISSING: missing.since(period.first_day(fills_from)) if fills_from else missing}
     for status, reason in _REASONS.items():
         by_reason[reason] = period.covered(day for day, state in known.items() if state.status is status)
     by_reason[Reason.REFETCH] = period.covered(
@@ -284,7 +327,11 @@ def _shares(tables: Sequence[Table], days: Days) -> Iterator[Days]:
         yield days
 
 
+def _takes_ranges(source: Source, job: Job) -> bool:
+    return source.ranges and not job.period.is_rolling
+
+
 def _calls(source: Source, periods: int, job: Job) -> int:
-    if any(table.is_log for table in job.tables):
-        return 2 * periods  # a page with the visits, and one that brings nothing new
-    return -(-periods // (MONTH if source.ranges and not job.period.is_rolling else BULK_DAYS))
+    if job.is_log:
+        return periods  # a page with the visits of a day; one that brings nothing new, or several days on one page
+    return -(-periods // (MONTH if _takes_ranges(source, job) else MOST_CALLS_IN_BULK))

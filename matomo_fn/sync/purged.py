@@ -67,6 +67,7 @@ class Purged:
             written_run_id=known.written_run_id,
             error=None if self.is_whole else f"{entry.slice.described}: {self.reason}",
             visits_difference=self.difference,
+            replaced_rows=None,
         )
         return replace(found, is_news=run.logs_everything or is_news(found, known))
 

@@ -150,7 +150,7 @@ def finish_request(
         if progress is None or not progress.is_done:
             return
         reach = Reach()
-        if request.names_nothing:
+        if request.tells_reach:
             whole = request.model_copy(update={"part": None})
             due = plan(session, whole)
             reach = ReachTracker(due.scope, due).reach()

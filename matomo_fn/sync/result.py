@@ -7,6 +7,8 @@ from typing import Any
 
 from matomo_fn.errors import MatomoFatal, TokenRefused, WarehouseError, WarehouseUnavailable
 from matomo_fn.extract.extracted import Extracted
+from matomo_fn.sync.audit import AuditResult
+from matomo_fn.sync.changes import Changes
 from matomo_fn.sync.hand_on import HandedOn
 from matomo_fn.sync.missing import Missing
 from matomo_fn.sync.outcome import LogEntry, Status
@@ -55,6 +57,7 @@ class Tally:
 
     def __init__(self, tables: Iterable[str]) -> None:
         self.tables = {name: TableResult() for name in tables}
+        self.changes = Changes()
         self._missing = Missing()
         self._lost_sites: Sequence[str] = ()
 
@@ -96,6 +99,7 @@ class Tally:
         """Count what became of slices."""
         for entry in entries:
             table = self.tables[entry.slice.table]
+            self.changes.note(entry)
             match entry.status:
                 case Status.WRITTEN:
                     table.written += 1
@@ -112,6 +116,7 @@ class Tally:
         found = self.tables[table]
         found.remaining += found.written
         found.rows = found.written = 0
+        self.changes.drop(table)
         found.error = error
 
     def wrote(self, seconds: Mapping[str, float]) -> None:
@@ -166,8 +171,9 @@ class RunResult:
     ``seconds`` it took, and ``calls`` to Matomo. ``notes``: sentences on what was left out and is no failure.
     ``missing``: sentences on what the tables lack although nothing failed: pending and remaining slices, and sites that
     Matomo no longer lists. ``reach``: how far the tables reach. ``stopped_by``: the signal that told the run to end, if
-    one did. ``reference``: what was done with the reference tables. ``handed_on``: the parts of the request of that id
-    that messages take. ``next_job``: where the next run of an equal request begins.
+    one did. ``reference``: what was done with the reference tables. ``changes``: final slices that Matomo had changed.
+    ``audit``: what a sweep's audit of the tables found, before the sweep; None where there was none. ``handed_on``: the
+    parts of the request of that id that messages take. ``next_job``: where the next run of an equal request begins.
     """
 
     about: About
@@ -180,6 +186,8 @@ class RunResult:
     reach: Reach = field(default_factory=Reach)
     stopped_by: str | None = None
     reference: Mapping[str, ReferenceResult] = field(default_factory=dict)
+    changes: Changes = field(default_factory=Changes)
+    audit: AuditResult | None = None
     request_id: str = ""
     handed_on: Sequence[HandedOn] = ()
     next_job: str | None = None
@@ -269,6 +277,9 @@ class RunResult:
             **self.reach.as_dict(),
             "tables": {name: table.as_dict() for name, table in self.tables.items()},
             "reference_tables": {name: table.as_dict() for name, table in self.reference.items()},
+            "changed_slices": self.changes.slices,
+            "changed": self.changes.as_dicts(),
+            **({"audit": self.audit.summary()} if self.audit else {}),
             "errors": [*self.matomo_errors, *self.warehouse_errors],
             "missing": list(self.missing),
             "notes": [*self.notes, *self._notes_on_stop()],

@@ -16,8 +16,10 @@ from matomo_fn.extract.archive_check import ArchiveChecks
 from matomo_fn.extract.extracted import ExtractContext, Extracted, KeptRows
 from matomo_fn.extract.extractor import extract
 from matomo_fn.extract.own_buffers import OwnBuffers
+from matomo_fn.extract.reports import make_schedule
 from matomo_fn.extract.worker_pool import WorkerPool
 from matomo_fn.slices import Slice
+from matomo_fn.sync.audit import AuditResult, audit, log_audit
 from matomo_fn.sync.custom_tables import tables_as_found
 from matomo_fn.sync.findings import Findings
 from matomo_fn.sync.hand_on import HandedOn, requests_for, rest_of, shards_of
@@ -32,9 +34,10 @@ from matomo_fn.sync.reference import ReferenceOutcome, reference_scope, sync_ref
 from matomo_fn.sync.request_progress import finish_request
 from matomo_fn.sync.result import About, Failures, RunResult, Tally
 from matomo_fn.sync.runs import RunRecords
-from matomo_fn.sync.scope import Scope, is_final, resolve_scope
+from matomo_fn.sync.scope import Scope, is_final, is_open, resolve_scope
 from matomo_fn.sync.session import Session
-from matomo_fn.sync.state import Snapshot
+from matomo_fn.sync.state import Snapshot, SyncState
+from matomo_fn.sync.sweep import Sweep, audits, is_refetched
 from matomo_fn.sync.target_tables import TargetTables
 from matomo_fn.sync.write import Writer
 from matomo_fn.temporary_folders import temporary_folder
@@ -62,7 +65,7 @@ def sync(session: Session, request: SyncRequest, run: Run, progress: Progress = 
     log could not be read or written.
     """
     scope = resolve_scope(session.client, session.connector, request, session.now())
-    run = replace(run, logs_everything=not request.is_incremental)
+    run = replace(run, logs_everything=request.logs_everything)
     log.info("run_started", connector=session.connector.name, mode=request.mode, sites=len(scope.windows))
     execution = _Execution(session, request, scope, run)
     if not scope.windows:
@@ -124,7 +127,7 @@ def _plan(  # noqa: PLR0913 - the last ones are what a run knows and a dry run d
     """
     snapshot = Snapshot()
     if there and scope.windows:
-        incremental = request.is_incremental
+        incremental = request.reads_older
         tables = tables_as_found(session.warehouse, scope.tables.select(there))
         only_sites = request.part is not None
         snapshot = session.state.read(tables, scope.windows, incremental=incremental, only_sites=only_sites)
@@ -132,10 +135,15 @@ def _plan(  # noqa: PLR0913 - the last ones are what a run knows and a dry run d
     return make_plan(
         scope,
         snapshot,
-        intraday_tables=session.connector.intraday_tables,
+        intraday_tables=[name for name, table in scope.tables.items() if session.connector.is_intraday(table)],
         request_id=request_id,
         begin_with=begin_with,
     )
+
+
+def _known_rows(plan: Plan, slice_: Slice) -> int | None:
+    known = plan.known.get(slice_)
+    return known.row_count if known and known.status.is_good else None
 
 
 class _Execution:
@@ -164,6 +172,8 @@ class _Execution:
         self._handed_on: Sequence[HandedOn] = ()
         self._next_job: str | None = None
         self._not_handed_on: list[str] = []
+        self._audit: AuditResult | None = None
+        self._sweep: Sweep | None = None
 
     def plan(self) -> Plan:
         """Make dataset, log and tables ready and return what is due in those that can be written."""
@@ -179,6 +189,8 @@ class _Execution:
                 state.invalidate_segment(segment, self._run)
         ready = self._tables.prepare(state, is_new=is_new)
         there = [name for name in ready if self._tables.is_there(name)]
+        if audits(self._request) and self._request.part is None:
+            self._audit_tables(state, there)
         begin_with = self._records.next_job()
         return _plan(
             session, self._request, scope.only(ready), there, request_id=self._run.request_id, begin_with=begin_with
@@ -260,6 +272,19 @@ class _Execution:
         except WarehouseError as error:
             log.warning("run_not_recorded", error=str(error))
 
+    def _audit_tables(self, state: SyncState, there: list[str]) -> None:
+        """Compare the log with the tables, so that the sweep also writes what differs before its window."""
+        session = self._session
+        tables = tables_as_found(session.warehouse, self._scope.tables.select(there))
+        now = session.now()
+        # By a name of its own: it names staging tables and jobs, and those of the run are numbered from 1 as well.
+        run = replace(self._run, id=f"{self._run.id}_audit", started_at=now)
+        refetched = partial(is_refetched, {window.site.id: window.days for window in self._scope.windows})
+        self._audit = audit(session.warehouse, state, tables, run, now, is_refetched=refetched)
+        log_audit(self._audit)
+        # What the run says of slices that it does not write was read after that.
+        self._run = replace(self._run, started_at=session.now())
+
     def sync_reference(self) -> None:
         """Bring the reference tables up to date; what fails there costs nothing else, unless it ends the run."""
         session = self._session
@@ -279,7 +304,9 @@ class _Execution:
     def execute(self, plan: Plan, progress: Progress) -> None:
         """Extract what is due and write it, until all is done or the deadline allows no more."""
         self._tally.expect(plan)
-        if self._request.names_nothing and self._request.part is None:
+        if self._request.mode == "sweep":
+            self._sweep = Sweep(plan, self._now)
+        elif self._request.tells_reach and self._request.part is None:
             self._reach = ReachTracker(self._scope, plan)
         if self._request.part:
             self._records.begin(self._session.now())
@@ -292,25 +319,24 @@ class _Execution:
             logs = [table for table in self._session.connector.catalogue.values() if table.is_log]
             self._late_counts = LateCounts(self._state, logs, plan, context.checks)
             may_be_repeated = self._run.request_id != self._run.id or self._session.fan_out is not None
-            if may_be_repeated:
+            if may_be_repeated and not self._sweep:  # which knows itself what it has not logged
                 writer.keep_quiet()
             reached = Reached(partial(extract, context), deadline)
             done, total = 0, plan.slices  # counted once: a plan of many sites has many streams
             progress(done, total, "requesting")
             try:
-                for jobs in plan.phases:
-                    with closing(pool.run(jobs, reached)) as slices:
-                        for extracted in slices:
-                            if extracted is not None:
-                                self._take(writer, plan, extracted)
-                                done += 1
-                                slice_ = extracted.slice
-                                progress(done, total, slice_.stream.described.removesuffix(","))
-                            self._flush_if_due(writer)
-                    if not deadline.allows_requests():
-                        break
+                schedule = make_schedule(context, (job for jobs in plan.phases for job in jobs))
+                with closing(pool.run(schedule, reached)) as slices:
+                    for extracted in slices:
+                        if extracted is not None:
+                            self._take(writer, plan, extracted)
+                            done += 1
+                            slice_ = extracted.slice
+                            progress(done, total, slice_.stream.described.removesuffix(","))
+                        self._flush_if_due(writer)
                 progress(done, total, "writing")
                 self._flush(writer)
+                self._log_progress(writer)
                 if self._tally.remaining and not deadline.interrupted_by:
                     writer.log_quiet(deadline.logging)
                 for name in self._tables.rebuilt:
@@ -358,6 +384,8 @@ class _Execution:
                 *self._not_handed_on,
             ],
             reference=self._reference.tables,
+            changes=self._tally.changes,
+            audit=self._audit,
             missing=self._tally.missing,
             reach=self._reach.reach() if self._reach else Reach(),
             stopped_by=session.deadline.interrupted_by,
@@ -378,6 +406,8 @@ class _Execution:
             session.connector.excluded_columns,
             self._tables.columns,
             partial(self._kept_rows, plan),
+            partial(_known_rows, plan),
+            self._sweep.reads_visits if self._sweep else None,
         )
 
     def _writer(self, plan: Plan, folder: Path) -> Writer:
@@ -399,7 +429,9 @@ class _Execution:
     def _take(self, writer: Writer, plan: Plan, extracted: Extracted) -> None:
         slice_ = extracted.slice
         table, known = self._scope.tables[slice_.table], plan.known.get(slice_, UNKNOWN)
-        final = is_final(self._sites[slice_.website_id], slice_, self._session.connector, self._now)
+        site = self._sites[slice_.website_id]
+        final = is_final(site, slice_, self._session.connector, self._now)
+        opened = is_open(site, slice_, self._now)
         purged = self._purged(table, extracted, known, is_final=final)
         self._tally.extracted(purged.seen(extracted) if purged else extracted)
         self._findings.note(extracted)
@@ -409,12 +441,15 @@ class _Execution:
             return
         rewrite = self._request.mode == "full_refresh"
         try:
-            entry = outcome_of(extracted, known, self._run, is_final=final, rewrite=rewrite)
+            entry = outcome_of(extracted, known, self._run, is_final=final, rewrite=rewrite, is_open=opened)
             if purged:
                 entry = purged.kept(entry, known, self._run)
                 self._kept.note(slice_, purged)
             if self._late_counts:
                 self._late_counts.note(entry, known)
+            if self._sweep:
+                entry = self._sweep.judged(entry, known)
+                self._sweep.note(table, entry)
             writer.add(table, entry, extracted.content)
         except WarehouseError:
             raise
@@ -422,7 +457,8 @@ class _Execution:
             reason = note_unforeseen(error, site=slice_.website_id, table=slice_.table, day=str(slice_.date))
             failed = Extracted.failed(slice_, reason)
             self._findings.note(failed)
-            writer.add(table, outcome_of(failed, known, self._run, is_final=final, rewrite=rewrite), None)
+            entry = outcome_of(failed, known, self._run, is_final=final, rewrite=rewrite, is_open=opened)
+            writer.add(table, entry, None)
 
     def _purged(self, table: Table, extracted: Extracted, known: KnownSlice, *, is_final: bool) -> Purged | None:
         """Return what is to be said of a slice of which the table has more than Matomo; None of any other."""
@@ -442,6 +478,15 @@ class _Execution:
     def _overwrites(self, table: Table) -> bool:
         """Whether a request says that it wants what Matomo has of a table, also where that is less."""
         return self._request.mode == "full_refresh" and table.name in (self._request.tables or ())
+
+    def _log_progress(self, writer: Writer) -> None:
+        """Log what a sweep that is cut off found unchanged, so that its next delivery goes on where it stopped."""
+        if self._sweep and any(table.remaining for table in self._tally.tables.values()):
+            for entry in self._sweep.unlogged():
+                writer.amend(replace(entry, seen_at=self._run.started_at))
+                if writer.is_full:
+                    self._flush(writer)
+            self._flush(writer)
 
     def _flush_if_due(self, writer: Writer) -> None:
         if writer.is_full or self._session.clock() - self._flushed >= _FLUSH_EVERY:

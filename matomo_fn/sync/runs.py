@@ -94,6 +94,7 @@ class RunRecords:
             "remaining": sum(table.remaining for table in tables),
             "matomo_calls": result.calls,
             "error": redact(sentences[0]) if sentences else None,
+            "changed": result.changes.slices,
             "next_job": result.next_job,
         }
         if result.handed_on:

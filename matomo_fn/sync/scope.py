@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 
 from matomo_fn.catalogue import VISITS, Catalogue, Table
 from matomo_fn.config.connector import Connector
-from matomo_fn.config.request import Part, SyncRequest
+from matomo_fn.config.request import SWEEP_DAYS, Part, SyncRequest
 from matomo_fn.config.site_selection import EVERY_SITE, SiteSelection
 from matomo_fn.config.validation import suggestion
 from matomo_fn.days import ONE_DAY, Days
@@ -24,7 +24,9 @@ class Window:
     """The days of a site, both ends included; those from ``recheck_from`` on are refetched although known.
 
     ``open_day``: the site's present day, where the request did not name days and so left it out. ``visits_from``: the
-    first day whose visits are kept, where they are not kept for ever.
+    first day whose visits are kept, where they are not kept for ever. ``is_intraday``: of the days before the present
+    one only those are due that a run has begun and not completed. ``fills_from``: the first day that is due although
+    nothing is known of it; None where all are.
     """
 
     site: Site
@@ -33,6 +35,8 @@ class Window:
     recheck_from: date
     open_day: date | None = None
     visits_from: date | None = None
+    is_intraday: bool = False
+    fills_from: date | None = None
 
     @property
     def days(self) -> Days:
@@ -133,8 +137,11 @@ def resolve_scope(client: MatomoClient, connector: Connector, request: SyncReque
     if request.start_date and not any(windows) and not part:
         raise InputError(_no_days(request, [visible[site] for site in chosen], now))
     last_days = {window.site: window.last for window in windows if window is not None}
+    wanted = request.tables
+    if request.mode == "intraday" and not isinstance(connector.intraday, bool):
+        wanted = wanted or (*connector.intraday, VISITS.name)
     if part:
-        found_tables = find_tables(client, connector, last_days, part.tables or request.tables)
+        found_tables = find_tables(client, connector, last_days, part.tables or wanted)
         return Scope(
             found_tables.tables,
             tuple(window for window in windows if window is not None),
@@ -146,7 +153,7 @@ def resolve_scope(client: MatomoClient, connector: Connector, request: SyncReque
             visible=tuple(found),
             part=part,
         )
-    found_tables = find_tables(client, connector, last_days, request.tables)
+    found_tables = find_tables(client, connector, last_days, wanted)
     missing = [
         name
         for name in request.tables or ()
@@ -155,8 +162,11 @@ def resolve_scope(client: MatomoClient, connector: Connector, request: SyncReque
     if missing and not found_tables.problems:
         known = find_tables(client, connector, last_days, None).tables
         raise InputError([_no_table(connector, name, suggestion(name, known)) for name in missing])
+    tables, notes = found_tables.tables, found_tables.notes
+    if request.mode == "intraday":
+        tables, notes = _intraday_tables(connector, request, tables), ()
     return Scope(
-        found_tables.tables,
+        tables,
         tuple(window for window in windows if window is not None),
         version,
         () if request.sites else (*_missing(configured, visible, broken), *unmatched),
@@ -164,7 +174,7 @@ def resolve_scope(client: MatomoClient, connector: Connector, request: SyncReque
         connector.sites,
         frozenset(site.id for site in found) if _takes_every_site(connector, request) else None,
         found_tables.problems,
-        found_tables.notes,
+        notes,
         *resolve_segments(client, connector),
         tuple(found),
     )
@@ -174,32 +184,48 @@ def window_of(site: Site, request: SyncRequest, connector: Connector, now: datet
     """Return the days of a site that a request is about, or None where there are none.
 
     By default the last ``backfill_days`` up to yesterday at the site. An explicit window wins, up to the site's
-    today. Before the site's creation Matomo has nothing, so no window begins earlier.
+    today. Before the site's creation Matomo has nothing, so no window begins earlier. A sweep has all of its window
+    refetched, and brings no day that the tables would not have without it. An intraday run has yesterday and today.
     """
     today = site.today(now)
     yesterday = today - ONE_DAY
+    kept_from = connector.kept_from(VISITS, today)
+    if request.mode == "intraday":
+        first = max(yesterday, site.created)
+        return Window(site, first, today, first, today, kept_from, is_intraday=True) if first <= today else None
+    filled = today - timedelta(days=connector.backfill_days)
     if request.start_date:
         first = request.start_date
         last = min(request.end_date or yesterday, today)
         recheck_from = first
+    elif request.mode == "sweep":
+        first = recheck_from = today - timedelta(days=request.days or SWEEP_DAYS)
+        last = yesterday
     else:
-        first = today - timedelta(days=connector.backfill_days)
+        first = filled
         last = yesterday
         incremental = request.mode == "incremental"
         recheck_from = today - timedelta(days=connector.trailing_days) if incremental else first
     first = max(first, site.created)
-    if request.part and not request.is_incremental:  # every day of the window is due, and is read from the log
+    if request.part and not request.reads_older:  # every day of the window is due, and is read from the log
         first = max(first, request.part.since or first)
         last = min(last, request.part.before - ONE_DAY) if request.part.before else last
-    open_day = None if request.start_date else today
+    is_sweep = request.mode == "sweep"
+    open_day = None if request.start_date or is_sweep else today
     if first > last:
         return None
-    return Window(site, first, last, max(recheck_from, first), open_day, connector.kept_from(VISITS, today))
+    fills_from = filled if is_sweep else None
+    return Window(site, first, last, max(recheck_from, first), open_day, kept_from, fills_from=fills_from)
 
 
 def is_final(site: Site, slice_: Slice, connector: Connector, now: datetime) -> bool:
     """Return whether a slice extracted now need not be refetched by itself: the trailing days will have passed it."""
     return slice_.last_day <= site.today(now) - timedelta(days=connector.trailing_days)
+
+
+def is_open(site: Site, slice_: Slice, now: datetime) -> bool:
+    """Return whether the last day that a slice covers is not over at its site."""
+    return slice_.last_day >= site.today(now)
 
 
 def _missing(configured: Iterable[str], visible: Mapping[str, Site], broken: Mapping[str, str]) -> tuple[str, ...]:
@@ -208,6 +234,18 @@ def _missing(configured: Iterable[str], visible: Mapping[str, Site], broken: Map
 
 def _takes_every_site(connector: Connector, request: SyncRequest) -> bool:
     return connector.sites.takes_new_sites and request.sites is None and request.start_date is None
+
+
+def _intraday_tables(connector: Connector, request: SyncRequest, tables: Catalogue) -> Catalogue:
+    """Return the tables that get the present day; raise InputError where there are none, or a request names others."""
+    others = [name for name in request.tables or () if name in tables and not connector.is_intraday(tables[name])]
+    if others or not (request.tables or any(map(connector.is_intraday, tables.values()))):
+        what = f"table {others[0]!r}" if others else "no table"
+        raise InputError(
+            f"request: connector {connector.name!r} has {what} {'without' if others else 'with'} the present day: "
+            'set "intraday" in its configuration to true, or to a list of tables. Longer periods have none'
+        )
+    return tables.select(name for name, table in tables.items() if connector.is_intraday(table))
 
 
 def _table_problems(connector: Connector, request: SyncRequest) -> list[str]:

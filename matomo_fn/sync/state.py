@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import sys
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import replace
 from datetime import date, datetime, timedelta
@@ -46,7 +47,15 @@ class Snapshot:
         by_stream: dict[Stream, list[date]] = {}
         for slice_ in self.known:
             by_stream.setdefault(slice_.stream, []).append(slice_.date)
-        self._known_days = {stream: stream.period.covered(days) for stream, days in by_stream.items()}
+        # Streams of one period share their days: in a daily run they are the same for most of thousands.
+        shared: dict[tuple[object, tuple[date, ...]], Days] = {}
+        self._known_days: dict[Stream, Days] = {}
+        while by_stream:
+            stream, dates = by_stream.popitem()
+            key = stream.period, tuple(dates)
+            if key not in shared:
+                shared[key] = stream.period.covered(dates)
+            self._known_days[stream] = shared[key]
 
     def newest_days(self) -> dict[str, date]:
         """Return the newest day of which something is known, by site, also of sites that are in no window."""
@@ -212,19 +221,20 @@ class SyncState:
         first = min(period.first_day(begin) for period in periods)
         last = max(window.open_day or window.last for window in windows)
         recheck_from = min(window.recheck_from for window in windows)
+        streams = _Streams(tables)
         settled: dict[Stream, Days] = {}
         open_days = Days()
         if incremental:
             older = self._warehouse.query(log_sql.older_open_days(dataset, connector, first))
-            runs = self._warehouse.query(log_sql.known_runs(dataset, connector, first, last))
-            settled = _settled(tables, runs)
-            unsettled = Days.joined((row["first_day"], row["last_day"]) for row in runs if not row["is_settled"])
+            settled, unsettled = streams.settled(
+                self._warehouse.rows(log_sql.known_runs(dataset, connector, first, last))
+            )
             open_days = Days.of(row["date"] for row in older) | unsettled.before(recheck_from)
         # What is settled is known by its ranges. Only the rest is read with its hashes, from few partitions of the log.
         sites = tuple(window.site.id for window in windows) if only_sites else ()
         span = log_sql.Span(recheck_from, last, open_days, sites)
-        rows = self._warehouse.query(log_sql.known_slices(dataset, connector, list(tables.values()), span))
-        return Snapshot(settled, {_slice(tables, row): _known(row) for row in rows})
+        rows = self._warehouse.rows(log_sql.known_slices(dataset, connector, list(tables.values()), span))
+        return Snapshot(settled, {streams.of(row).slice(row["date"]): _known(row) for row in rows if _has_key(row)})
 
     def unjudged(self, stream: Stream, days: Days) -> list[LogEntry]:
         """Return the newest entries of some days of visits that are in the table and compared with no summary."""
@@ -233,11 +243,12 @@ class SyncState:
             LogEntry(
                 stream.slice(row["date"]),
                 Status(row["status"]),
-                row["row_count"],
+                row["row_count"] or 0,
                 row["content_hash"],
-                row["has_others"],
-                row["is_final"],
+                bool(row["has_others"]),
+                bool(row["is_final"]),
                 row["written_run_id"],
+                is_open=bool(row["is_open"]),
             )
             for row in self._warehouse.query(query)
         ]
@@ -275,34 +286,62 @@ class SyncState:
             "error": entry.error and redact(entry.error)[:_LONGEST_ERROR],
             "period": str(entry.slice.stream.period),
             "segment_hash": self._segment_hashes.get(entry.slice.segment),
+            "is_open": entry.is_open,
+            "replaced_rows": entry.replaced_rows,
         }
         return json.dumps(row, ensure_ascii=False) + "\n"
 
 
-def _settled(tables: Catalogue, rows: Iterable[Mapping[str, Any]]) -> dict[Stream, Days]:
-    ranges: dict[Stream, list[Range]] = {}
-    for row in rows:
-        if row["is_settled"] and row["table_name"] in tables:
-            stream = tables[row["table_name"]].stream(row["website_id"], row["segment"])
-            ranges.setdefault(stream, []).append((row["first_day"], stream.period.last_day(row["last_day"])))
-    return {stream: Days.joined(found) for stream, found in ranges.items()}
+class _Streams:
+    """The streams of some tables that rows are of; each is made once, since thousands of rows are of the same one."""
+
+    def __init__(self, tables: Catalogue) -> None:
+        self._tables = tables
+        self._made: dict[tuple[str, str, str], Stream] = {}
+
+    def of(self, row: Mapping[str, Any]) -> Stream:
+        """Return the stream of a row."""
+        key = row["table_name"], row["website_id"], row["segment"]
+        if key not in self._made:
+            self._made[key] = self._tables[key[0]].stream(*key[1:])
+        return self._made[key]
+
+    def settled(self, rows: Iterable[Mapping[str, Any]]) -> tuple[dict[Stream, Days], Days]:
+        """Return the days that are settled, by stream, and those on which some stream is not, of runs of slices."""
+        ranges: dict[Stream, tuple[Range, ...]] = {}
+        unsettled: set[Range] = set()
+        for row in rows:
+            if not row["is_settled"]:
+                unsettled.add((row["first_day"], row["last_day"]))
+            elif row["table_name"] in self._tables and _has_key(row):
+                stream = self.of(row)
+                range_ = row["first_day"], stream.period.last_day(row["last_day"])
+                ranges[stream] = (*ranges.get(stream, ()), range_)
+        shared: dict[tuple[Range, ...], Days] = {}
+        for found in ranges.values():
+            if found not in shared:
+                shared[found] = Days.joined(found)
+        return {stream: shared[found] for stream, found in ranges.items()}, Days.joined(unsettled)
 
 
-def _slice(tables: Catalogue, row: Mapping[str, Any]) -> Slice:
-    return tables[row["table_name"]].stream(row["website_id"], row["segment"]).slice(row["date"])
+def _has_key(row: Mapping[str, Any]) -> bool:
+    """Return whether a row says of which site and segment it is, as all rows of runs do."""
+    return row["website_id"] is not None and row["segment"] is not None
 
 
 def _known(row: Mapping[str, Any]) -> KnownSlice:
+    """Return what a row says; a value that somebody has taken out of it makes the slice one that is refetched."""
     return KnownSlice(
         Status(row["status"]),
-        row["row_count"],
+        row["row_count"] or 0,
         row["content_hash"],
-        row["written_run_id"],
-        row["request_id"],
-        row["is_intact"],
-        row["is_final"],
-        row["has_others"],
+        row["written_run_id"] and sys.intern(row["written_run_id"]),  # one object for thousands of rows
+        sys.intern(row["request_id"] or ""),
+        bool(row["is_intact"]),
+        bool(row["is_final"]),
+        bool(row["has_others"]),
         row["visits_difference"],
         row["error"],
         row["found_keys"],
+        bool(row["is_open"]),
     )

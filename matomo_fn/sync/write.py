@@ -66,7 +66,7 @@ class Writer:
     @property
     def waiting(self) -> int:
         """How many slices wait to be written or logged."""
-        return len(self._entries) + self._batches.slices
+        return len(self._entries) + len(self._amended) + self._batches.slices
 
     def add(self, table: Table, entry: LogEntry, content: ParsedSlice | BufferedSlice | None) -> None:
         """Take one slice; its content waits only where its outcome is that it is written.

@@ -24,7 +24,7 @@ from matomo_fn.warehouse.protocol import STAGING_PREFIX, FoundTable, PartitionBy
 
 # A staging table that a killed run leaves behind goes away by itself.
 _STAGING_LIFETIME = timedelta(days=1)
-# Rows of a user's query that are in memory at once.
+# Rows of a result that are in memory at once.
 _PAGE_ROWS = 1_000
 # How often a table is read again that somebody else changed between reading and changing it.
 _UPDATES = 3
@@ -66,6 +66,7 @@ class BigQueryWarehouse:
     """
 
     parallel = 4
+    is_shared = True
 
     def __init__(
         self,
@@ -266,6 +267,16 @@ class BigQueryWarehouse:
 
         return self._calls.call("read the result of a query", read)
 
+    def rows(self, statement: str) -> Iterator[Mapping[str, Any]]:
+        """Yield the rows of a query, a page at a time."""
+        what = "read the result of a query"
+        done = self._jobs.run(Work("query", unique_digest(), self._submitter(statement, is_select=True)))
+        query = cast("bigquery.QueryJob", done)
+        rows = self._calls.call(what, lambda: query.result(page_size=_PAGE_ROWS, **self._calls.limits()))
+        pages = iter(rows.pages)
+        while (page := self._calls.call(what, lambda: next(pages, None))) is not None:
+            yield from (dict(row.items()) for row in page)
+
     def stream(self, statement: str) -> Iterator[Mapping[str, Any]]:
         """Yield the rows of a query, a page at a time."""
         what = "read the result of a query"
@@ -280,12 +291,7 @@ class BigQueryWarehouse:
             raise InputError(
                 f"the query is a statement of the kind {planned.statement_type}: it may only read (select)"
             )
-        done = self._jobs.run(Work("query", unique_digest(), self._submitter(statement, is_select=True)))
-        query = cast("bigquery.QueryJob", done)
-        rows = self._calls.call(what, lambda: query.result(page_size=_PAGE_ROWS, **self._calls.limits()))
-        pages = iter(rows.pages)
-        while (page := self._calls.call(what, lambda: next(pages, None))) is not None:
-            yield from (dict(row.items()) for row in page)
+        yield from self.rows(statement)
 
     def close(self) -> None:
         """Close the connections."""

@@ -1,25 +1,30 @@
 """Rows on their way to the warehouse: compressed newline-delimited JSON on disk, so that memory does not grow.
 
-On a function the disk is memory, hence the compression: repetitive rows shrink about tenfold at level 1, for a
-tenth more time.
+On a function the disk is memory, hence the compression: repetitive rows shrink about tenfold, for a tenth more time.
+zlib-ng takes a third of the time of zlib for it.
 """
 
 import errno
 import gzip
 import io
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
 
+from zlib_ng import zlib_ng
+
 from matomo_fn.errors import DiskFull
 from matomo_fn.redaction import redact_rows
 from matomo_fn.slices import Slice
 from matomo_fn.values import encode, utf8
 
-_LEVEL = 1
+_LEVEL = 2  # its lowest with the ratio of zlib's level 1
+_GZIP = 31  # the number by which zlib calls gzip's format; it writes no name and no time
+# Characters of rows that are compressed at once: slices may be of a few rows.
+_AT_ONCE = 64 * 1024
 _PART = 1 << 20  # bytes that are read at once
 
 
@@ -46,35 +51,61 @@ class Buffer:
         self.path = path
         self._has_segment = has_segment
         self.rows = 0
-        self.size = 0
+        self._written = 0
+        self._waiting: list[str] = []
+        self._waiting_size = 0
+        self._slice: Slice | None = None  # the one that was added to last, and what stands in front of its rows
+        self._prefix = ""
         with named_if_full(path.parent):
-            self._raw = path.open("wb")
-        self._gzip = gzip.GzipFile(filename="", mode="wb", compresslevel=_LEVEL, fileobj=self._raw, mtime=0)
+            self._file = path.open("wb")
+        self._compressor = zlib_ng.compressobj(_LEVEL, wbits=_GZIP)
 
-    def add(self, slice_: Slice, lines: Iterable[str]) -> None:
+    @property
+    def size(self) -> int:
+        """Bytes of the rows; of those that were added last at least as many as they have characters."""
+        return self._written + self._waiting_size
+
+    def add(self, slice_: Slice, lines: Sequence[str]) -> None:
         """Append the rows of a slice, with the slice's own columns in front."""
-        columns = {"date": str(slice_.date), "website_id": slice_.website_id}
-        if self._has_segment:
-            columns["segment"] = slice_.segment
-        prefix = f"{encode(columns)[:-1]},"
-        whole = [f"{prefix}{line[1:]}\n" for line in lines]
-        with named_if_full(self.path.parent):
-            self.size += self._gzip.write(utf8(redact_rows("".join(whole))))
-        self.rows += len(whole)
+        if not lines:
+            return
+        if slice_ is not self._slice:
+            segment = f',"segment":{encode(slice_.segment)}' if self._has_segment else ""
+            self._prefix = f'{{"date":"{slice_.date}","website_id":{encode(slice_.website_id)}{segment},'
+            self._slice = slice_
+        prefix = self._prefix
+        # No text of JSON has a line break, so a row begins behind each.
+        rows = "\n".join(lines).replace("\n{", f"\n{prefix}")
+        self._waiting += (prefix, rows[1:], "\n")
+        self._waiting_size += len(prefix) + len(rows)
+        self.rows += len(lines)
+        if self._waiting_size >= _AT_ONCE:
+            with named_if_full(self.path.parent):
+                self._write()
 
     def close(self) -> None:
         """Finish the file; it can then be loaded."""
+        if self._file.closed:
+            return
         with named_if_full(self.path.parent):
-            self._gzip.close()
-            self._raw.close()
+            self._write()
+            self._file.write(self._compressor.flush())
+            self._file.close()
 
     def discard(self) -> None:
         """Close and delete the file."""
+        self._waiting.clear()
         with suppress(OSError):  # what finds no room any more is deleted in any case
-            self._gzip.close()
-        with suppress(OSError):
-            self._raw.close()
+            self._file.close()
         self.path.unlink(missing_ok=True)
+
+    def _write(self) -> None:
+        """Compress what waits, without any secret."""
+        rows = utf8(redact_rows("".join(self._waiting)))
+        self._waiting.clear()
+        self._waiting_size = 0
+        self._written += len(rows)
+        self._file.write(self._compressor.compress(rows))
 
     def __enter__(self) -> Self:
         return self

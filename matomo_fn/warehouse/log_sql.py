@@ -86,6 +86,7 @@ def known_slices(dataset: str, connector: str, tables: Sequence[Table], span: Sp
     return (
         "select k.table_name, k.website_id, k.segment, k.date, k.status, k.row_count, k.content_hash, "
         "k.written_run_id, k.request_id, k.is_final, k.has_others, k.visits_difference, k.error, "
+        "coalesce(k.is_open, false) as is_open, "
         "coalesce(p.key_count, 0) as found_keys, coalesce(p.row_count, 0) = k.row_count and "
         "(k.row_count = 0 or (p.key_count = k.row_count and p.first_run = k.written_run_id "
         "and p.last_run = k.written_run_id)) as is_intact "
@@ -99,14 +100,15 @@ def known_slices(dataset: str, connector: str, tables: Sequence[Table], span: Sp
 def unjudged_slices(dataset: str, connector: str, stream: Stream, days: Days) -> str:
     """Return the query for the days of a stream of visits that are in the table and compared with no summary.
 
-    Columns: date, status, row_count, content_hash, has_others, is_final, written_run_id.
+    Columns: date, status, row_count, content_hash, has_others, is_final, written_run_id, is_open.
     """
     window = (
         f"l.connector = {literal(connector)} and l.table_name = {literal(stream.table)} "
         f"and l.website_id = {literal(stream.website_id)} and {in_days('l', days)}"
     )
     return (
-        "select k.date, k.status, k.row_count, k.content_hash, k.has_others, k.is_final, k.written_run_id "
+        "select k.date, k.status, k.row_count, k.content_hash, k.has_others, k.is_final, k.written_run_id, "
+        "coalesce(k.is_open, false) as is_open "
         f"from (select {_names('l')} from {_newest(dataset, window)}) k "
         "where k.status in ('written', 'unchanged') and k.visits_difference is null order by k.date"
     )
@@ -267,15 +269,20 @@ def invalidate_segment(dataset: str, change: SegmentChange, days: Range, *, run_
 def status_of(dataset: str, connector: str, kept_from: Mapping[str, date] | None = None) -> str:
     """Return the query for the runs of consecutive slices in the same state, by stream.
 
-    Columns: table_name, website_id, segment, period, state (good, pending or failed), first_day, last_day, row_count,
-    visits_difference, last_run, last_error. Unlike a sync it reads the whole log, since a person runs it and it tells
+    Columns: table_name, website_id, segment, period, state (good, open, pending or failed), first_day, last_day,
+    row_count, visits_difference, last_run, last_error. Open are those that were not over when they were fetched.
+    Unlike a sync it reads the whole log, since a person runs it and it tells
     of all time. A year of good days is one row. ``kept_from``: by table, the first day whose rows it keeps.
     """
     window = f"l.connector = {literal(connector)}" + "".join(
         f" and (l.table_name != {literal(table)} or l.date >= {literal(day)})"
         for table, day in (kept_from or {}).items()
     )
-    state = "if(l.status in ('pending', 'failed'), l.status, 'good')"
+    # A status of another version is one that a sync refetches.
+    state = (
+        "case when l.is_open then 'open' when l.status in ('written', 'unchanged') then 'good' "
+        "when l.status = 'pending' then 'pending' else 'failed' end"
+    )
     stream = "l.table_name, l.website_id, l.segment, coalesce(l.period, 'day')"
     return (
         "select table_name, website_id, segment, period, state, min(date) as first_day, max(date) as last_day, "
@@ -286,6 +293,29 @@ def status_of(dataset: str, connector: str, kept_from: Mapping[str, date] | None
         f"partition by {stream}, {state} order by l.date) as island "
         f"from {_newest(dataset, window)}) group by table_name, website_id, segment, period, state, island "
         "order by table_name, website_id, segment, period, first_day"
+    )
+
+
+def changes_of(dataset: str, connector: str, requests: Iterable[str]) -> str:
+    """Return the query for the final slices that runs of some requests found changed, as Matomo had them before.
+
+    Columns: run_id, table_name, website_id, segment, period, date, replaced_rows, row_count.
+    """
+    return (
+        "select l.run_id, l.table_name, l.website_id, l.segment, coalesce(l.period, 'day') as period, l.date, "
+        f"l.replaced_rows, l.row_count from {table_name(dataset, SYNC_LOG.name)} l "
+        f"where l.connector = {literal(connector)} and {all_time('l')} and l.request_id in ({_listed(requests)}) "
+        "and l.status = 'written' and l.replaced_rows is not null "
+        "order by l.table_name, l.website_id, l.segment, l.date"
+    )
+
+
+def last_sweep(dataset: str, connector: str, *, without: Collection[str] = ()) -> str:
+    """Return the query for the newest sweep of a connector, in the columns of `history_of`; no row without one."""
+    return (
+        f"select {_names_of_runs(without)} from {table_name(dataset, SYNC_RUNS.name)} r "
+        f"where r.connector = {literal(connector)} and r.mode = 'sweep' {_LAST_OF_RUN} "
+        "order by r.started_at desc, r.run_id desc limit 1"
     )
 
 

@@ -45,11 +45,13 @@ class FoundTable:
 class Warehouse(Protocol):
     """A dataset to write to; methods are thread-safe and raise WarehouseError or one of its subclasses.
 
-    ``dataset`` is the name as statements spell it; ``parallel`` how many statements it runs at once with profit.
+    ``dataset`` is the name as statements spell it; ``parallel`` how many statements it runs at once with profit;
+    ``is_shared``: whether other processes can have it open at the same time.
     """
 
     dataset: str
     parallel: int
+    is_shared: bool
 
     def check_writable(self) -> None:
         """Raise what keeps tables from being created and written, as far as it shows; nothing is created."""
@@ -103,6 +105,9 @@ class Warehouse(Protocol):
 
     def query(self, statement: str) -> Sequence[Mapping[str, Any]]:
         """Return the rows of a GoogleSQL query."""
+
+    def rows(self, statement: str) -> Iterator[Mapping[str, Any]]:
+        """Yield the rows of a GoogleSQL query, a page at a time: of one whose rows are as many as slices."""
 
     def stream(self, statement: str) -> Iterator[Mapping[str, Any]]:
         """Yield the rows of a GoogleSQL query that a user wrote, a page at a time; it may only read."""

@@ -187,8 +187,8 @@ def count_rows(dataset: str, table: str) -> str:
 def view_query(dataset: str, table: str, view: View) -> str:
     """Return the query of a view of a table."""
     columns = ", ".join(_selected(column.name, expression) for column, expression in view.columns)
-    elements = f", unnest(t.{view.unnest}) e with offset element_offset" if view.unnest else ""
-    within = f", unnest(e.{view.unnest_within}) i with offset item_offset" if view.unnest_within else ""
+    elements = f", unnest({view.unnest}) e with offset element_offset" if view.unnest else ""
+    within = f", unnest({view.unnest_within}) i with offset item_offset" if view.unnest_within else ""
     condition = f" where {view.where}" if view.where else ""
     return f"select {columns} from {table_name(dataset, table)} t{elements}{within}{condition}"
 

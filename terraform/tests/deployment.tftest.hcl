@@ -210,19 +210,20 @@ run "schedules" {
           evening = { cron = "15 18 * * MON-FRI", time_zone = "America/New_York", sites = ["4", "7"], paused = true }
           sweep   = { cron = "0 1 * * 0", mode = "backfill", tables = ["visits_summary"] }
         }
+        sweeps = {}
       }
     }
   }
   assert {
-    condition     = toset([for job in google_cloud_scheduler_job.sync : job.name]) == toset(["matomo-fn_shop_daily", "matomo-fn_two-sites_evening", "matomo-fn_two-sites_sweep"])
+    condition     = toset([for job in google_cloud_scheduler_job.sync : job.name]) == toset(["matomo-fn_shop_daily", "matomo-fn_shop_sweep_monthly", "matomo-fn_shop_sweep_weekly", "matomo-fn_two-sites_evening", "matomo-fn_two-sites_sweep"])
     error_message = "One job for each connector and schedule."
   }
   assert {
-    condition     = { for job in google_cloud_scheduler_job.sync : job.name => [job.schedule, job.time_zone, job.paused ? "paused" : "on"] } == { matomo-fn_shop_daily = ["${parseint(substr(sha256("shop"), 0, 8), 16) % 60} 4 * * *", "Europe/Berlin", "on"], matomo-fn_two-sites_evening = ["15 18 * * MON-FRI", "America/New_York", "paused"], matomo-fn_two-sites_sweep = ["0 1 * * 0", "Europe/Berlin", "on"] }
+    condition     = { for job in google_cloud_scheduler_job.sync : job.name => [job.schedule, job.time_zone, job.paused ? "paused" : "on"] } == { matomo-fn_shop_daily = ["${parseint(substr(sha256("shop"), 0, 8), 16) % 60} 4 * * *", "Europe/Berlin", "on"], matomo-fn_shop_sweep_monthly = ["${parseint(substr(sha256("shop"), 0, 8), 16) % 60} 2 1 * *", "Europe/Berlin", "on"], matomo-fn_shop_sweep_weekly = ["${parseint(substr(sha256("shop"), 0, 8), 16) % 60} 2 * * 0", "Europe/Berlin", "on"], matomo-fn_two-sites_evening = ["15 18 * * MON-FRI", "America/New_York", "paused"], matomo-fn_two-sites_sweep = ["0 1 * * 0", "Europe/Berlin", "on"] }
     error_message = "Cron, time zone and pause of each job; by default the connector's own minute past four."
   }
   assert {
-    condition     = { for job in google_cloud_scheduler_job.sync : job.name => base64decode(job.pubsub_target[0].data) } == { matomo-fn_shop_daily = "{\"connector\":\"shop\"}", matomo-fn_two-sites_evening = "{\"connector\":\"two-sites\",\"sites\":[\"4\",\"7\"]}", matomo-fn_two-sites_sweep = "{\"connector\":\"two-sites\",\"mode\":\"backfill\",\"tables\":[\"visits_summary\"]}" }
+    condition     = { for job in google_cloud_scheduler_job.sync : job.name => base64decode(job.pubsub_target[0].data) } == { matomo-fn_shop_daily = "{\"connector\":\"shop\"}", matomo-fn_shop_sweep_monthly = "{\"connector\":\"shop\",\"days\":365,\"mode\":\"sweep\"}", matomo-fn_shop_sweep_weekly = "{\"connector\":\"shop\",\"days\":30,\"mode\":\"sweep\"}", matomo-fn_two-sites_evening = "{\"connector\":\"two-sites\",\"sites\":[\"4\",\"7\"]}", matomo-fn_two-sites_sweep = "{\"connector\":\"two-sites\",\"mode\":\"backfill\",\"tables\":[\"visits_summary\"]}" }
     error_message = "The request of each job has what was given and nothing else."
   }
   assert {
@@ -235,11 +236,43 @@ run "schedules" {
   }
 }
 
+run "present_day_and_sweeps" {
+  variables {
+    time_zone = "Europe/Berlin"
+    connectors = {
+      hourly = { intraday_schedule = {}, schedules = {}, sweeps = {} }
+      shop = {
+        intraday_schedule = { cron = "10 6-22 * * MON-FRI", paused = true, time_zone = "America/New_York" }
+        schedules         = { intraday = {}, sweep = { cron = "0 1 * * 0", days = 60, mode = "sweep", tables = ["visits_summary"] } }
+        sweeps            = { quarter = { cron = "0 3 1 */3 *", days = 730, paused = true, time_zone = "Etc/UTC" } }
+      }
+    }
+  }
+  assert {
+    condition = { for job in google_cloud_scheduler_job.sync : job.name => [job.schedule, job.time_zone, job.paused ? "paused" : "on", base64decode(job.pubsub_target[0].data)] } == {
+      matomo-fn_hourly_intraday_hourly = ["${parseint(substr(sha256("hourly"), 0, 8), 16) % 60} * * * *", "Europe/Berlin", "on", "{\"connector\":\"hourly\",\"mode\":\"intraday\"}"]
+      matomo-fn_shop_intraday          = ["${parseint(substr(sha256("shop"), 0, 8), 16) % 60} 4 * * *", "Europe/Berlin", "on", "{\"connector\":\"shop\"}"]
+      matomo-fn_shop_intraday_hourly   = ["10 6-22 * * MON-FRI", "America/New_York", "paused", "{\"connector\":\"shop\",\"mode\":\"intraday\"}"]
+      matomo-fn_shop_sweep             = ["0 1 * * 0", "Europe/Berlin", "on", "{\"connector\":\"shop\",\"days\":60,\"mode\":\"sweep\",\"tables\":[\"visits_summary\"]}"]
+      matomo-fn_shop_sweep_quarter     = ["0 3 1 */3 *", "Etc/UTC", "paused", "{\"connector\":\"shop\",\"days\":730,\"mode\":\"sweep\"}"]
+    }
+    error_message = "Cron, time zone, pause and request of the jobs for the present day and of sweeps; no name is taken twice."
+  }
+  assert {
+    condition     = keys(google_monitoring_alert_policy.late) == ["shop"]
+    error_message = "The present day does not say how late the data is."
+  }
+  assert {
+    condition     = strcontains(output.set_config, "{\"dataset\":\"matomo_hourly\",\"intraday\":true,")
+    error_message = "The configuration has the present day where a schedule asks for it."
+  }
+}
+
 run "names_of_jobs_do_not_collide" {
   variables {
     connectors = {
-      shop    = { schedules = { eu-daily = {} } }
-      shop-eu = { schedules = { daily = {} } }
+      shop    = { schedules = { eu-daily = {} }, sweeps = {} }
+      shop-eu = { schedules = { daily = {} }, sweeps = {} }
     }
   }
   assert {
@@ -251,7 +284,7 @@ run "names_of_jobs_do_not_collide" {
 run "many_connectors_are_spread_over_the_hour" {
   command = plan
   variables {
-    connectors = { for number in range(60) : "client-${number}" => {} }
+    connectors = { for number in range(60) : "client-${number}" => { sweeps = {} } }
   }
   assert {
     condition     = length(distinct([for job in google_cloud_scheduler_job.sync : job.schedule])) >= 30
@@ -512,7 +545,7 @@ run "a_log_sink" {
 
 run "outputs_to_copy" {
   assert {
-    condition     = output.url == "https://function.example.run.app" && output.pause == "gcloud scheduler jobs pause matomo-fn_shop_daily --project=test-project --location=europe-west1\n"
+    condition     = output.url == "https://function.example.run.app" && output.pause == join("", [for job in ["daily", "sweep_monthly", "sweep_weekly"] : "gcloud scheduler jobs pause matomo-fn_shop_${job} --project=test-project --location=europe-west1\n"])
     error_message = "The address, and how to pause the job."
   }
   assert {
@@ -648,8 +681,8 @@ run "deliveries" {
   variables {
     time_zone = "Europe/Berlin"
     connectors = {
-      blog = { events = { site = "1", paused = true, schedule = "*/5 6-22 * * *", time_zone = "America/New_York" } }
-      shop = { events = { site = "3" }, schedules = { deliver = {}, events = {} } }
+      blog = { events = { site = "1", paused = true, schedule = "*/5 6-22 * * *", time_zone = "America/New_York" }, sweeps = {} }
+      shop = { events = { site = "3" }, schedules = { deliver = {}, events = {} }, sweeps = {} }
     }
   }
   assert {

@@ -39,8 +39,8 @@ run "minimal" {
     time_zone  = "Europe/Berlin"
   }
   assert {
-    condition     = output.datasets == { shop = "test-project.matomo_shop" } && keys(output.schedules) == ["matomo-fn_shop_daily"] && endswith(output.schedules["matomo-fn_shop_daily"], " 4 * * * Europe/Berlin")
-    error_message = "One connector, one dataset, one schedule."
+    condition     = output.datasets == { shop = "test-project.matomo_shop" } && keys(output.schedules) == ["matomo-fn_shop_daily", "matomo-fn_shop_sweep_monthly", "matomo-fn_shop_sweep_weekly"] && endswith(output.schedules["matomo-fn_shop_daily"], " 4 * * * Europe/Berlin")
+    error_message = "One connector, one dataset, a daily schedule and two sweeps."
   }
   assert {
     condition     = output.set_config == "gcloud secrets versions add matomo-shop-config --project=test-project --data-file=- <<'JSON'\n{\"dataset\":\"matomo_shop\",\"location\":\"EU\",\"matomo_url\":\"https://data.example.com\",\"sites\":\"all\"}\nJSON\n"
@@ -57,8 +57,8 @@ run "agency" {
     error_message = "A dataset for each client."
   }
   assert {
-    condition     = keys(output.schedules) == ["matomo-fn_bakery_daily", "matomo-fn_bakery_events_deliver", "matomo-fn_florist_daily", "matomo-fn_florist_sweep", "matomo-fn_hotels_evening", "matomo-fn_hotels_morning"]
-    error_message = "A job for each connector and schedule, and one for the events."
+    condition     = keys(output.schedules) == ["matomo-fn_bakery_daily", "matomo-fn_bakery_events_deliver", "matomo-fn_bakery_sweep_monthly", "matomo-fn_bakery_sweep_weekly", "matomo-fn_florist_daily", "matomo-fn_florist_sweep_weekly", "matomo-fn_hotels_evening", "matomo-fn_hotels_intraday_hourly", "matomo-fn_hotels_morning", "matomo-fn_hotels_sweep_monthly", "matomo-fn_hotels_sweep_weekly"]
+    error_message = "A job for each connector, schedule and sweep, one for the present day, and one for the events."
   }
   assert {
     condition     = keys(output.webhook_urls) == ["bakery"] && strcontains(output.set_signature, "for connector in bakery; do")

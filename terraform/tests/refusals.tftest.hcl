@@ -82,6 +82,54 @@ run "late_at_once" {
   expect_failures = [var.connectors]
 }
 
+run "sweep_with_capitals" {
+  command = plan
+  variables {
+    connectors = { shop = { sweeps = { Weekly = { days = 30 } } } }
+  }
+  expect_failures = [var.connectors]
+}
+
+run "sweep_of_half_a_day" {
+  command = plan
+  variables {
+    connectors = { shop = { sweeps = { weekly = { days = 0.5 } } } }
+  }
+  expect_failures = [var.connectors]
+}
+
+run "sweep_with_four_fields" {
+  command = plan
+  variables {
+    connectors = { shop = { sweeps = { weekly = { days = 30, cron = "30 4 * *" } } } }
+  }
+  expect_failures = [var.connectors]
+}
+
+run "present_day_every_minute_of_nothing" {
+  command = plan
+  variables {
+    connectors = { shop = { intraday_schedule = { cron = "every hour" } } }
+  }
+  expect_failures = [var.connectors]
+}
+
+run "present_day_in_no_time_zone" {
+  command = plan
+  variables {
+    connectors = { shop = { intraday_schedule = { time_zone = "+02:00" } } }
+  }
+  expect_failures = [var.connectors]
+}
+
+run "days_of_no_sweep" {
+  command = plan
+  variables {
+    connectors = { shop = { schedules = { daily = { days = 30 } } } }
+  }
+  expect_failures = [var.connectors]
+}
+
 run "schedule_with_capitals" {
   command = plan
   variables {

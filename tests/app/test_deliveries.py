@@ -194,6 +194,29 @@ def deliver(shop: Shop, pubsub: PubSub) -> TestResponse:
         return shop.post({"connector": "shop", "mode": "deliver"})
 
 
+def test_a_delivery_to_all_skips_connectors_without_events(
+    shop: Shop, pubsub: PubSub, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """They have nothing to deliver; it answered 400 and logged an error for each of them, every minute."""
+    pubsub.create()
+    publish(pubsub, event(1))
+    (shop.secrets / "matomo-blog-config").write_text(json.dumps({"matomo_url": shop.matomo.url, "sites": ["1"]}))
+    with mock.patch.dict("os.environ", pubsub.environment):
+        answer = shop.post({"connector": "all", "mode": "deliver"})
+        found = answer.get_json()
+        assert (answer.status_code, found["status"], found["skipped"]) == (200, "complete", ["blog"])
+        assert found["connectors"].keys() == {"shop"}
+        assert [line["message"] for line in log_lines(capsys.readouterr().out)] == ["deliver_finished"]
+        named = shop.post({"connector": ["shop", "blog"], "mode": "deliver"})
+        assert named.status_code == 400
+        shop.configure(events=None)
+        refused = shop.post({"connector": "all", "mode": "deliver"})
+        assert (refused.status_code, refused.get_json()["errors"]) == (
+            400,
+            ['no connector delivers events: add "events" to a configuration'],
+        )
+
+
 def test_a_request_delivers_what_waits_in_pubsub(
     shop: Shop, pubsub: PubSub, capsys: pytest.CaptureFixture[str]
 ) -> None:

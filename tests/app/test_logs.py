@@ -113,7 +113,7 @@ def test_every_line_of_a_request_carries_its_trace(
     place: Shop, capfd: pytest.CaptureFixture[str], headers: dict[str, str], span: str | None
 ) -> None:
     """Also those of the threads that ask Matomo; so the platform shows them below the request."""
-    place.matomo.faults.add(Fault(method=COUNTRIES, in_bulk=False, message="too long"))
+    place.matomo.faults.add(Fault(method=COUNTRIES, times=2, message="too long"))
     place.post(REQUEST, headers=headers, GOOGLE_CLOUD_PROJECT="p")
     lines = log_lines(capfd.readouterr().out)
     assert "range_split_into_days" in {line["message"] for line in lines}

@@ -312,16 +312,16 @@ def test_an_instance_that_was_told_to_end_begins_no_run(place: Shop, monkeypatch
 
 def test_an_interrupt_during_the_imports_ends_the_program(tmp_path: Path) -> None:
     """At once and without a traceback: nothing has begun."""
-    done = interrupted(tmp_path, IN_AN_IMPORT, "--version")
+    done = interrupted(tmp_path, IN_AN_IMPORT, "sync", "--help")
     assert (done.returncode, done.stdout, done.stderr) == (-signal.SIGINT, "", "")
 
 
 def test_an_ignored_interrupt_stays_ignored(tmp_path: Path) -> None:
     """As behind nohup, or in the background of a shell's script."""
     ignore = f"{IN_AN_IMPORT}\nsignal.signal(signal.SIGINT, signal.SIG_IGN)"
-    done = interrupted(tmp_path, ignore, "--version")
+    done = interrupted(tmp_path, ignore, "sync", "--help")
     assert (done.returncode, done.stderr) == (0, "")
-    assert done.stdout.startswith("matomo-fn, version")
+    assert done.stdout.startswith("Usage: matomo-fn sync")
 
 
 def test_many_signals_at_once_do_not_lock_it(place: Shop) -> None:
@@ -344,7 +344,7 @@ def test_a_run_whose_warehouse_does_not_answer_ends_at_once_where_there_is_nothi
     with WireServer(b"", silent=True) as server:
         bigquery = {"MATOMO_FN_WAREHOUSE": "bigquery", "GOOGLE_CLOUD_PROJECT": "test"}
         run = Running(place, **bigquery, BIGQUERY_EMULATOR_HOST=server.url)
-        run.wait_for("run_started")
+        assert server.arrived.wait(SOON)
         run.send(number)
         code, answer, lines = run.end()
     sentence = f"stopped by {number.name} before anything was fetched"

@@ -31,6 +31,7 @@ def test_a_url_and_sites_are_enough() -> None:
         "reference_tables": tuple(REFERENCE_TABLES),
         "custom_reports": (),
         "visits": None,
+        "intraday": False,
         "periods": {},
         "segments": {},
         "events": None,
@@ -42,6 +43,7 @@ def test_a_url_and_sites_are_enough() -> None:
         "trailing_days": 3,
         "concurrency": 4,
         "requests_per_minute": 300,
+        "live_requests_per_minute": None,
         "timeout_seconds": 120,
         "page_rows": None,
     }
@@ -114,6 +116,17 @@ PROBLEMS: dict[str, tuple[dict[str, object], list[str]]] = {
         {"visits": {"intradya": True}},
         ["unknown key 'visits.intradya': did you mean 'intraday'?"],
     ),
+    "a present day of nothing": (
+        {"intraday": "yes"},
+        ['intraday: has to be true, false or a list of tables such as ["visits_summary"], not "yes"'],
+    ),
+    "a present day of what has none": (
+        {"intraday": ["visit_summary", "visits"], "periods": ["week"]},
+        [
+            "intraday: table 'visit_summary' is not synced: did you mean 'visits_summary'?",
+            "intraday: table 'visits' is not synced: did you mean 'visits_summary'?",
+        ],
+    ),
     "every misspelt column": (
         {"visits": {"exclude": ["visit_ipp", "user_idd"]}},
         [
@@ -146,6 +159,7 @@ def test_reports_are_the_prebuilt_ones_or_a_list() -> None:
         ("trailing_days", 1, 365),
         ("concurrency", 1, 32),
         ("requests_per_minute", 1, 60_000),
+        ("live_requests_per_minute", 1, 60_000),
         ("timeout_seconds", 1, 1_800),
         ("page_rows", 1, 1_000_000),
     ],

@@ -188,3 +188,11 @@ def test_every_field_that_is_described_and_not_requested_is_told() -> None:
         periods=["month"],
     )
     assert weekly.tables == ("visits_summary", "visits_summary_month", "weekly")
+
+
+def test_a_report_can_be_named_events_where_visits_are_not_synced() -> None:
+    """With visits it is the view in the shape of Google Analytics 4's export."""
+    reports = [{"report": EVENTS, "name": "events"}]
+    assert "events" in connector(custom_reports=reports).tables
+    with pytest.raises(InputError, match="'events' is a view of the visits: give the report another name"):
+        connector(custom_reports=reports, visits=True)

@@ -17,6 +17,7 @@ def test_a_connector_is_enough() -> None:
         "tables": None,
         "sites": None,
         "mode": "incremental",
+        "days": None,
         "dry_run": False,
     }
 

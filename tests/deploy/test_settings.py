@@ -205,7 +205,8 @@ def test_time_zones_and_schedules_are_real(path: Path) -> None:
         assert len(fields) == 5, cron
         bounds = [(0, 59), (0, 23), (1, 31), (1, 12), (0, 7)]
         for value, (low, high) in zip(fields, bounds, strict=True):
-            assert value == "*" or value in {"SUN", "MON-FRI"} or low <= int(value) <= high, cron
+            numbers = [] if value == "*" or value in {"SUN", "MON-FRI"} else value.split("-")
+            assert all(low <= int(number) <= high for number in numbers), cron
 
 
 def test_the_requests_that_terraform_sends_are_understood() -> None:
@@ -213,9 +214,11 @@ def test_the_requests_that_terraform_sends_are_understood() -> None:
     text = (TERRAFORM / "tests" / "deployment.tftest.hcl").read_text(encoding="utf-8")
     bodies = re.findall(r'"(\{\\"connector\\".*?\})"', text) + re.findall(r"--message='(\{.*?\})'", text)
     requests = [read_request(json.loads(body.replace('\\"', '"'))) for body in bodies]
-    assert len(requests) == 5  # three of schedules, one of a delivery, one of the output sync_now
-    assert {request.connector for request in requests} == {"shop", "two-sites"}
-    assert {request.mode for request in requests} == {"incremental", "backfill", "deliver"}
+    assert (
+        len(requests) == 12
+    )  # four of schedules, four of sweeps, two of present days, a delivery, the output sync_now
+    assert {request.connector for request in requests} == {"hourly", "shop", "two-sites"}
+    assert {request.mode for request in requests} == {"incremental", "intraday", "sweep", "backfill", "deliver"}
 
 
 def test_terraforms_connector_is_a_subset_of_the_programs_request() -> None:
@@ -224,6 +227,6 @@ def test_terraforms_connector_is_a_subset_of_the_programs_request() -> None:
     fields = re.search(r"request = \{ for field, value in \{\n(.*?)\n\s+\} :", text, re.DOTALL)
     assert fields
     names = set(re.findall(r"(\w+)\s+=", fields[1]))
-    assert names == {"connector", "mode", "sites", "tables"}
+    assert names == {"connector", "days", "mode", "sites", "tables"}
     connectors = configuration.read(TERRAFORM).of("variable")
     assert "connectors" in {block.address for block in connectors}

@@ -301,6 +301,7 @@ def test_the_default_dataset_and_the_config_command_are_the_programs_own() -> No
     assert set(re.findall(r"(\w+) += ", keys[1])) == {
         "dataset",
         "events",
+        "intraday",
         "kms_key",
         "location",
         "matomo_url",

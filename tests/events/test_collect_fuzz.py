@@ -1,20 +1,19 @@
 """Whatever is posted is published or gets a sentence: no fault, no traceback, and no secret in any output.
 
-`BODIES=10000 pytest tests/events/test_collect_fuzz.py --timeout=0` looks further than every run of the tests does. A
-body that fails is printed by hypothesis, with what repeats it.
+`make fuzz` looks further than `make test`. A body that fails is printed by hypothesis, with what repeats it.
 """
 
 from __future__ import annotations
 
 import json
-import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from matomo_fn.app import collector
+from tests.fuzz.fuzzing import fuzzed
 from tests.support.canary import CANARY, assert_absent
 from tests.support.collecting import SECRET, Collecting, event, prepared, sign
 from tests.support.pubsub import PubSub, Server
@@ -22,8 +21,6 @@ from tests.support.shop import log_lines
 
 if TYPE_CHECKING:
     from pathlib import Path
-
-BODIES = int(os.environ.get("BODIES", "300"))
 
 SCALARS = st.one_of(
     st.none(),
@@ -78,11 +75,7 @@ def place(pubsub_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Co
     return prepared(folder, PubSub(pubsub_server, pubsub_server.new_project()))
 
 
-@settings(
-    max_examples=BODIES,
-    print_blob=True,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.function_scoped_fixture],
-)
+@fuzzed(150)
 @given(body=BODY, signature=SIGNATURE, path=PATH)
 def test_a_body_is_published_or_refused_with_a_sentence(
     place: Collecting, capfd: pytest.CaptureFixture[str], body: bytes, signature: str, path: str

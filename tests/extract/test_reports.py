@@ -21,11 +21,13 @@ from matomo_fn.extract.extractor import extract
 from matomo_fn.extract.jobs import Job
 from matomo_fn.extract.own_buffers import OwnBuffers
 from matomo_fn.extract.report_rows import ParsedSlice, parse_slice
+from matomo_fn.extract.reports import make_schedule
 from matomo_fn.extract.worker_pool import WorkerPool
 from matomo_fn.matomo.client import MatomoClient
 from matomo_fn.matomo.rate_limit import RateLimit
 from matomo_fn.matomo.transport import HttpTransport, Reply
 from matomo_fn.sites import Site
+from tests.support.extracting import extract_all, in_bulk
 from tests.support.recordings import Scripted, as_json, client_of
 
 if TYPE_CHECKING:
@@ -82,8 +84,9 @@ def rows_of(size: int) -> Callable[[str, Mapping[str, str]], object]:
 
 
 def run(transport: Scripted, work: Job, *, deadline: Deadline | None = None) -> Iterator[Extracted]:
+    transport.answer = in_bulk(transport.answer)
     client = client_of(transport)
-    return extract(context_of(client, deadline or Deadline()), work)
+    return extract_all(context_of(client, deadline or Deadline()), work)
 
 
 def asked(transport: Scripted, method: str = "UserCountry.getCountry") -> list[tuple[str, int]]:
@@ -100,14 +103,14 @@ def test_the_newest_days_come_first() -> None:
     found = [slice_.slice.date for slice_ in run(transport, job(COUNTRY, dates=days(100)))]
     assert sorted(found) == list(days(100))
     assert found[:4] == list(days(100)[-4:])
-    assert asked(transport) == [("2026-04-10", 4), ("2026-04-06", 32), ("2026-03-05", 64)]
+    assert asked(transport) == [("2026-04-10", 4), ("2026-04-06", 96)]
 
 
 def test_pieces_grow_where_answers_are_small_and_shrink_where_they_are_large() -> None:
-    """From few days, of which nothing is known; never to more than eight times as many, never to more than a year."""
+    """From few days, of which nothing is known; never to more than four megabytes or a year."""
     small = Scripted(rows_of(10))
     list(run(small, job(COUNTRY, dates=days(1500))))
-    assert [count for _, count in asked(small)] == [4, 32, 256, 366, 366, 366, 110]
+    assert [count for _, count in asked(small)] == [4, 366, 366, 366, 366, 32]
     large = Scripted(rows_of(300 * 1024))
     list(run(large, job(COUNTRY, dates=days(60))))
     assert [count for _, count in asked(large)] == [4, 13, 13, 13, 13, 4]
@@ -142,13 +145,10 @@ def test_tables_that_share_a_report_share_its_answer() -> None:
 
 
 def failing(bad: date) -> Callable[[str, Mapping[str, str]], object]:
-    """A Matomo that runs out of memory with one day, and answers bulk calls entry by entry."""
+    """A Matomo that runs out of memory with one day."""
     good = rows_of(10)
 
     def answer(method: str, form: Mapping[str, str]) -> object:
-        if method == "API.getBulkRequest":
-            inner = [dict(pair.split("=") for pair in form[name].split("&")) for name in form if name[:4] == "urls"]
-            return [answer(call["method"], call | {"date": call["date"].replace("%2C", ",")}) for call in inner]
         if bad in spans(form):
             return {"result": "error", "message": "Allowed memory size exhausted"}
         return good(method, form)
@@ -231,7 +231,7 @@ def test_a_run_whose_time_is_up_ends_between_calls() -> None:
     transport = Scripted(answer)
     found = list(run(transport, job(COUNTRY, dates=days(1000)), deadline=Deadline(300, clock=lambda: now)))
     assert len(transport.asked) == 3
-    assert len(found) == 4 + 32 + 256
+    assert len(found) == 4 + 366 + 366
 
 
 def test_a_run_that_is_stopped_ends_between_calls() -> None:
@@ -373,7 +373,8 @@ def test_a_run_over_the_sample_gives_every_slice_of_every_table(
     deadline = Deadline()
     jobs = [Job(site, (table,), Days.of(ASKED)) for table in PREBUILT.values()]
     pool = WorkerPool(4, deadline)
-    found = [slice_ for slice_ in pool.run(jobs, partial(extract, context_of(client, deadline))) if slice_]
+    context = context_of(client, deadline)
+    found = [slice_ for slice_ in pool.run(make_schedule(context, jobs), partial(extract, context)) if slice_]
     assert len(found) == len(PREBUILT) * len(ASKED)
     assert {(p.slice.table, p.slice.date): p.content for p in found} == {
         (name, day): shaped for name, by_day in plain.items() for day, shaped in by_day.items()

@@ -125,10 +125,11 @@ def test_values_that_cannot_be_read_are_counted_by_field(tmp_path: Path) -> None
         a_visit(2, NOON + 1, latitude="", actionDetails=[{"type": "event", "timestamp": NOON + 1, "eventValue": ""}]),
     ]
     reader = reader_of(server_of(visits), tmp_path)
-    read = reader.read(Slice(Stream("visits", "1"), DAY), LATER)
+    read = reader.read([Slice(Stream("visits", "1"), DAY)], LATER)
     assert read is not None
-    assert read.row_count == 2
-    assert reader.unreadable == {"latitude": 2, "visitLocalTime": 1, "eventValue": 1}
+    assert read[0].content is not None
+    assert read[0].content.row_count == 2
+    assert read[0].unreadable == {"latitude": 2, "visitLocalTime": 1, "eventValue": 1}
 
 
 def test_a_dimension_whose_number_is_no_number_stays_in_raw(tmp_path: Path) -> None:

@@ -7,9 +7,12 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
 
 from matomo_fn.catalogue import VISITS
 from matomo_fn.days import Days
+from matomo_fn.errors import InvalidResponse
 from matomo_fn.extract.archive_check import ArchiveChecks
 from matomo_fn.extract.extracted import ExtractContext
 from matomo_fn.extract.jobs import Job
@@ -92,3 +95,53 @@ def test_the_difference_is_judged_where_the_day_is_processed(
     )
     (slice_,) = extract_visits(context, Job(site, (VISITS,), Days.of([DAY])))
     assert slice_.visits_difference == difference
+
+
+# How any field of a visit may be written: as Matomo does, and as it should not.
+ODD = st.sampled_from([
+    "0", "1", "-7", "1.5", "1e-5", "1e16", "9007199254740992", "99999999999999999999", "null", "true", "false", '""',
+    '"0"', '"12"', '"1.50"', '"0.00001"', '"1e22"', '"21%"', '"x"', '"é"', '"\\ud83d"', '"cookie,flash"',
+    '"12:30:59"', '"-01:00:00"', "{}", "[]", "[1e-5]", '["a",null]', '{"a":{"b":1e16}}', '{"a":"\\ud83d"}',
+    "1763000000",
+])  # fmt: skip
+_SOURCES = sorted({column.source for column in VISITS.parsed if column.source and not column.fields})
+_ACTIONS = next(column.fields for column in VISITS.parsed if column.name == "actions")
+_WITHIN = [field for column in _ACTIONS if column.name in ("items", "product") for field in column.fields]
+_OF_ACTIONS = sorted({column.source for column in (*_ACTIONS, *_WITHIN) if column.source and not column.fields})
+OBJECTS = st.dictionaries(st.sampled_from([*_SOURCES, *_OF_ACTIONS, "dimension1", "dimension0123456789", "x"]), ODD)
+
+
+@given(OBJECTS, st.lists(OBJECTS, max_size=3), OBJECTS, st.sampled_from([(), ("actions.url", "raw", "user_id")]))
+@example({"latitude": "0.00001"}, [], {}, ())
+@example({"x": "1e-5", "userId": '"\\ud83d"'}, [{"eventValue": "1e16"}], {"price": "0.00001"}, ())
+def test_a_visit_has_the_text_that_json_gives_it(
+    fields: dict[str, str], actions: list[dict[str, str]], item: dict[str, str], exclude: tuple[str, ...]
+) -> None:
+    """Whatever its fields have: the same row and hash as with the standard library, or the same sentence."""
+    visit = {"idVisit": 1, "firstActionTimestamp": NOON, "lastActionTimestamp": NOON + 60, **_read(fields)}
+    visit["actionDetails"] = [{"timestamp": NOON, **_read(action)} for action in actions]
+    if actions:
+        visit["actionDetails"][0]["itemDetails"] = [_read(item)]
+    careful = VisitParser(UTC, exclude)
+    careful._fast = careful._careful
+    assert _outcome(VisitParser(UTC, exclude), visit) == _outcome(careful, visit)
+
+
+def test_a_usual_visit_needs_no_care() -> None:
+    """Or nothing would be gained: numbers as texts, amounts, orders, and fields that have no column."""
+    visit = a_visit(1, NOON, latitude="51.500000", x={"n": [1, "a"]}, y=1.5, userId="é")
+    visit["actionDetails"] = [{"type": "ecommerceOrder", "revenue": "12.50", "timestamp": NOON, "items": 1}]
+    parser = VisitParser(UTC)
+    parser._careful = None  # type: ignore[assignment]  # it is not asked
+    assert json.loads(parser.parse(visit).line)["order_revenue"] == 12.5
+
+
+def _read(fields: Mapping[str, str]) -> dict[str, Any]:
+    return {name: json.loads(value) for name, value in fields.items()}
+
+
+def _outcome(parser: VisitParser, visit: object) -> object:
+    try:
+        return parser.parse(visit)
+    except InvalidResponse as error:
+        return str(error)

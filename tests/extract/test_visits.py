@@ -64,7 +64,7 @@ def test_a_reading_that_is_stopped_leaves_nothing(tmp_path: Path) -> None:
         tmp_path,
         may_continue=lambda: next(answers, False),
     )
-    assert reader.read(Slice(Stream("visits", "1"), DAY), LATER) is None
+    assert reader.read([Slice(Stream("visits", "1"), DAY)], LATER) is None
     assert list(tmp_path.iterdir()) == []
 
 
@@ -205,6 +205,7 @@ def test_of_the_present_day_a_visit_is_read_from_the_very_second_an_hour_after_i
     server = server_of([a_visit(number, NOON + number) for number in range(-1, 3)])
     reader = reader_of(server, tmp_path)
     for after, expected in ((3599, 1), (3600, 2), (3601, 3), (24 * 3600, 4)):
-        read = reader.read(Slice(Stream("visits", "1"), DAY), datetime.fromtimestamp(NOON + after, UTC))
+        read = reader.read([Slice(Stream("visits", "1"), DAY)], datetime.fromtimestamp(NOON + after, UTC))
         assert read is not None
-        assert read.row_count == expected
+        assert read[0].content is not None
+        assert read[0].content.row_count == expected

@@ -6,6 +6,7 @@ import json
 import re
 import threading
 from contextlib import closing
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from functools import partial
 from pathlib import Path
@@ -23,11 +24,14 @@ from matomo_fn.extract.extracted import ExtractContext, Extracted
 from matomo_fn.extract.extractor import extract
 from matomo_fn.extract.jobs import Job
 from matomo_fn.extract.own_buffers import OwnBuffers
+from matomo_fn.extract.reports import make_schedule
+from matomo_fn.extract.schedule import Schedule, Task
 from matomo_fn.extract.worker_pool import WorkerPool
 from matomo_fn.matomo.client import MatomoClient
 from matomo_fn.matomo.rate_limit import RateLimit
 from matomo_fn.matomo.transport import Reply
 from matomo_fn.sites import Site
+from tests.support.extracting import flat, in_bulk
 from tests.support.recordings import Scripted, as_json, client_of
 from tests.support.shop import log_lines
 
@@ -52,7 +56,7 @@ def spans(form: Mapping[str, str]) -> list[date]:
 
 def asked(transport: Scripted, method: str) -> list[tuple[str, int]]:
     """The last day and the number of days of each range requested."""
-    return [(form["date"][11:], len(spans(form))) for name, form in transport.asked if name == method]
+    return [(form["date"][11:], len(spans(form))) for name, form in flat(transport.asked) if name == method]
 
 
 def rows_of(size: int) -> Callable[[str, Mapping[str, str]], object]:
@@ -71,6 +75,7 @@ class Pool:
 
     def __init__(self, transport: Scripted, size: int) -> None:
         """Make it."""
+        transport.answer = in_bulk(transport.answer)
         deadline = Deadline()
         client = client_of(transport, deadline=deadline)
         context = ExtractContext(
@@ -81,12 +86,13 @@ class Pool:
             OwnBuffers(Path("no slice here is large"), 10**12),
             datetime(2026, 11, 21, tzinfo=UTC),
         )
+        self.context = context
         self.workers = WorkerPool(size, deadline)
         self.extract = partial(extract, context)
 
     def run(self, *jobs: Job) -> Generator[Extracted, None, None]:
         """Run jobs side by side, and yield what comes of them."""
-        with closing(self.workers.run(jobs, self.extract)) as slices:
+        with closing(self.workers.run(make_schedule(self.context, jobs), self.extract)) as slices:
             for extracted in slices:
                 if extracted is not None:
                     yield extracted
@@ -129,8 +135,8 @@ def test_visit_counts_that_were_extracted_before_are_not_requested_again(size: i
     found = [*pool.run(job(SUMMARY, count=20)), *pool.run(job(COUNTRY, count=20), job(EVENTS, count=20))]
     assert all(slice_.content for slice_ in found)
     assert len(found) == 60
-    assert asked(transport, "VisitsSummary.get") == [("2026-01-20", 4), ("2026-01-16", 16)]
-    assert len(asked(transport, "Live.getLastVisitsDetails")) == 2
+    assert asked(transport, "VisitsSummary.get") == [("2026-01-20", 20)]
+    assert len(asked(transport, "Live.getLastVisitsDetails")) == 1
 
 
 @pytest.mark.timeout(20)
@@ -224,7 +230,7 @@ def test_the_caller_gets_its_turn_while_no_slice_comes() -> None:
         return rows_of(10)(method, form)
 
     pool = Pool(Scripted(answer), 1)
-    slices = pool.workers.run([job(COUNTRY, count=3)], pool.extract, idle=0.01)
+    slices = pool.workers.run(make_schedule(pool.context, [job(COUNTRY, count=3)]), pool.extract, idle=0.01)
     assert next(slices) is None
     assert next(slices) is None
     answered.set()
@@ -241,7 +247,7 @@ def test_a_stop_ends_the_threads_wherever_they_wait(size: int) -> None:
     def answer(method: str, form: Mapping[str, str]) -> object:
         return busy if method == COUNTRY.sources[0].method else rows_of(10)(method, form)
 
-    client = MatomoClient(Scripted(answer), RateLimit(1000, sleep=deadline.pause), deadline)
+    client = MatomoClient(Scripted(in_bulk(answer)), RateLimit(1000, sleep=deadline.pause), deadline)
     context = ExtractContext(
         client,
         (5, 2),
@@ -252,12 +258,14 @@ def test_a_stop_ends_the_threads_wherever_they_wait(size: int) -> None:
     )
     pool = WorkerPool(size, deadline)
     found = []
-    for slice_ in pool.run([job(SUMMARY, count=3), job(COUNTRY, count=3)], partial(extract, context), idle=0.01):
+    other = replace(job(EVENTS, count=3), site=replace(SITE, id="2"))
+    schedule = make_schedule(context, [other, job(COUNTRY, count=3)])
+    for slice_ in pool.run(schedule, partial(extract, context), idle=0.01):
         if slice_:
             found.append(slice_)
         if len(found) == 3:
             deadline.interrupt("SIGTERM")
-    assert {slice_.slice.table for slice_ in found} == {"visits_summary"}
+    assert {slice_.slice.table for slice_ in found} == {"behaviour_event"}
     assert pool.fatal is None
     assert no_threads_left()
 
@@ -267,11 +275,12 @@ def test_what_a_job_handed_over_before_it_broke_stays_as_it_is() -> None:
     """Each slice comes once: those that were whole, and the others with the error."""
     configure_logs("json")
 
-    def breaks(one: Job) -> Iterator[Extracted]:
-        yield Extracted(next(one.slices), None)
+    def breaks(task: Task, _schedule: Schedule) -> Iterator[Extracted]:
+        yield Extracted(next(task.slices), None)
         raise ZeroDivisionError
 
-    found = [each for each in WorkerPool(1, Deadline()).run([job(COUNTRY, count=3)], breaks) if each]
+    schedule = Schedule([job(COUNTRY, count=3)], (5, 2))
+    found = [each for each in WorkerPool(1, Deadline()).run(schedule, breaks) if each]
     assert [(each.slice.date - FIRST, bool(each.error)) for each in found] == [
         (timedelta(days=day), day > 0) for day in range(3)
     ]
@@ -283,8 +292,8 @@ def test_of_several_fatal_errors_the_first_is_told() -> None:
     workers = WorkerPool(1, Deadline())
     number = iter(range(9))
 
-    def fatal(_job: Job) -> Iterator[Extracted]:
+    def fatal(_task: Task, _schedule: Schedule) -> Iterator[Extracted]:
         raise MatomoFatal(f"error {next(number)}")
 
-    assert list(workers.run([job(COUNTRY, count=1)] * 3, fatal)) == []
+    assert list(workers.run(Schedule([job(COUNTRY, count=1) for _ in range(3)], (5, 2)), fatal)) == []
     assert str(workers.fatal) == "error 0"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import threading
 import tracemalloc
+from time import process_time
 from typing import Any
 
 import pytest
@@ -13,7 +14,7 @@ from hypothesis import strategies as st
 
 from matomo_fn.errors import InvalidResponse, MatomoError, ReportRefused
 from matomo_fn.matomo import answer_memory
-from matomo_fn.matomo.answer_memory import AnswerMemory, is_too_deep, is_too_large, memory_of
+from matomo_fn.matomo.answer_memory import AnswerMemory, is_too_deep, is_too_large, memory_of, signs_of
 from matomo_fn.matomo.responses import parse_response
 from matomo_fn.matomo.transport import AnswerTooLarge, Reply
 
@@ -82,7 +83,7 @@ def test_brackets_within_a_text_do_not_count() -> None:
     body = json.dumps(rows).encode()
     assert memory_of(body) > 320 * MEGABYTE
     assert judged(body) == rows
-    assert not is_too_deep(body)
+    assert not is_too_deep(body, signs_of(body))
 
 
 @given(st.integers(0, 120), st.booleans())
@@ -92,7 +93,7 @@ def test_what_is_nested_deeper_than_any_report_is_refused(depth: int, objects: b
     for _ in range(depth):
         value = {"a": value, "b": []} if objects else [value, "]"]
     body = json.dumps(value).encode()
-    assert is_too_deep(body) == (depth > 64)
+    assert is_too_deep(body, signs_of(body)) == (depth > 64)
     if depth > 64:
         with pytest.raises(InvalidResponse, match="nested more deeply than any of Matomo's"):
             judged(body)
@@ -101,7 +102,7 @@ def test_what_is_nested_deeper_than_any_report_is_refused(depth: int, objects: b
 @given(st.binary(max_size=200))
 def test_no_bytes_break_the_scan(body: bytes) -> None:
     """Whatever comes is a value or an error of the tree."""
-    is_too_large(body, 100)
+    is_too_large(body, signs_of(body), 100)
     try:
         judged(body)
     except MatomoError as error:
@@ -160,3 +161,22 @@ def test_outside_of_a_block_nothing_is_held() -> None:
     memory = AnswerMemory(1)
     for _ in range(3):
         memory.take(100)
+
+
+DEEP = b"[" * 100 + b"]" * 100
+
+
+@pytest.mark.parametrize("end", [b"", b"\\", b'"', b"\\\\"], ids=["open", "half", "closed", "escaped"])
+def test_a_text_without_an_end_is_searched_once(end: bytes) -> None:
+    """Of 100,000 escaped quotes each was the beginning of another search: hours in which no thread could go on."""
+    body = DEEP + b'["' + b'\\"' * 100_000 + end
+    started = process_time()
+    assert is_too_deep(body, signs_of(body))
+    assert is_too_large(body, signs_of(body), 100_000)
+    assert process_time() - started < 2
+
+
+@pytest.mark.parametrize(("start", "is_deep"), [(b'["a\\"", ', True), (b'["a\\", ', False)], ids=["closed", "open"])
+def test_brackets_in_a_text_without_an_end_do_not_count(start: bytes, *, is_deep: bool) -> None:
+    """It ends with the answer, which then is no JSON."""
+    assert is_too_deep(start + DEEP, signs_of(start + DEEP)) is is_deep

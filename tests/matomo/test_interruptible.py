@@ -145,7 +145,7 @@ def test_a_fourth_call_waits_until_one_of_three_cannot_have_been_refused() -> No
             fourth_looked.set()
         return 0.0
 
-    gate = Gate(Deadline(), clock=clock)
+    gate = Gate(Deadline(), RateLimit(UNLIMITED), clock=clock)
 
     def call() -> None:
         try:
@@ -183,7 +183,7 @@ def test_a_fourth_call_waits_four_times_as_long_as_the_fastest_answer_took(took:
 
     deadline = Deadline()
     with mock.patch.object(threading, "Condition", Waits):
-        gate = Gate(deadline, clock=lambda: seconds)
+        gate = Gate(deadline, RateLimit(UNLIMITED), clock=lambda: seconds)
     for each in took:
         with gate.passing():
             seconds += each / 64
@@ -200,7 +200,7 @@ def test_a_fourth_call_waits_four_times_as_long_as_the_fastest_answer_took(took:
 def test_calls_that_take_longer_than_a_refusal_do_not_hold_the_others(silent: Silent) -> None:
     """A slow report may have as many threads as the connector allows."""
     seconds = 0.0
-    gate = Gate(Deadline(), clock=lambda: seconds)
+    gate = Gate(Deadline(), RateLimit(UNLIMITED), clock=lambda: seconds)
     with gate.passing():
         pass  # an answer that took no time: a refusal would take no more than a quarter of a second
     passed = []

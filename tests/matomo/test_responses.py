@@ -19,7 +19,7 @@ from matomo_fn.errors import (
     TokenRefused,
 )
 from matomo_fn.matomo import responses
-from matomo_fn.matomo.responses import PluginOff, parse_response
+from matomo_fn.matomo.responses import AccessRefused, PluginOff, VisitsLogOff, parse_response
 from matomo_fn.matomo.transport import Reply
 from tests.support.recordings import Replay, all_recordings, error_of, read
 
@@ -63,7 +63,7 @@ MEMORY = (
 
 
 def no_view(site: int) -> tuple[type[MatomoError], str]:
-    return ReportRefused, f"Matomo says: {view(site)} {_HELP}"
+    return AccessRefused, f"Matomo says: {view(site)} {_HELP}"
 
 
 def view(site: int) -> str:
@@ -84,7 +84,7 @@ def no_json(name: str) -> tuple[type[MatomoError], str]:
 IDS = says("Website IDs could not be read from the request, ie. idSite=")
 
 NO_SUPERUSER = (
-    ReportRefused,
+    AccessRefused,
     "Matomo says: You can't access this resource as it requires a 'superuser' access. Give the token's user view "
     "access, or take the site out",
 )
@@ -257,10 +257,10 @@ EXPECTED: dict[str, tuple[type[MatomoError], str] | None] = {
     "format_tsv_getCountry.json": no_json("format_tsv_getCountry.json"),
     "format_xml_getCountry.json": _COUNTRY_XML,
     "idSites_param_ignored.json": says("Please specify a value for 'idSite'."),
-    "live_disabled.json": says(
-        "Visits log is deactivated globally. A user with super user access can enable this feature in the general "
-        "settings.",
-        "Live.getLastVisitsDetails",
+    "live_disabled.json": (
+        VisitsLogOff,
+        "Live.getLastVisitsDetails: Matomo says: Visits log is deactivated globally. A user with super user access can "
+        "enable this feature in the general settings.",
     ),
     "no_format_getCountry.json": _COUNTRY_XML,
     "redirect_force_ssl_get.json": (
@@ -282,7 +282,7 @@ EXPECTED: dict[str, tuple[type[MatomoError], str] | None] = {
     "token_secure_post_ok.json": OK,
     "version_API.getPhpVersion_view.json": NO_SUPERUSER,
     "version_no_access_user.json": (
-        ReportRefused,
+        AccessRefused,
         f"Matomo says: You can't access this resource as it requires view access for at least one website. {_HELP}",
     ),
 }

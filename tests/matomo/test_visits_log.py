@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from matomo_fn.errors import InvalidResponse, MatomoUnavailable, ReportRefused, TokenRefused
 from matomo_fn.matomo import visits_log
 from matomo_fn.matomo.transport import MAX_ANSWER, AnswerTooLarge, Reply
-from matomo_fn.matomo.visits_log import VisitsLogOff, read_visits
+from matomo_fn.matomo.visits_log import PageSize, VisitsLogOff, read_visits
 from tests.support.recordings import Scripted, as_json, client_of, read
 from tests.support.visits import DAY, a_visit, server_of
 
@@ -23,7 +23,7 @@ Asked = dict[str, str]
 
 def ids(transport: Scripted, limit: int) -> list[int]:
     """The visits read in pages that begin with so many."""
-    return [visit["idVisit"] for visit in read_visits(client_of(transport), "1", DAY, limit=limit)]  # type: ignore[index]
+    return [visit["idVisit"] for visit in read_visits(client_of(transport), "1", (DAY, DAY), pages=PageSize(limit))]  # type: ignore[index]
 
 
 def limits(transport: Scripted) -> list[int]:
@@ -224,7 +224,7 @@ def test_other_errors_are_what_they_are(reply: Reply, kind: type[Exception]) -> 
 def test_a_short_page_ends_the_day_where_the_summary_counts_as_many(expected: int | None, pages: int) -> None:
     """Otherwise the next page, which brings nothing new, does; the visits are the same."""
     transport = server_of([a_visit(number, 1_000 + number) for number in range(7)])
-    found = list(read_visits(client_of(transport), "1", DAY, limit=10, expected=expected))
+    found = list(read_visits(client_of(transport), "1", (DAY, DAY), pages=PageSize(10), expected=expected))
     assert len(found) == 7
     assert len(transport.asked) == pages
 
@@ -232,12 +232,12 @@ def test_a_short_page_ends_the_day_where_the_summary_counts_as_many(expected: in
 def test_a_full_page_never_ends_the_day() -> None:
     """The summary may have been counted before the last visits came."""
     transport = server_of([a_visit(number, 1_000 + number) for number in range(8)])
-    assert len(list(read_visits(client_of(transport), "1", DAY, limit=7, expected=7))) == 8
+    assert len(list(read_visits(client_of(transport), "1", (DAY, DAY), pages=PageSize(7), expected=7))) == 8
 
 
 def test_an_empty_day_is_one_call() -> None:
     """Whatever the summary counts."""
     for expected in (None, 0, 3):
         transport = server_of([])
-        assert list(read_visits(client_of(transport), "1", DAY, expected=expected)) == []
+        assert list(read_visits(client_of(transport), "1", (DAY, DAY), expected=expected)) == []
         assert len(transport.asked) == 1

@@ -60,13 +60,6 @@ WEEKDAYS = ("Monday", "Tuesday", "Wednesday", "Thursday", "Friday", "Saturday", 
 
 
 @pytest.fixture(scope="module")
-def sample(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Sample]:
-    """The dataset of the page, synced once."""
-    with cookbook.synced(tmp_path_factory.mktemp("cookbook")) as synced:
-        yield synced
-
-
-@pytest.fixture(scope="module")
 def bigquery(analyzer: Callable[[Any], Analyzer]) -> Analyzer:
     """An analyzer that knows the tables and views of the catalogue."""
     tables = {table.name: table.columns for table in BUILT_IN.values()}

@@ -19,7 +19,7 @@ import pytest
 
 import matomo_fn
 from fake_matomo import FakeMatomo, Site, World
-from matomo_fn.app.cli.commands import cli
+from matomo_fn.app.cli.group import COMMANDS, cli, find_command
 from matomo_fn.catalogue import PREBUILT, REFERENCE_TABLES, SYNC_LOG, SYNC_RUNS, SYNC_STATE, VISITS
 from matomo_fn.config.connector import ConnectorConfig, VisitsConfig, read_connector
 from matomo_fn.config.events import EventsConfig
@@ -142,6 +142,7 @@ _WITHOUT_DEFAULT = (
     "segments",
     "reference_tables",
     "page_rows",
+    "live_requests_per_minute",
     "require_partition_filter",
     "maximum_bytes_billed",
     "events",
@@ -219,8 +220,8 @@ def test_readme_has_every_table_of_a_connector_that_names_none_and_no_other() ->
 def test_documents_have_every_command_and_option_and_no_other() -> None:
     """The tables of commands and options are those of the program."""
     commands = [codes(row[0])[0] for row in rows("docs/command-line.md", "## Commands")]
-    assert sorted(commands) == sorted(cli.commands)
-    options = {option for command in [cli, *cli.commands.values()] for option in options_of(command)}
+    assert sorted(commands) == sorted(COMMANDS)
+    options = {option for command in [cli, *map(find_command, COMMANDS)] for option in options_of(command)}
     listed = [option for row in rows("docs/command-line.md", "## Options") for option in codes(row[0])]
     assert sorted(listed) == sorted(options | {"--help"})
 
@@ -235,7 +236,7 @@ def test_documents_name_no_option_that_does_not_exist() -> None:
         for body in fences("sh", path.read_text(encoding="utf-8")):
             for line in body.replace("\\\n", " ").splitlines():
                 if match := re.search(r"(?:^|\s)matomo-fn (\S+)(.*)", line):
-                    command = cli.commands[match[1]]
+                    command = find_command(match[1])
                     assert set(OPTION.findall(match[2])) <= options_of(command), line
 
 

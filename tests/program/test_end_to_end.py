@@ -130,13 +130,13 @@ def statuses(job: Job) -> Mapping[str, int]:
 
 
 def jobs(proxy: Proxy) -> list[str]:
-    """The statements and loads that were handed in, but for those of the log and of the list of runs."""
+    """The statements and loads that were handed in, but for those of the log, of the runs and of their leases."""
     sent = []
     for each in proxy.requests:
         if each.method == "POST" and each.path.split("?")[0].endswith("/jobs"):
             configuration = json.loads(each.body)["configuration"]
             text = json.dumps(configuration)
-            if "_sync_log" not in text and "_sync_runs" not in text:
+            if not any(table in text for table in ("_sync_log", "_sync_runs", "_sync_leases")):
                 sent.append(text[:200])
     return sent
 

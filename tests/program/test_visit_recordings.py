@@ -469,7 +469,7 @@ def test_the_client_gives_a_page_as_it_was_answered(name: str) -> None:
     """Between Matomo's bytes and the reader of visits nothing is changed."""
     recording, value = ANSWERS[name]
     if recording.method == METHOD:
-        page, size = client_of(Replay(recording.reply)).visits_page("1", DAY, 500, None)
+        page, size = client_of(Replay(recording.reply)).visits_page("1", (DAY, DAY), 500, None)
         assert (page, size) == (value, len(recording.body.encode()))
 
 
@@ -499,7 +499,7 @@ def _unsorted_server(visits: list[Json]) -> Scripted:
 def test_an_error_of_matomo_is_a_refusal(name: str) -> None:
     """The log switched off, and PHP out of memory, are answers on this very call and end no run."""
     with pytest.raises(ReportRefused):
-        client_of(Replay(ANSWERS[name][0].reply)).visits_page("1", DAY, 500, None)
+        client_of(Replay(ANSWERS[name][0].reply)).visits_page("1", (DAY, DAY), 500, None)
 
 
 def test_paris_in_november() -> None:

@@ -159,6 +159,11 @@ class RulesWarehouse(DuckDBWarehouse):
         self.step()
         return super().query(statement)
 
+    def rows(self, statement: str) -> Iterator[Mapping[str, Any]]:
+        """As the protocol has it."""
+        self.step()
+        return super().rows(statement)
+
     def run(self, statement: str, job: str) -> None:
         """Run a statement by the rules."""
         target = _TARGET.match(statement)

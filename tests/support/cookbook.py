@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from fake_matomo import Visit
 
 DOCUMENT = Path(__file__).resolve().parents[2] / "docs" / "cookbook.md"
+GA4_DOCUMENT = DOCUMENT.with_name("ga4.md")
 FIRST, LAST = date(2026, 9, 28), date(2026, 11, 15)
 DAYS = [FIRST + timedelta(days=offset) for offset in range((LAST - FIRST).days + 1)]
 # What the questions ask for has to be there: Matomo has deleted visits before this time, and has not processed a day.
@@ -68,10 +69,16 @@ class Sample:
     def ask(self, query: str) -> Answer:
         """Run a GoogleSQL query once, by the project's own translation."""
         if query not in self._answers:
-            result = self.connection.execute(to_duckdb(query))
+            result = self.connection.execute(to_duckdb(self._from_a_copy(query)))
             columns = tuple(column[0] for column in result.description or ())
             self._answers[query] = Answer(columns, [tuple(map(_as_bigquery, row)) for row in result.fetchall()])
         return self._answers[query]
+
+    def _from_a_copy(self, query: str) -> str:
+        """The query from a copy of the widest view, which is computed once and not for each query."""
+        if "`matomo_shop.events`" in query:
+            self.connection.execute("create temp table if not exists events as select * from matomo_shop.events")
+        return query.replace("`matomo_shop.events`", "`temp.events`")
 
     def visits(self, site: int = 1) -> list[Visit]:
         """All visits of a site, as its reports have them."""
@@ -101,16 +108,16 @@ def synced(folder: Path) -> Iterator[Sample]:
             yield Sample(matomo, connection)
 
 
-def sections(text: str) -> list[tuple[str, str]]:
-    """The questions of the page with what stands below each."""
-    parts = text.split("\n## ")[1:]
+def sections(text: str, level: int = 2) -> list[tuple[str, str]]:
+    """The questions of the page, headings of a level, with what stands below each."""
+    parts = text.split(f"\n{'#' * level} ")[1:]
     return [(question, below) for question, _, below in (part.partition("\n") for part in parts)]
 
 
-def queries(text: str) -> dict[str, str]:
+def queries(text: str, level: int = 2) -> dict[str, str]:
     """The page's queries by their questions; each question has to have one, and none may come twice."""
     found: dict[str, str] = {}
-    for question, below in sections(text):
+    for question, below in sections(text, level):
         (query,) = _QUERY.findall(below)
         assert question not in found, question
         found[question] = query

@@ -64,18 +64,19 @@ def connect(url: str, project: str = PROJECT) -> bigquery.Client:
 @contextlib.contextmanager
 def started() -> Iterator[Emulator]:
     """Run an emulator of one's own until the block ends."""
-    program = EMULATOR.path()
-    if not program.exists():
-        pytest.fail("the BigQuery emulator is not built; run: make programs", pytrace=False)
     with contextlib.ExitStack() as stack:
-        emulator = _launch(program, stack)
+        emulator = launch(stack)
         yield emulator
         if not emulator.process.is_alive():
             words = emulator.process.stderr[-4000:]
             pytest.fail(f"the emulator ended while the tests ran:\n{words}", pytrace=False)
 
 
-def _launch(program: Path, stack: contextlib.ExitStack, attempts: int = ATTEMPTS) -> Emulator:
+def launch(stack: contextlib.ExitStack, database: Path | None = None, attempts: int = ATTEMPTS) -> Emulator:
+    """Start an emulator that ends with the stack; its data is in memory, or in a file that others go on with."""
+    program = EMULATOR.path()
+    if not program.exists():
+        pytest.fail("the BigQuery emulator is not built; run: make programs", pytrace=False)
     port, grpc_port = free_ports(2)
     command: list[str | Path] = [
         program,
@@ -84,11 +85,12 @@ def _launch(program: Path, stack: contextlib.ExitStack, attempts: int = ATTEMPTS
         f"--port={port}",
         f"--grpc-port={grpc_port}",
         "--log-level=error",
+        *([f"--database={database}"] if database else []),
     ]
     try:
         process = stack.enter_context(running(command, port=port, seconds=START_SECONDS))
     except RuntimeError:
         if attempts <= 1:
             raise
-        return _launch(program, stack, attempts - 1)
+        return launch(stack, database, attempts - 1)
     return Emulator(f"{LOCAL}:{port}", PROJECT, process)

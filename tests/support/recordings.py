@@ -143,7 +143,13 @@ def client_of(
     sleep: Callable[[float], None] = lambda _: None,
 ) -> MatomoClient:
     """Return a client that never waits."""
-    rate_limit = RateLimit(UNLIMITED, clock=lambda: 0.0, sleep=sleep)
+    moment = [0.0]
+
+    def pass_by(seconds: float) -> None:
+        sleep(seconds)
+        moment[0] += seconds
+
+    rate_limit = RateLimit(UNLIMITED, clock=lambda: moment[0], sleep=pass_by)
     return MatomoClient(transport, rate_limit, deadline or Deadline(), page_rows=page_rows, sleep=sleep)
 
 

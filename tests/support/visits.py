@@ -11,11 +11,10 @@ from fake_matomo import World
 from matomo_fn.catalogue import VISITS
 from matomo_fn.extract.own_buffers import OwnBuffers
 from matomo_fn.extract.visit_rows import VisitParser
-from matomo_fn.extract.visits import VisitsOfDay
+from matomo_fn.extract.visits import VisitsOfDays
 from matomo_fn.sites import Site
 from matomo_fn.slices import Slice, Stream
 from matomo_fn.warehouse import sql
-from matomo_fn.warehouse.buffer import BufferedSlice
 from tests.support.local import Local
 from tests.support.recordings import Scripted, client_of
 
@@ -26,6 +25,7 @@ if TYPE_CHECKING:
     from fake_matomo import FakeMatomo
     from matomo_fn.deadline import Deadline
     from matomo_fn.matomo.transport import Reply, Transport
+    from matomo_fn.warehouse.buffer import BufferedSlice
     from matomo_fn.warehouse.protocol import Warehouse
 
 METHOD = "Live.getLastVisitsDetails"
@@ -69,11 +69,11 @@ def reader_of(
     zone: Any = PARIS,
     exclude: Collection[str] = (),
     may_continue: Callable[[], bool] = lambda: True,
-) -> VisitsOfDay:
+) -> VisitsOfDays:
     """A reader of days of a site that buffers into a folder."""
     known = Site(site, "Site", zone, date(2021, 1, 1))
     buffers = OwnBuffers(folder, 10**12)
-    return VisitsOfDay(client_of(transport), known, VisitParser(zone, exclude), buffers, may_continue)
+    return VisitsOfDays(client_of(transport), known, VisitParser(zone, exclude), buffers, may_continue)
 
 
 def read_day(
@@ -86,9 +86,10 @@ def read_day(
 ) -> BufferedSlice:
     """Read a closed day into a buffer."""
     reader = reader_of(transport, folder, site=slice_.website_id, zone=zone, exclude=exclude)
-    read = reader.read(slice_, max(LATER, datetime.combine(slice_.date, LATER.timetz()) + timedelta(days=2)))
-    assert isinstance(read, BufferedSlice)
-    return read
+    read = reader.read([slice_], max(LATER, datetime.combine(slice_.date, LATER.timetz()) + timedelta(days=2)))
+    assert read is not None
+    assert read[0].content is not None
+    return read[0].content
 
 
 def a_visit(number: int, last: int, **fields: object) -> dict[str, Any]:

@@ -52,6 +52,7 @@ class Watched:
         """
         self.dataset = warehouse.dataset
         self.parallel = warehouse.parallel
+        self.is_shared = warehouse.is_shared
         self.calls: list[tuple[str, str]] = []
         self._warehouse = warehouse
         self._before = before
@@ -137,6 +138,11 @@ class Watched:
         """As the protocol has it."""
         self._note("query", statement)
         return self._warehouse.query(statement)
+
+    def rows(self, statement: str) -> Iterator[Mapping[str, Any]]:
+        """As the protocol has it."""
+        self._note("query", statement)
+        return self._warehouse.rows(statement)
 
     def stream(self, statement: str) -> Iterator[Mapping[str, Any]]:
         """As the protocol has it."""

@@ -36,7 +36,7 @@ _MOST_DRIPS = 2_000
 
 
 class WireServer:
-    """Answers each request on a connection of its own; ``requests`` are the bytes that came.
+    """Answers each request on a connection of its own; ``requests`` are the bytes that came, ``arrived`` when one has.
 
     With ``silent`` it sends what it has and then neither a byte more nor hangs up. With ``drip`` it sends that, again
     and again, a byte every few milliseconds, for as long as somebody reads; with ``again`` it first answers a second
@@ -59,6 +59,7 @@ class WireServer:
         self._drip = drip
         self._cut = cut
         self.requests: list[bytes] = []
+        self.arrived = threading.Event()
         self._silent = silent
         self._tls = tls
         self._stop = threading.Event()
@@ -107,6 +108,7 @@ class WireServer:
             self.connections += 1
             with connection:
                 self.requests.append(_read_request(connection))
+                self.arrived.set()
                 connection.sendall(self.sent)
                 if self._again:
                     self.requests.append(_read_request(connection))

@@ -148,7 +148,7 @@ def test_what_there_was_no_time_for_is_handed_on_until_all_is_done(
     place: Local, topic: Topic, undisturbed: dict[str, list[tuple[Any, ...]]], matomo: FakeMatomo
 ) -> None:
     """Each run goes on where the last one stopped, and no report is requested twice for a day."""
-    result = place.sync(calls=9, request_id=MESSAGE, fan_out=topic.fan_out(own_calls=None), **BACKFILL)
+    result = place.sync(calls=3, request_id=MESSAGE, fan_out=topic.fan_out(own_calls=None), **BACKFILL)
     runs = 1
     while result.handed_on:
         assert (result.verdict, result.may_succeed_later) == (Verdict.HANDED_ON, False)
@@ -156,7 +156,7 @@ def test_what_there_was_no_time_for_is_handed_on_until_all_is_done(
         assert message["part"] == {"request_id": MESSAGE, "number": 1, "count": 1, "continuation": runs}
         assert message.items() >= BACKFILL.items()
         runs += 1
-        result = deliver(place, message, calls=9, fan_out=topic.fan_out(own_calls=None))
+        result = deliver(place, message, calls=3, fan_out=topic.fan_out(own_calls=None))
     assert result.verdict is Verdict.COMPLETE
     assert runs > 2
     days = asked_reports(matomo)
@@ -172,10 +172,10 @@ def test_what_brought_no_news_is_not_refetched_by_the_rest_of_a_request(
     """A quiet run logs nothing of the trailing days; one that is gone on with does."""
     assert place.sync().verdict is Verdict.COMPLETE
     matomo.forget_calls()
-    result = place.sync(calls=9, request_id=MESSAGE, fan_out=topic.fan_out(own_calls=None))
+    result = place.sync(calls=3, request_id=MESSAGE, fan_out=topic.fan_out(own_calls=None))
     while result.handed_on:
         (message,) = topic.take()
-        result = deliver(place, message, calls=9, fan_out=topic.fan_out(own_calls=None))
+        result = deliver(place, message, calls=3, fan_out=topic.fan_out(own_calls=None))
     assert result.verdict is Verdict.COMPLETE
     calls = [(method, site) for method, site, _ in asked_reports(matomo) if method != "Referrers.getAll"]
     assert calls
@@ -194,7 +194,7 @@ def test_a_run_that_did_nothing_hands_nothing_on(place: Local, topic: Topic, mat
 def test_a_rest_that_cannot_be_published_is_left_to_the_message(place: Local, topic: Topic) -> None:
     """As without a topic: it is delivered again."""
     topic.takes = 0
-    result = place.sync(calls=9, request_id=MESSAGE, fan_out=topic.fan_out(own_calls=None), **BACKFILL)
+    result = place.sync(calls=3, request_id=MESSAGE, fan_out=topic.fan_out(own_calls=None), **BACKFILL)
     assert (result.verdict, result.may_succeed_later, topic.messages) == (Verdict.PARTIAL, True, [])
     assert any("Pub/Sub is away" in note for note in result.notes)
 

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 
 from matomo_fn.catalogue import PREBUILT, VISITS, Catalogue
 from matomo_fn.deadline import Deadline
+from matomo_fn.extract.schedule import Chunk, Schedule, Task
 from matomo_fn.segments import Segment
 from matomo_fn.sites import Site
 from matomo_fn.sync.order import Reached
@@ -46,14 +47,15 @@ def run(plan: Plan, budget: int) -> tuple[list[Job], str | None]:
     """Run as many jobs as there is time for, and return them with where the next run begins."""
     begun: list[Job] = []
 
-    def extract(job: Job) -> Iterator[Extracted]:
-        begun.append(job)
+    def extract(task: Task, _: Schedule) -> Iterator[Extracted]:
+        begun.extend(task.jobs)
         return iter(())
 
     deadline = Deadline(400, clock=lambda: 399 if len(begun) >= budget else 0)  # what is begun comes to its end
     reached = Reached(extract, deadline)
+    nothing = Schedule((), (5, 2))
     for job in jobs_of(plan):
-        assert list(reached(job)) == []
+        assert list(reached(Task((Chunk(job, job.days),)), nothing)) == []
     return begun, reached.next_job(plan.phases)
 
 

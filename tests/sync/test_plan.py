@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 from matomo_fn.catalogue import PREBUILT, VISITS, Catalogue, Source, Table
 from matomo_fn.days import Days, Range
 from matomo_fn.extract.jobs import MONTH, Job
-from matomo_fn.matomo.reports import BULK_DAYS
+from matomo_fn.matomo.reports import MOST_CALLS_IN_BULK
 from matomo_fn.segments import EVERY_VISIT
 from matomo_fn.sites import Site
 from matomo_fn.slices import Stream
@@ -128,14 +128,14 @@ def test_a_site_or_a_table_that_is_not_in_the_run_gets_no_job() -> None:
         ("visitor_country", 1, 1),
         ("visitor_country", MONTH, 1),
         ("visitor_country", MONTH + 1, 2),
-        ("referrers", BULK_DAYS, 1),
-        ("referrers", BULK_DAYS + 1, 2),
-        ("acquisition_referrer", 1, 5),
+        ("referrers", MOST_CALLS_IN_BULK, 1),
+        ("referrers", MOST_CALLS_IN_BULK + 1, 2),
+        ("acquisition_referrer", 1, 1),
         ("acquisition_referrer", 100, 20),
     ],
 )
 def test_the_estimate_counts_the_calls_of_each_report(table: str, days: int, calls: int) -> None:
-    """Ranges of a month, bulk calls of twenty days, and each distinct report once."""
+    """Ranges of a month, bulk calls of sixty days, each distinct report once, and few days of all in one call."""
     every = Days.between(date(2026, 1, 1), date(2026, 1, 1) + timedelta(days=days - 1))
     assert estimated_calls([Job(site(), (PREBUILT[table],), every)], OLD) == calls
 

@@ -15,7 +15,7 @@ from matomo_fn.catalogue import PREBUILT, VISITS, Catalogue, Source, Table
 from matomo_fn.catalogue.periods import table_of
 from matomo_fn.days import Days
 from matomo_fn.extract.jobs import FIRST_CHUNK, MONTH
-from matomo_fn.matomo.reports import BULK_DAYS
+from matomo_fn.matomo.reports import MOST_CALLS_IN_BULK
 from matomo_fn.periods import Period
 from matomo_fn.segments import Segment
 from matomo_fn.sites import Site
@@ -213,19 +213,23 @@ def test_the_jobs_have_every_due_slice_once_and_in_order(world: World) -> None:
 @settings(max_examples=15)
 @given(worlds())
 def test_the_calls_of_a_plan_are_those_of_each_run_of_slices_of_each_job(world: World) -> None:
-    """A range has no gap, and each report of a table is a call of its own."""
+    """A range has no gap. Short ones of a site share calls, in longer ones each report is a call of its own."""
     plan = world.plan
     calls = 0
+    together: Counter[object] = Counter()
     for job in (job for phase in plan.phases for job in phase):
         (table,) = job.tables
-        for run in runs(table.stream(job.site.id), set(table.period.dates(job.days))):
+        found = runs(table.stream(job.site.id), set(table.period.dates(job.days)))
+        for position, run in enumerate(reversed(found)):
             for source in table.sources_of((5, 2)):
+                has_ranges = source.ranges and table is not WINDOWS_OF_A_WEEK
                 if table is VISITS:
-                    calls += 2 * len(run)
+                    calls += len(run)
+                elif len(run) <= FIRST_CHUNK:
+                    together[job.site, job.segment, table.period, position] += 1 if has_ranges else len(run)
                 else:
-                    most = MONTH if source.ranges and table is not WINDOWS_OF_A_WEEK else BULK_DAYS
-                    calls += len(range(0, len(run), most))
-    assert plan.calls == calls
+                    calls += len(range(0, len(run), MONTH if has_ranges else MOST_CALLS_IN_BULK))
+    assert plan.calls == calls + sum(len(range(0, inside, MOST_CALLS_IN_BULK)) for inside in together.values())
 
 
 @settings(max_examples=40)

@@ -10,27 +10,13 @@ import pytest
 
 from fake_matomo import FakeMatomo, Fault
 from matomo_fn.sync.reach import Reach
-from tests.support.local import YESTERDAY, Local, ago, local, small_world
+from tests.support.local import YESTERDAY, Local, ago, local
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 COUNTRY = "UserCountry.getCountry"
 UP_TO_DATE = Reach(YESTERDAY, 0)
-
-
-@pytest.fixture
-def matomo() -> Iterator[FakeMatomo]:
-    with FakeMatomo(small_world()) as running:
-        yield running
-
-
-@pytest.fixture
-def shop(matomo: FakeMatomo, tmp_path: Path) -> Iterator[Local]:
-    """Two tables of two sites: six days of backfill, three trailing."""
-    with local(matomo, tmp_path / "shop.duckdb", reports=["visits_summary", "visitor_country"]) as opened:
-        yield opened
 
 
 def test_a_run_that_has_everything_is_not_late_and_neither_is_one_that_finds_nothing_new(shop: Local) -> None:
@@ -81,7 +67,7 @@ def test_a_day_that_became_pending_again_keeps_its_rows_and_is_told(matomo: Fake
 
 def test_a_run_cut_off_by_its_time_is_late_by_what_it_left(shop: Local) -> None:
     """The next one takes it."""
-    result = shop.sync(calls=4)
+    result = shop.sync(calls=2)
     assert result.tables["visitor_country"].remaining > 0
     assert result.reach == Reach(None, 6)
     assert shop.sync().reach == UP_TO_DATE

@@ -479,7 +479,7 @@ def test_a_first_run_can_be_killed_before_any_statement(matomo: FakeMatomo, tmp_
 def test_out_of_time_a_run_says_what_is_left_and_the_next_one_does_it(matomo: FakeMatomo, tmp_path: Path) -> None:
     """The answer is partial, with status 200; what was asked is written, and later runs finish, one after the other."""
     with local(matomo, tmp_path / "x.duckdb", concurrency=1) as shop:
-        result = shop.sync(calls=5)
+        result = shop.sync(calls=3)
         slices = 2 * len(WINDOW)
         assert (result.verdict, result.http_status, result.matomo_errors) == (Verdict.PARTIAL, 200, [])
         done = sum(table.written for table in result.tables.values())
@@ -487,7 +487,7 @@ def test_out_of_time_a_run_says_what_is_left_and_the_next_one_does_it(matomo: Fa
         assert 0 < done < 4 * slices
         assert done + left == 4 * slices
         assert len(shop.states()) == done
-        assert shop.sync(calls=7).verdict is Verdict.PARTIAL
+        assert shop.sync(calls=3).verdict is Verdict.PARTIAL
         assert len(shop.states()) > done
         assert shop.sync().verdict is Verdict.COMPLETE
         assert shop.contents() == fresh(matomo, tmp_path, shop.connector.tables)
@@ -496,11 +496,11 @@ def test_out_of_time_a_run_says_what_is_left_and_the_next_one_does_it(matomo: Fa
 def test_a_request_that_is_cut_off_again_and_again_comes_to_its_end(matomo: FakeMatomo, tmp_path: Path) -> None:
     """Each delivery of a message goes on where the one before ran out of time, and asks nothing twice."""
     with local(matomo, tmp_path / "x.duckdb", reports=list(PAIR), concurrency=1) as shop:
-        verdicts = [shop.sync(calls=4, request_id="message 7").verdict for _ in range(4)]
+        verdicts = [shop.sync(calls=3, request_id="message 7").verdict for _ in range(4)]
         assert verdicts == [*[Verdict.PARTIAL] * 3, Verdict.COMPLETE]
         names = ("idSite", "date")
         asked = [(call.method, *map(call.params.get, names)) for call in matomo.calls if "period" in call.params]
-        assert len(asked) == len(set(asked)) == 4 * 2  # the six days in ranges of four and two
+        assert len(asked) == len(set(asked)) == 2 * 3  # six days of counts, and four and two of countries
         assert shop.contents() == fresh(matomo, tmp_path, PAIR)
 
 
@@ -540,7 +540,7 @@ def test_what_was_done_before_matomo_gave_up_is_kept(
 ) -> None:
     """A blocked address or a server that is down ends the run: it tells of it, and the next one does the rest."""
     with local(matomo, tmp_path / "x.duckdb", concurrency=1) as shop:
-        matomo.faults.add(end(Fault(method=r".*", after=5)))
+        matomo.faults.add(end(Fault(method=r".*", after=14)))
         result = shop.sync()
         assert (result.verdict, result.http_status) == (Verdict.FAILED, status)
         assert result.matomo_errors

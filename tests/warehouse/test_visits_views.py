@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from matomo_fn.catalogue import CONVERSIONS, ORDER_ITEMS, VISITS, View
+from matomo_fn.catalogue import CONVERSIONS, GA4_EVENTS, ORDER_ITEMS, VISITS, View
 from matomo_fn.deadline import Deadline
 from matomo_fn.slices import Slice, Stream
 from matomo_fn.warehouse import sql
@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from tests.support.emulator import Emulator
 
 DATASET = "test.shop"
-VIEWS = (CONVERSIONS, ORDER_ITEMS)
+VIEWS = (CONVERSIONS, ORDER_ITEMS, GA4_EVENTS)
 WRITTEN = Stamp("r1", 1, datetime(2026, 11, 20, 12, tzinfo=UTC))
 # The channel of a visit, by its field and its column.
 ORIGIN = {
@@ -223,3 +223,50 @@ def test_conversions_and_items_agree_with_the_totals_of_the_visits(duck: DuckDBW
     )
     (items,) = duck.query("select sum(t.quantity) as items from `d.order_items` t")
     assert dict(conversions) | dict(items) == {**visits, "revenue": pytest.approx(visits["revenue"])}
+
+
+# Of the view in GA4's shape: what stands in records and arrays, each value as a column.
+PARAMETER = (
+    "select t.event_timestamp, t.event_name, p.key, p.value.string_value, p.value.int_value, p.value.double_value "
+    "from {table} t, unnest(t.event_params) as p order by 1, 2, 3, 4, 5, 6"
+)
+ITEM = (
+    "select t.event_timestamp, t.event_name, i.item_id, i.item_name, i.item_category, i.price, i.quantity, "
+    "i.item_revenue from {table} t, unnest(t.items) as i order by 1, 2, 3, 4"
+)
+RECORD = (
+    "select t.event_timestamp, t.event_name, t.device.category, t.device.web_info.hostname, t.geo.country, "
+    "t.traffic_source.medium, t.ecommerce.transaction_id, t.ecommerce.purchase_revenue, t.ecommerce.tax_value, "
+    "t.ecommerce.total_item_quantity, t.ecommerce.unique_items, t.is_active_user, "
+    "t.session_traffic_source_last_click.manual_campaign.source as s from {table} t order by 1, 2, 4"
+)
+
+
+def test_events_are_those_of_the_recorded_visits_in_both_warehouses(
+    bigquery: BigQueryWarehouse, duck: DuckDBWarehouse, tmp_path: Path
+) -> None:
+    """Orders, items and sessions beside the recordings; every value is in the emulator what it is in DuckDB."""
+    visits = recorded()
+    found: list[list[list[tuple[Any, ...]]]] = []
+    for warehouse in (duck, bigquery):
+        write(warehouse, visits, tmp_path)
+        table = sql.table_name(warehouse.dataset, GA4_EVENTS.name)
+        queries = (PARAMETER, ITEM, RECORD)
+        found.append([[tuple(row.values()) for row in warehouse.query(q.format(table=table))] for q in queries])
+    assert found[0] == found[1]
+    parameters, items, records = found[0]
+    names = [row[1] for row in records]
+    assert (names.count("session_start"), names.count("first_visit")) == (
+        len(visits),
+        sum(int(visit["visitCount"]) == 1 for visit in visits),
+    )
+    orders = [each for visit in visits for each in visit["actionDetails"] if each["type"] == "ecommerceOrder"]
+    assert sorted((row[6], row[7]) for row in records if row[6]) == sorted(
+        (order["orderId"], float(order["revenue"])) for order in orders
+    )
+    values = {(row[0], row[5]) for row in parameters if row[1:3] == ("purchase", "value")}
+    assert values == {(int(_utc(order).timestamp() * 1_000_000), float(order["revenue"])) for order in orders}
+    bought = [item for order in orders for item in order["itemDetails"]]
+    assert sorted(row[2] for row in items if row[1] == "purchase") == sorted(item["itemSKU"] for item in bought)
+    assert {row[4] for row in parameters if row[2] == "ga_session_id"} == {visit["idVisit"] for visit in visits}
+    assert all(value != "" for *_, value, _, _ in parameters)

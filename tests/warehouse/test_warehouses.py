@@ -434,6 +434,17 @@ def test_a_view_is_created_once_and_replaced_in_place_where_its_query_is_another
     assert watched.count("run") == 0
 
 
+def test_the_rows_of_a_large_result_come_in_pages_and_are_the_same(warehouse: Warehouse) -> None:
+    """Also where other statements run between two of them; an error of the warehouse is the program's own."""
+    statement = "select number, cast(number as string) as text from unnest(generate_array(1, 2500)) number order by 1"
+    rows = warehouse.rows(statement)
+    first = next(rows)
+    warehouse.query("select 1 as one")
+    assert [first, *rows] == warehouse.query(statement)
+    with pytest.raises(WarehouseError):
+        next(warehouse.rows(f"select t.a from {sql.table_name(warehouse.dataset, 'missing')} t"))
+
+
 def test_a_table_is_never_replaced_by_a_view(warehouse: Warehouse) -> None:
     """Whatever stands under the view's name stays."""
     warehouse.create_table(Schema("v", "x", COUNTRIES.columns[:3]), "day")

@@ -1,11 +1,22 @@
-"""The connectors that the secrets describe."""
+"""`connectors`: those that the secrets describe."""
 
 from dataclasses import dataclass
 from typing import Any
 
+import click
+
+from matomo_fn.app.cli.options import json_option, secrets_options, take_secrets
+from matomo_fn.app.cli.output import BAD_INPUT, exit_codes, print_errors, print_json, print_table
 from matomo_fn.config.connector import read_connector
 from matomo_fn.config.request import read_request
-from matomo_fn.config.secret_store import SecretStore, config_secret, find_connectors, token_secret
+from matomo_fn.config.secret_store import (
+    SecretStore,
+    config_secret,
+    find_connectors,
+    open_secret_store,
+    token_secret,
+)
+from matomo_fn.config.settings import Settings
 from matomo_fn.errors import InputError
 
 
@@ -41,3 +52,29 @@ def _listed(secrets: SecretStore, name: str, *, has_token: bool) -> Listed:
     except InputError as error:
         return Listed(name, None, None, (*error.problems, *problems))
     return Listed(name, connector.matomo_url, connector.dataset_name, problems)
+
+
+@click.command("connectors")
+@json_option
+@secrets_options
+def connectors_command(*, as_json: bool, **options: Any) -> None:
+    """List the connectors that have secrets.
+
+    Each with its Matomo and its dataset. Tokens are not read.
+    """
+    with exit_codes(as_json=as_json):
+        settings = take_secrets(options)
+        found = list_connectors(open_secret_store(settings))
+        if as_json:
+            print_json({"connectors": [item.as_dict() for item in found]})
+        elif found:
+            print_table(("connector", "Matomo", "dataset"), [(i.name, i.matomo_url, i.dataset) for i in found])
+            print_errors([problem for item in found for problem in item.problems])
+        else:
+            click.echo(f"there is no secret matomo-NAME-config in {_place_of_secrets(settings)}")
+        if any(item.problems for item in found):
+            raise SystemExit(BAD_INPUT)
+
+
+def _place_of_secrets(settings: Settings) -> str:
+    return f"project {settings.project}" if settings.secrets == "secret-manager" else settings.secrets

@@ -1,4 +1,4 @@
-"""The tables as dbt's sources: a ``sources.yml`` made from the catalogue.
+"""`dbt-sources`: the tables as dbt's sources, a ``sources.yml`` made from the catalogue.
 
 For dbt 1.10.5 and later, which reads ``config`` and the ``arguments`` of a test as they are written here.
 """
@@ -7,9 +7,14 @@ import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
+import click
 import yaml
 
+from matomo_fn.app.cli.options import json_option, secrets_options, take_secrets
+from matomo_fn.app.cli.output import exit_codes, print_json
 from matomo_fn.catalogue import (
+    BUILT_IN,
+    REFERENCE_TABLES,
     SYNC_LOG,
     SYNC_RUNS,
     SYNC_STATE,
@@ -20,6 +25,10 @@ from matomo_fn.catalogue import (
     Table,
     View,
 )
+from matomo_fn.config.connectors import find_connector
+from matomo_fn.config.request import read_request
+from matomo_fn.config.secret_store import open_secret_store
+from matomo_fn.errors import InputError
 
 # Of the source. Where no schema is named, dbt takes this for one.
 SOURCE = "matomo"
@@ -111,3 +120,38 @@ def _key_text(schema: Schema) -> str:
     parts = (f"coalesce(cast({name} as string), '')" for name in schema.key)
     separator = ", ' | ', "
     return f"concat({separator.join(parts)})"
+
+
+@click.command("dbt-sources")
+@click.argument("connector", required=False)
+@click.option("--database", metavar="NAME", help="Project of the tables; without it, that of dbt's profile.")
+@click.option(
+    "--schema",
+    "--dataset",
+    "schema",
+    metavar="NAME",
+    help="Dataset of the tables; without it that of the connector, or none, and dbt looks in matomo.",
+)
+@json_option
+@secrets_options
+def dbt_sources_command(
+    connector: str | None, database: str | None, schema: str | None, *, as_json: bool, **options: Any
+) -> None:
+    """Print the tables as dbt's sources.yml.
+
+    With descriptions, types, tests of keys and required columns, and freshness. With a CONNECTOR its tables and its
+    dataset; without one every table, which needs no settings.
+    """
+    with exit_codes(as_json=as_json):
+        tables, reference = BUILT_IN, tuple(REFERENCE_TABLES.values())
+        if connector is not None:
+            read_request({"connector": connector})
+            found = find_connector(open_secret_store(take_secrets(options)), connector)
+            tables, reference, schema = found.catalogue, found.references, schema or found.dataset_name
+        elif any(value is not None for value in options.values()):
+            raise InputError("settings are for reading a connector's configuration: name the connector as well")
+        document = dbt_sources(tables.values(), reference, database, schema)
+        if as_json:
+            print_json(document)
+        else:
+            click.echo(to_yaml(document), nl=False)

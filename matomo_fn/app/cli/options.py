@@ -8,7 +8,7 @@ import click
 
 from matomo_fn.catalogue import BUILT_IN, REFERENCE_TABLES
 from matomo_fn.config.connectors import every_connector
-from matomo_fn.config.request import SeveralRequests, SyncRequest, read_request, read_requests
+from matomo_fn.config.request import SWEEP_DAYS, SeveralRequests, SyncRequest, read_request, read_requests
 from matomo_fn.config.secret_store import open_secret_store
 from matomo_fn.config.settings import VARIABLES, Settings, settings_from_environment
 from matomo_fn.errors import InputError
@@ -16,14 +16,17 @@ from matomo_fn.errors import InputError
 Command = TypeVar("Command", bound=Callable[..., Any])
 
 connector_argument = click.argument("connector")
-# All settings of a sync but the names behind "all": on a command line they are the arguments.
+# Without the names behind "all", which are the arguments on a command line, and without what only events need.
 _OF_SETTINGS = tuple(name for name in VARIABLES if name not in ("connectors", "pubsub_emulator"))
 _OF_SECRETS = ("secrets", "secret_versions", "project")
 json_option = click.option("--json", "as_json", is_flag=True, help="Print the result as one JSON document.")
 
 
 def settings_options(command: Command) -> Command:
-    """Add an option for each setting but the connectors; it wins over the environment variable."""
+    """Add an option for each setting that a sync has; it wins over the environment variable.
+
+    The connectors behind "all" and the Pub/Sub emulator have none.
+    """
     return _options_of(command, _OF_SETTINGS)
 
 
@@ -63,13 +66,17 @@ def request_options(command: Command) -> Command:
             metavar="NAME",
             help=f"Only this table; repeatable: {', '.join([*BUILT_IN, *REFERENCE_TABLES])}.",
         ),
+        click.option(
+            "--days", type=int, metavar="DAYS", help=f"How many days a sweep looks back; without it {SWEEP_DAYS}."
+        ),
         click.option("--site", "sites", multiple=True, metavar="ID", help="Only this site; repeatable."),
         click.option(
             "--mode",
             metavar="MODE",
-            help="incremental (what is due; the default), backfill (every day of the window, by default the last "
-            "backfill_days) or full_refresh (the same, and written even where nothing changed; a report that --table "
-            "names is rebuilt).",
+            help="incremental (what is due; the default), intraday (the present day), sweep (what the tables have of "
+            "the last days: what Matomo has changed is written and named), backfill (every day of the window, by "
+            "default the last backfill_days) or full_refresh (the same, and written even where nothing changed; a "
+            "report that --table names is rebuilt).",
         ),
     ]
     for option in reversed(options):

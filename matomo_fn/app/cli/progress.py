@@ -8,11 +8,12 @@ import sys
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import NoReturn, TextIO
+from typing import TYPE_CHECKING, NoReturn, TextIO
 
 from tqdm import tqdm
 
-from matomo_fn.sync.run import Progress, no_progress
+if TYPE_CHECKING:  # every command prints, and few of them sync
+    from matomo_fn.sync.run import Progress
 
 tqdm.monitor_interval = 0  # no thread that redraws by itself
 tqdm.set_lock(threading.RLock())  # tqdm's own is one between processes
@@ -23,13 +24,13 @@ _LONGEST_STEP = 33
 
 
 @contextmanager
-def progress_bar(*, as_json: bool) -> Iterator[Progress]:
+def progress_bar(*, as_json: bool) -> "Iterator[Progress]":
     """Give what shows a run's progress: a bar on a terminal, nothing elsewhere.
 
     It appears when the run is planned and its length is known, and the time that it shows is what remains.
     """
     if as_json or not sys.stderr.isatty():
-        yield no_progress
+        yield lambda *_: None
         return
     bar: tqdm[NoReturn] | None = None
 

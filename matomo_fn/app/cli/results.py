@@ -1,15 +1,21 @@
 """What plan, sync, status and history print for people, each within 80 columns."""
 
-from collections.abc import Sequence
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 import click
 
 from matomo_fn.app.cli.output import counted, print_errors, print_sentence, print_table
-from matomo_fn.app.history import PastRun
-from matomo_fn.app.status import Status
-from matomo_fn.sync.audit import AuditResult
-from matomo_fn.sync.request_progress import RequestProgress
-from matomo_fn.sync.result import PlanResult, RunResult
+
+if TYPE_CHECKING:  # each command imports the results that it has, and none those of the others
+    from collections.abc import Sequence
+
+    from matomo_fn.app.history import PastRun
+    from matomo_fn.app.status import Status
+    from matomo_fn.sync.audit import AuditResult
+    from matomo_fn.sync.request_progress import RequestProgress
+    from matomo_fn.sync.result import PlanResult, RunResult
 
 # Characters of what started a run: "schedule", and the beginning of the job's name or the message's number.
 _LONGEST_REQUEST = 20
@@ -59,6 +65,12 @@ def print_result(result: RunResult) -> None:
             f"{result.about.connector}` shows how far it is",
             indent=0,
         )
+    for sentence in result.changes.sentences():
+        print_sentence(f"changed: {sentence}")
+    if result.about.mode == "sweep" and not result.changes.slices:
+        print_sentence("no final day has changed in Matomo")
+    if result.audit:
+        print_audit(result.audit, "the sweep has refetched them")
     for note in result.as_dict()["notes"]:
         print_sentence(f"note: {note}")
     print_errors(result.missing, "missing")
@@ -78,6 +90,7 @@ def print_status(found: Status) -> None:
         "days",
         "pending",
         "failed",
+        "open",
         "visits off by",
     ]
     rows = [
@@ -92,11 +105,12 @@ def print_status(found: Status) -> None:
             item.days,
             item.pending,
             item.failed,
+            item.open,
             item.visits_difference,
         )
         for item in found.tables
     ]
-    print_table(head, rows, quiet=("segment", "pending", "failed", "visits off by"))
+    print_table(head, rows, quiet=("segment", "pending", "failed", "open", "visits off by"))
     if found.reference:
         click.echo()
         lines = [
@@ -109,6 +123,11 @@ def print_status(found: Status) -> None:
     for request in found.requests:
         if not request.is_done or request is found.requests[0]:
             print_sentence(request.sentence)
+    if found.last_sweep:
+        sweep = found.last_sweep
+        click.echo(f"last sweep {sweep.started:%Y-%m-%d %H:%M} UTC: {sweep.status}, {_changed(sweep)}")
+        for sentence in sweep.changes.sentences() if sweep.changes else ():
+            print_sentence(f"changed: {sentence}")
     if found.events:
         last = found.events.last_delivery
         click.echo(
@@ -122,19 +141,19 @@ def print_status(found: Status) -> None:
     print_errors(found.problems, "missing")
 
 
-def print_audit(found: AuditResult) -> None:
-    """Print what differs between the log and the tables."""
+def print_audit(found: AuditResult, outcome: str = "the next sync refetches and rewrites them") -> None:
+    """Print what differs between the log and the tables, and what becomes of it."""
     if found.is_consistent:
         click.echo("log and tables agree")
         return
     for finding in found.findings:
         print_sentence(finding.sentence)
-    click.echo(f"{len(found.differences)} slices differ from the log: the next sync refetches and rewrites them")
+    click.echo(f"{len(found.differences)} slices differ from the log: {outcome}")
 
 
 def print_history(found: Sequence[PastRun], requests: Sequence[RequestProgress] = ()) -> None:
     """Print a line for each run, and how far each request is that is done in parts."""
-    head = ("started (UTC)", "took", "status", *_COUNTS, "rows", "shard", "request")
+    head = ("started (UTC)", "took", "status", *_COUNTS, "rows", "shard", "changed", "request")
     rows = [
         (
             f"{run.started:%Y-%m-%d %H:%M}",
@@ -147,13 +166,21 @@ def print_history(found: Sequence[PastRun], requests: Sequence[RequestProgress] 
             run.remaining,
             run.rows,
             f"{run.shard} of {run.shards}" if run.shard and run.shards else "",
+            run.changed,
             "" if run.request_id == run.run_id else run.request_id[:_LONGEST_REQUEST],
         )
         for run in found
     ]
-    print_table(head, rows, quiet=("pending", "failed", "remaining", "shard", "request"))
+    print_table(head, rows, quiet=("pending", "failed", "remaining", "shard", "changed", "request"))
     for request in requests:
         print_sentence(request.sentence)
+    for run in found:
+        for sentence in run.changes.sentences() if run.changes else ():
+            print_sentence(f"changed by the run of {run.started:%Y-%m-%d %H:%M}: {sentence}")
+
+
+def _changed(sweep: PastRun) -> str:
+    return f"{counted(sweep.changed, 'slice')} changed in Matomo" if sweep.changed else "nothing changed in Matomo"
 
 
 def _duration(seconds: float) -> str:

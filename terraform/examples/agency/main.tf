@@ -1,5 +1,5 @@
-# An agency: a Matomo for each client, datasets side by side in one place, alerts, a weekly look at what changed late, and the
-# calls of one client's Segment.
+# An agency: a Matomo for each client, datasets side by side in one place, alerts, the present day by the hour for one
+# client, and the calls of another one's Segment. What changed late in Matomo is looked for each week and month.
 
 terraform {
   required_version = ">= 1.9"
@@ -59,17 +59,17 @@ module "matomo_fn" {
       dataset        = "clients_florist"
       dataset_exists = true
       matomo_url     = "https://matomo.florist.example.com"
-      schedules = {
-        daily = { cron = "0 5 * * *" }
-        # Once a week the last 365 days again: what was corrected late in Matomo gets corrected here.
-        sweep = { cron = "0 1 * * SUN", mode = "backfill" }
-      }
+      schedules      = { daily = { cron = "0 5 * * *" } }
+      # Once a week the last 365 days again: what was corrected late in Matomo gets corrected here. By default it is 30 days each
+      # week and 365 days each month.
+      sweeps = { weekly = { cron = "0 1 * * SUN", days = 365 } }
     }
 
-    # In its own time, and twice a day.
+    # In its own time, twice a day, and the present day at each hour of work.
     hotels = {
-      late_after_hours = 14
-      matomo_url       = "https://matomo.hotels.example.com"
+      intraday_schedule = { cron = "40 8-20 * * *", time_zone = "America/New_York" }
+      late_after_hours  = 14
+      matomo_url        = "https://matomo.hotels.example.com"
       schedules = {
         evening = { cron = "15 18 * * *", time_zone = "America/New_York" }
         morning = { cron = "15 6 * * *", time_zone = "America/New_York" }

@@ -10,10 +10,11 @@ terraform {
 }
 
 variable "connectors" {
-  description = "Dataset, its key and location, Matomo, and the site of events of each connector, by its name."
+  description = "Dataset, its key and location, Matomo, whether the present day is synced, and the site of events of each connector, by its name."
   type = map(object({
     dataset     = string
     events_site = optional(string)
+    intraday    = optional(bool, false)
     kms_key     = optional(string)
     location    = string
     matomo_url  = string
@@ -92,6 +93,7 @@ output "set_config" {
     "gcloud secrets versions add matomo-${name}-config --project=${var.project} --data-file=- <<'JSON'\n${jsonencode({ for key, value in {
       dataset    = connector.dataset
       events     = one([for site in connector.events_site[*] : { site = site }])
+      intraday   = connector.intraday ? true : null
       kms_key    = connector.kms_key
       location   = connector.location
       matomo_url = connector.matomo_url

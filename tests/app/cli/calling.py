@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any
 import structlog
 from click.testing import CliRunner
 
-from matomo_fn.app.cli.commands import cli
+from matomo_fn.app.cli.group import cli
 from matomo_fn.config.settings import VARIABLES
 from tests.support.canary import assert_absent
 from tests.support.server import ROOT

@@ -6,12 +6,11 @@ import click
 import pytest
 
 import matomo_fn
-from matomo_fn.app.cli.commands import cli
+from matomo_fn.app.cli.group import COMMANDS, find_command
 from matomo_fn.catalogue import PREBUILT
 from matomo_fn.config.settings import VARIABLES
 from tests.app.cli.calling import call
 
-COMMANDS = sorted(cli.commands)
 WITH_SETTINGS = ["check", "plan", "status", "sync"]
 
 
@@ -34,16 +33,22 @@ def test_the_help_has_every_command_an_example_and_the_exit_codes() -> None:
     )
 
 
+@pytest.mark.parametrize("name", list(COMMANDS))
+def test_the_list_has_the_first_sentence_of_a_command(name: str) -> None:
+    """It is written twice, so that the list needs no command."""
+    assert COMMANDS[name].help == find_command(name).get_short_help_str(limit=100)
+
+
 def test_short_and_long_option_give_the_same_help() -> None:
     """`-h` is what many try first."""
     assert help_of("-h") == help_of("--help")
 
 
-@pytest.mark.parametrize("name", COMMANDS)
+@pytest.mark.parametrize("name", list(COMMANDS))
 def test_every_option_of_a_command_is_explained(name: str) -> None:
     """With what it does and how its value looks."""
     found = help_of(name, "--help")
-    for parameter in cli.commands[name].params:
+    for parameter in find_command(name).params:
         if isinstance(parameter, click.Option):
             assert parameter.help, parameter.name
             assert parameter.opts[0] in found

@@ -31,13 +31,13 @@ def test_the_first_plan_has_every_day_of_every_table(shop: Shop) -> None:
         DATASET,
         "incremental",
     )
-    assert (found["sites"], found["slices"], found["matomo_calls"], found["problems"]) == (["1"], 8, 3, [])
+    assert (found["sites"], found["slices"], found["matomo_calls"], found["problems"]) == (["1"], 8, 2, [])
     table = found["tables"]["visitor_country"]
     assert (table["slices"], table["open"]) == (4, 4)
     text = call(shop.env, "plan", "shop").out.splitlines()
     assert text[0].split() == ["table", "first", "day", "last", "day", "slices", "open"]
     assert text[1].split() == ["visitor_country", table["first_day"], table["last_day"], "4", "4"]
-    assert f"8 slices of 1 site, about 3 calls to Matomo, into {DATASET}." in text[-2]
+    assert f"8 slices of 1 site, about 2 calls to Matomo, into {DATASET}." in text[-2]
     assert text[-1] == "Reference tables, kept current: sites, goals, custom_dimensions, segments."
     assert found["reference_tables"] == ["sites", "goals", "custom_dimensions", "segments"]
 

@@ -1,0 +1,3 @@
+"""The paths of the function over HTTP that are not /."""
+
+COLLECT = "/collect/"

@@ -1,0 +1,1 @@
+"""Faults, kills and repeated messages: whatever happens on the way, the tables come out the same."""
