@@ -10,6 +10,7 @@ import click
 from benchmarks.beside_dlt import beside_dlt
 from benchmarks.calls import calls
 from benchmarks.deliver import deliver
+from benchmarks.fan_out import fan_out
 from benchmarks.figures import Figure, table_of
 from benchmarks.many_sites import many_sites
 from benchmarks.memory import memory
@@ -31,6 +32,7 @@ BENCHMARKS: dict[str, Callable[[], Iterator[Figure]]] = {
     "partitions": partitions,
     "sites": many_sites,
     "deliver": deliver,
+    "fan_out": fan_out,
     "wall": wall,
     "dlt": beside_dlt,
 }

@@ -112,6 +112,16 @@ class Period:
                 end = self.last_day(day)
                 day = end + ONE_DAY if end < last else None
 
+    def within(self, days: Days, since: date | None, before: date | None) -> Days:
+        """Return the days of those slices whose dates are not earlier than ``since``, and earlier than ``before``."""
+        if since is None and before is None:
+            return days
+        if self.is_day or self.is_rolling:
+            days = days if since is None else days.since(since)
+            return days if before is None else days.before(before)
+        dates = self.dates(days)
+        return self.covered(day for day in dates if (not since or day >= since) and (not before or day < before))
+
     def count(self, days: Days) -> int:
         """Return how many slices the days have, which are those of whole periods."""
         match self.value:

@@ -59,6 +59,14 @@ resource "google_bigquery_dataset_iam_member" "run" {
   depends_on = [google_bigquery_dataset.connector]
 }
 
+# What is too much for one run goes back to the topic that it came from, in parts.
+resource "google_pubsub_topic_iam_member" "run" {
+  project = var.project
+  topic   = google_pubsub_topic.requests.name
+  role    = "roles/pubsub.publisher"
+  member  = google_service_account.run.member
+}
+
 resource "google_secret_manager_secret_iam_member" "run" {
   for_each  = local.run_secrets
   project   = var.project
@@ -165,6 +173,7 @@ resource "time_sleep" "iam" {
     google_project_iam_member.run,
     google_pubsub_subscription_iam_member.deliver,
     google_pubsub_topic_iam_member.collect,
+    google_pubsub_topic_iam_member.run,
     google_secret_manager_secret_iam_member.collect,
     google_secret_manager_secret_iam_member.run,
   ]

@@ -128,6 +128,8 @@ locals {
     MATOMO_FN_ALLOW_PRIVATE_ADDRESSES = var.allow_private_addresses ? "" : "false"
     MATOMO_FN_BUFFER_MEGABYTES        = tostring(var.buffer_megabytes)
     MATOMO_FN_CONNECTORS              = join(",", sort(keys(var.connectors)))
+    MATOMO_FN_REQUESTS_TOPIC          = google_pubsub_topic.requests.name
+    MATOMO_FN_SECONDS_PER_CALL        = tostring(var.seconds_per_call)
     MATOMO_FN_WAREHOUSE               = "bigquery"
   } : name => value if value != "" }
   # Of these what collect reads, and its own: it neither calls Matomo nor writes a table.

@@ -19,12 +19,12 @@ locals {
   metrics = {
     fresh_runs = {
       description = "Runs after which every table of every site has the last day that has ended there."
-      filter      = "jsonPayload.message=\"run_finished\" AND jsonPayload.days_late=0"
+      filter      = "jsonPayload.message=(\"run_finished\" OR \"request_finished\") AND jsonPayload.days_late=0"
       labels      = { connector = "EXTRACT(jsonPayload.connector)" }
     }
     old_pending_runs = {
       description = "Runs that found days pending which ended more than a day before: Matomo does not process them."
-      filter      = "jsonPayload.message=\"run_finished\" AND jsonPayload.days_pending>0"
+      filter      = "jsonPayload.message=(\"run_finished\" OR \"request_finished\") AND jsonPayload.days_pending>0"
       labels      = { connector = "EXTRACT(jsonPayload.connector)" }
     }
     refusals = {

@@ -266,9 +266,9 @@ variable "deletion_protection" {
 }
 
 variable "delivery_attempts" {
-  description = "Deliveries of a Pub/Sub message before it goes to the dead letters. Each goes on where the one before stopped, so a backfill has about nine minutes times this; a message that Matomo's absence fails is tried for about ten minutes times this."
+  description = "Deliveries of a Pub/Sub message before it goes to the dead letters. One that finds all instances busy counts too, and the shards of a large request wait for theirs: with ten minutes between two about 16 hours by default, the most that Pub/Sub has. A message that Matomo's absence fails is tried as long."
   type        = number
-  default     = 30
+  default     = 100
   nullable    = false
 
   validation {
@@ -438,6 +438,18 @@ variable "runtime" {
   validation {
     condition     = can(regex("^python31[1-9]$", var.runtime))
     error_message = "runtime has to be python311 or newer, such as python313."
+  }
+}
+
+variable "seconds_per_call" {
+  description = "Seconds that Matomo takes for a call, as estimated: a request whose calls take longer than a run has is split into shards, which run side by side. Where that is wrong, shards are too many or go on in a second run, and nothing else."
+  type        = number
+  default     = 1
+  nullable    = false
+
+  validation {
+    condition     = var.seconds_per_call >= 0.01 && var.seconds_per_call <= 600
+    error_message = "seconds_per_call has to be a number from 0.01 to 600."
   }
 }
 

@@ -11,6 +11,7 @@ import structlog
 
 from matomo_fn.app.audit import run_audit
 from matomo_fn.app.begin import begin_request
+from matomo_fn.app.fan_out import Handing
 from matomo_fn.app.several import combined, for_each
 from matomo_fn.app.wiring import make_plan, new_run, run_sync
 from matomo_fn.config.connectors import every_connector
@@ -23,6 +24,7 @@ from matomo_fn.errors import (
     InputError,
     MatomoError,
     MatomoFnError,
+    QueueUnavailable,
     SecretsUnavailable,
     Stopped,
     TokenRefused,
@@ -53,10 +55,10 @@ class TryAgainError(Exception):
 def handle_http(method: str, headers: Mapping[str, str], body: bytes) -> tuple[int, dict[str, Any]]:
     """Return the status and the JSON answer of an HTTP request.
 
-    200 with a summary, also of an audit that found differences; 400 with every problem of request, configuration,
-    settings or secrets; 405 where it is no POST; 502 where Matomo failed, 500 or 503 where the warehouse did, with what
-    was done nevertheless; 503 where the run was stopped by a signal; 500 for what nobody foresaw. A failure is logged
-    once: by ``run_finished`` where a run has begun.
+    200 with a summary, also of an audit that found differences; 202 where messages take the rest, or all; 400 with
+    every problem of request, configuration, settings or secrets; 405 where it is no POST; 502 where Matomo failed, 500
+    or 503 where the warehouse did, with what was done nevertheless; 503 where the run was stopped by a signal; 500 for
+    what nobody foresaw. A failure is logged once: by ``run_finished`` where a run has begun.
     """
     headers = {name.lower(): value for name, value in headers.items()}
     run = new_run(_schedule(headers))
@@ -116,7 +118,7 @@ def _perform(settings: Settings, request: SyncRequest, run: Run) -> tuple[int, d
         return delivered.http_status, redact_value(delivered.as_dict())
     if request.dry_run:
         return HTTPStatus.OK, redact_value(make_plan(settings, request).as_dict())
-    result = run_sync(settings, request, run)
+    result = run_sync(settings, request, run, handing=Handing.WHAT_IS_TOO_MUCH)
     return result.http_status, redact_value(result.as_dict())
 
 
@@ -190,7 +192,7 @@ def _do(settings: Settings, request: SyncRequest, message_id: str) -> "RunResult
     if request.dry_run:
         log.info("plan", **make_plan(settings, request).as_dict())
         return None
-    return run_sync(settings, request, new_run(f"message {message_id}"))
+    return run_sync(settings, request, new_run(f"message {message_id}"), handing=Handing.WHAT_IS_TOO_MUCH)
 
 
 def _is_run(request: SyncRequest) -> bool:
@@ -243,7 +245,7 @@ def _schedule(headers: Mapping[str, str]) -> str:
 def _status_of(error: MatomoFnError) -> HTTPStatus:
     if isinstance(error, InputError | TokenRefused):
         return HTTPStatus.BAD_REQUEST
-    if isinstance(error, WarehouseUnavailable | SecretsUnavailable | BudgetTaken | Stopped):
+    if isinstance(error, WarehouseUnavailable | SecretsUnavailable | QueueUnavailable | BudgetTaken | Stopped):
         return HTTPStatus.SERVICE_UNAVAILABLE
     if isinstance(error, MatomoError):
         return HTTPStatus.BAD_GATEWAY

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Any
 
 from matomo_fn.app.changes import changes_by_run
@@ -11,8 +11,10 @@ from matomo_fn.catalogue import SYNC_RUNS
 from matomo_fn.config.connector import Connector
 from matomo_fn.config.settings import Settings
 from matomo_fn.sync.changes import Changes
+from matomo_fn.sync.request_progress import RequestProgress, read_progress
 from matomo_fn.warehouse import log_sql
 from matomo_fn.warehouse.protocol import Warehouse
+from matomo_fn.warehouse.schemas import missing_columns
 from matomo_fn.warehouse.whole_rows import whole_rows
 
 
@@ -22,7 +24,8 @@ class PastRun:
 
     ``request_id``: what started it; the run's own id where that was a person or a caller without a schedule.
     ``rows``: rows written. ``error``: the first sentence of what failed. ``changed``: final slices that Matomo had
-    changed; None where an older version ran. ``changes``: which ones they are.
+    changed; None where an older version ran. ``changes``: which ones they are. ``shard`` of ``shards``: what of the
+    request the run was about, None for all of it; a run that split the request has ``shards`` alone.
     """
 
     run_id: str
@@ -41,6 +44,8 @@ class PastRun:
     error: str | None
     changed: int | None = None
     changes: Changes | None = None
+    shard: int | None = None
+    shards: int | None = None
 
     @property
     def seconds(self) -> float:
@@ -66,6 +71,8 @@ class PastRun:
             "error": self.error,
             "changed_slices": self.changed,
             **({"changed": self.changes.as_dicts()} if self.changes else {}),
+            "shard": self.shard,
+            "shards": self.shards,
         }
 
 
@@ -82,11 +89,32 @@ def read_history(settings: Settings, name: str, *, most: int) -> Sequence[PastRu
         return [replace(run, changes=changes.get(run.run_id)) for run in found]
 
 
+def read_requests(settings: Settings, name: str) -> Sequence[RequestProgress]:
+    """Return the requests of a connector that were handed on in the last 31 days, the newest first."""
+    with open_log(settings, name) as (connector, warehouse):
+        return newest_requests(warehouse, connector)
+
+
+def newest_requests(warehouse: Warehouse, connector: Connector) -> Sequence[RequestProgress]:
+    """Return the same of a warehouse that is open; nothing where no version yet has handed anything on."""
+    if not _knows_requests(warehouse):
+        return []
+    return read_progress(warehouse, connector.name, datetime.now(UTC))
+
+
+def _knows_requests(warehouse: Warehouse) -> bool:
+    """Return whether the record of runs has the columns of this version, which the next sync adds."""
+    found = warehouse.find_table(SYNC_RUNS.name)
+    return found is not None and not missing_columns(SYNC_RUNS.columns, found.columns)
+
+
 def newest_runs(warehouse: Warehouse, connector: Connector, most: int) -> Sequence[PastRun]:
     """Return the newest runs that a warehouse has of a connector."""
-    if warehouse.find_table(SYNC_RUNS.name) is None:
+    there = warehouse.find_table(SYNC_RUNS.name)
+    if there is None:
         return []
-    found = warehouse.query(log_sql.history_of(warehouse.dataset, connector.name, most))
+    missing = [column.name for column in missing_columns(SYNC_RUNS.columns, there.columns)]
+    found = warehouse.query(log_sql.history_of(warehouse.dataset, connector.name, most, without=missing))
     required = [column.name for column in SYNC_RUNS.columns if column.required]
     return [past_run(row) for row in whole_rows(found, f"{warehouse.dataset}.{SYNC_RUNS.name}", required)]
 
@@ -108,5 +136,7 @@ def past_run(row: Mapping[str, Any]) -> PastRun:
         row["row_count"],
         row["matomo_calls"],
         row["error"],
-        row["changed"],
+        row.get("changed"),
+        shard=row.get("shard"),
+        shards=row.get("shards"),
     )

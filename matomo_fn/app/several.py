@@ -15,7 +15,7 @@ Outcome = TypeVar("Outcome")
 # The statuses that an answer can have, the gravest last.
 _GRAVITY = (
     *("planned", "consistent", str(Verdict.COMPLETE)),
-    *("different", str(Verdict.PARTIAL), str(Verdict.STOPPED), str(Verdict.FAILED)),
+    *("different", str(Verdict.HANDED_ON), str(Verdict.PARTIAL), str(Verdict.STOPPED), str(Verdict.FAILED)),
 )
 
 

@@ -6,10 +6,10 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from matomo_fn.app.changes import changes_by_run, joined
-from matomo_fn.app.history import PastRun, newest_runs, past_run
+from matomo_fn.app.history import PastRun, newest_requests, newest_runs, past_run
 from matomo_fn.app.read_log import never_synced, open_log
 from matomo_fn.app.wiring import make_client, read_credentials
-from matomo_fn.catalogue import EVENTS_LOG, SYNC_LOG
+from matomo_fn.catalogue import EVENTS_LOG, SYNC_LOG, SYNC_RUNS
 from matomo_fn.config.connector import Connector
 from matomo_fn.config.request import read_request
 from matomo_fn.config.settings import Settings
@@ -19,9 +19,11 @@ from matomo_fn.errors import InputError, MatomoError, TokenRefused
 from matomo_fn.periods import period_of
 from matomo_fn.slices import Stream
 from matomo_fn.sync.missing import sentences_of
+from matomo_fn.sync.request_progress import RequestProgress
 from matomo_fn.sync.scope import Scope, resolve_scope
 from matomo_fn.warehouse import events_sql, log_sql, reference_sql
 from matomo_fn.warehouse.protocol import Warehouse
+from matomo_fn.warehouse.schemas import missing_columns
 from matomo_fn.warehouse.whole_rows import whole_rows
 
 # How far behind UTC a site may be, and how far ahead of it.
@@ -126,7 +128,10 @@ class EventsStatus:
 
 @dataclass(frozen=True, slots=True)
 class Status:
-    """The state of a connector; ``problems`` has a sentence for everything that is missing, ``notes`` for the rest."""
+    """The state of a connector; ``problems`` has a sentence for everything that is missing, ``notes`` for the rest.
+
+    ``requests``: those of the last 31 days that were handed on in parts.
+    """
 
     connector: str
     tables: Sequence[TableStatus]
@@ -136,6 +141,7 @@ class Status:
     reference: Sequence[ReferenceStatus] = ()
     events: EventsStatus | None = None
     last_sweep: PastRun | None = None
+    requests: Sequence[RequestProgress] = ()
 
     @property
     def is_good(self) -> bool:
@@ -152,6 +158,7 @@ class Status:
             "tables": [table.as_dict() for table in self.tables],
             "reference_tables": [table.as_dict() for table in self.reference],
             **({"events": self.events.as_dict()} if self.events else {}),
+            **({"requests": [request.as_dict() for request in self.requests]} if self.requests else {}),
             "problems": list(self.problems),
             "notes": list(self.notes),
         }
@@ -198,6 +205,7 @@ def read_status(settings: Settings, name: str) -> Status:
             _reference(warehouse, connector),
             _events(warehouse, connector),
             _last_sweep(warehouse, connector) if last_run else None,
+            newest_requests(warehouse, connector),
         )
 
 
@@ -274,7 +282,9 @@ def _logged(warehouse: Warehouse, connector: Connector, kept_from: Mapping[str, 
 
 def _last_sweep(warehouse: Warehouse, connector: Connector) -> PastRun | None:
     """Return the newest sweep, with what all of its request's runs found changed: it may have taken several."""
-    rows = warehouse.query(log_sql.last_sweep(warehouse.dataset, connector.name))
+    there = warehouse.find_table(SYNC_RUNS.name)
+    missing = [column.name for column in missing_columns(SYNC_RUNS.columns, there.columns)] if there else []
+    rows = warehouse.query(log_sql.last_sweep(warehouse.dataset, connector.name, without=missing))
     if not rows:
         return None
     (row,) = rows

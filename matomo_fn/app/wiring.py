@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 
 import structlog
 
+from matomo_fn.app.fan_out import Handing, fan_out_of
 from matomo_fn.app.open_warehouse import open_warehouse
 from matomo_fn.app.signals import ends_by_signal
 from matomo_fn.config.connector import Connector
@@ -156,21 +157,30 @@ def run_sync(
     progress: Progress = no_progress,
     *,
     most_slots: int | None = None,
+    handing: Handing = Handing.NOTHING,
 ) -> RunResult:
     """Run a request to its end, log that end in one line, and return the result.
 
     ``most_slots``: of a shard, how many slots of the connector's budget it keeps while other runs want some.
+    ``handing``: what is handed on as messages, where there is a topic for them.
 
     SIGINT and SIGTERM end it early: what was fetched is written, and the result says what remains. Raises
     MatomoFnError where there is nothing to report on: bad input, no answer from Matomo, no warehouse, no budget, or
     something unforeseen.
     """
     structlog.contextvars.bind_contextvars(run_id=run.id)
+    if request.part:
+        run = replace(run, request_id=request.part.request_id)
+        if request.part.count > 1 and most_slots is None:
+            most_slots = 1  # so that the other shards are done beside it
+        structlog.contextvars.bind_contextvars(request_id=run.request_id, shard=request.part.number)
     deadline = Deadline(settings.time_budget)
     with ends_by_signal(deadline):
         try:
             _refuse_stopped(deadline)
             with open_run(settings, request, run, deadline, most_slots) as session:
+                fan_out = fan_out_of(settings, session.connector, request, deadline, handing)
+                session = replace(session, fan_out=fan_out)
                 result = sync(session, request, run, progress)
         except Stopped:
             sentence = f"stopped by {deadline.interrupted_by} before anything was fetched"
@@ -185,7 +195,10 @@ def run_sync(
             raise unforeseen from None
         tell = log.warning if result.verdict in (Verdict.PARTIAL, Verdict.STOPPED) else log.info
         tell = log.error if result.verdict is Verdict.FAILED else tell
-        tell("run_finished", **{key: value for key, value in result.as_dict().items() if key != "run_id"})
+        told = {key: value for key, value in result.as_dict().items() if key not in ("run_id", "request_id")}
+        if result.handed_on:  # their number: all of them may be more than a line of Cloud Logging has
+            told["handed_on"] = len(result.handed_on)
+        tell("run_finished", **told)
     return replace(result, stopped_by=deadline.interrupted_by)  # also where that came when all was done
 
 

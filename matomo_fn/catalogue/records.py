@@ -93,10 +93,12 @@ SYNC_LOG = Schema(
     # Status first: a filter on it leaves out the blocks of all the partitions that never had an open slice.
     clustering=("status", "connector", "table_name", "website_id"),
 )
-# One row a run, also where nothing changed: a quiet run adds no row to _sync_log.
+# One row a run, also where nothing changed: a quiet run adds no row to _sync_log. What hands a request on, and what
+# runs a part of one, adds a row when it begins: without that nobody could tell how far the request is.
 SYNC_RUNS = Schema(
     "_sync_runs",
-    "One row for each run, whether it changed anything or not. Appended, never changed.",
+    "One row for each run, whether it changed anything or not; of a run with a part of a request one more, from its "
+    "beginning. Of a run's rows the last one counts. Appended, never changed.",
     (
         Column("date", ColumnType.DATE, "The day, in UTC, on which the run began.", required=True),
         Column("connector", ColumnType.STRING, "The connector that the run was for.", required=True),
@@ -104,9 +106,19 @@ SYNC_RUNS = Schema(
         Column("run_id", ColumnType.STRING, "The run.", required=True),
         Column("request_id", ColumnType.STRING, "What started the run (message, schedule).", required=True),
         Column("mode", ColumnType.STRING, "incremental, intraday, sweep, backfill or full_refresh.", required=True),
-        Column("status", ColumnType.STRING, "How the run ended, as its answer says it.", required=True),
+        Column(
+            "status",
+            ColumnType.STRING,
+            "How the run ended, as its answer says it; running or handing_on in the row from its beginning.",
+            required=True,
+        ),
         Column("started_at", ColumnType.TIMESTAMP, "When the run began.", required=True),
-        Column("finished_at", ColumnType.TIMESTAMP, "When it had written everything.", required=True),
+        Column(
+            "finished_at",
+            ColumnType.TIMESTAMP,
+            "When it had written everything; in the row from its beginning, when that was written.",
+            required=True,
+        ),
         Column("sites", ColumnType.INT64, "How many sites it was about.", required=True),
         Column("row_count", ColumnType.INT64, "Rows written.", required=True),
         Column("written", ColumnType.INT64, "Slices written.", required=True),
@@ -120,6 +132,28 @@ SYNC_RUNS = Schema(
             "changed",
             ColumnType.INT64,
             "Final slices that Matomo had changed, which were written again; NULL in rows of older versions.",
+        ),
+        Column(
+            "shard",
+            ColumnType.INT64,
+            "Which shard of the request the run was about; NULL for all of it.",
+        ),
+        Column("shards", ColumnType.INT64, "How many shards the request was split into; NULL where it was not."),
+        Column(
+            "continuation",
+            ColumnType.INT64,
+            "How many times the rest of the shard, or of the request, had been handed on before; NULL for all of it.",
+        ),
+        Column(
+            "handed_on",
+            ColumnType.STRING,
+            "The parts of the request that the run published as messages, as JSON; NULL where it did not.",
+        ),
+        Column("about", ColumnType.STRING, "A hash of what the request is about: equal requests have the same."),
+        Column(
+            "next_job",
+            ColumnType.STRING,
+            "Where the next such run begins, as JSON (site, table, segment, day); NULL where there was time for all.",
         ),
     ),
     clustering=("connector",),

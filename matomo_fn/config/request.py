@@ -32,6 +32,57 @@ def _day(value: Any) -> Any:
     raise ValueError(f"{value!r} is not a day such as 2026-01-31")
 
 
+_Tables = Annotated[tuple[str, ...] | None, BeforeValidator(lambda v: v if v is None else table_list(v))]
+_Sites = Annotated[tuple[str, ...] | None, BeforeValidator(lambda v: v if v is None else site_list(v))]
+_Day = Annotated[date | None, BeforeValidator(_day)]
+
+
+class Part(BaseModel):
+    """What of a request a message is about: a shard of it, or the rest that a run had no time for.
+
+    The program writes it into the messages that it publishes. ``request_id``: of the request, which all its parts have
+    in common: what one of them has done is not done again by another one. ``number`` of ``count``: which shard.
+    ``continuation``: how many times what was left of the shard has been handed on. ``tables`` and ``sites``: of those
+    that the request is about, only these; None for all. ``since`` and ``before``: only slices whose dates are not
+    earlier than the one, and earlier than the other.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
+
+    request_id: str = Field(min_length=1, max_length=300)
+    number: int = Field(default=1, ge=1)
+    count: int = Field(default=1, ge=1)
+    continuation: int = Field(default=0, ge=0)
+    tables: _Tables = None
+    sites: _Sites = None
+    since: _Day = None
+    before: _Day = None
+
+    @model_validator(mode="after")
+    def _order(self) -> "Part":
+        if self.number > self.count:
+            raise ValueError(f"number {self.number} of {self.count} parts")
+        if self.since and self.before and self.since >= self.before:
+            raise ValueError(f"since {self.since} is not earlier than before {self.before}")
+        return self
+
+    def has_site(self, site: str) -> bool:
+        """Return whether the part is about a site."""
+        return self.sites is None or site in self.sites
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the part as a message has it."""
+        return self.model_dump(mode="json", exclude_none=True)
+
+
+def _part(value: Any) -> Any:
+    if value is None or isinstance(value, Part):
+        return value
+    if not isinstance(value, dict):
+        raise ValueError("has to be an object, as the program writes it")
+    return Part.model_validate(value)
+
+
 class SyncRequest(BaseModel):
     """What to sync: which connector, and optionally which days, tables and sites, and how.
 
@@ -42,18 +93,20 @@ class SyncRequest(BaseModel):
     "audit" extracts nothing: it compares the log with the tables, over all time.
     "deliver" goes the other way: it sends the events that wait to Matomo.
     ``dry_run``: nothing is asked of Matomo's reports and nothing written; the answer is the plan.
+    ``part``: what of the request is meant, where it is handed on in parts.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", strict=True)
 
     connector: str
-    start_date: Annotated[date | None, BeforeValidator(_day)] = None
-    end_date: Annotated[date | None, BeforeValidator(_day)] = None
-    tables: Annotated[tuple[str, ...] | None, BeforeValidator(lambda v: v if v is None else table_list(v))] = None
-    sites: Annotated[tuple[str, ...] | None, BeforeValidator(lambda v: v if v is None else site_list(v))] = None
+    start_date: _Day = None
+    end_date: _Day = None
+    tables: _Tables = None
+    sites: _Sites = None
     mode: Mode = "incremental"
     days: Annotated[int | None, Field(ge=1, le=36_600)] = None
     dry_run: bool = Field(default=False)
+    part: Annotated[Part | None, BeforeValidator(_part)] = None
 
     @field_validator("connector")
     @classmethod
@@ -80,7 +133,41 @@ class SyncRequest(BaseModel):
             raise ValueError("a sweep has one window: give days, or start_date and end_date")
         if self.mode == "deliver" and (self.start_date or self.sites or self.tables or self.dry_run):
             raise ValueError("a delivery sends all events that wait: leave out days, tables, sites and dry_run")
+        if self.part and self.mode in ("audit", "deliver"):
+            raise ValueError(f'"mode": "{self.mode}" has no parts: leave out part')
+        if self.part and self.rebuilds:
+            raise ValueError("a table is rebuilt by one run: leave out part")
         return self
+
+    @property
+    def reads_older(self) -> bool:
+        """Whether pending and failed slices from before the window are due too."""
+        return self.mode in ("incremental", "sweep") and self.start_date is None
+
+    @property
+    def logs_everything(self) -> bool:
+        """Whether it is about all of a window, so that what is done of it has to be known.
+
+        A sweep finds nearly everything unchanged: it logs that only where it is cut off.
+        """
+        if self.mode in ("intraday", "sweep"):
+            return False
+        return self.mode != "incremental" or self.start_date is not None
+
+    @property
+    def rebuilds(self) -> bool:
+        """Whether tables are rebuilt beside those that are there, which one run does from beginning to end."""
+        return self.mode == "full_refresh" and self.tables is not None
+
+    @property
+    def tells_reach(self) -> bool:
+        """Whether it names no days, tables and sites: otherwise it cannot say how late the data is."""
+        return self.mode not in ("intraday", "sweep") and not (self.start_date or self.tables or self.sites)
+
+    def as_json(self) -> dict[str, Any]:
+        """Return the request as a message has it."""
+        values = self.model_dump(mode="json", exclude_none=True, exclude_defaults=True)
+        return values | ({"part": self.part.as_json()} if self.part else {})
 
 
 def read_request(values: Mapping[str, Any]) -> SyncRequest:

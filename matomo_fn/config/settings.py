@@ -16,11 +16,18 @@ from matomo_fn.errors import InputError
 PREFIX = "MATOMO_FN_"
 _VERSION = re.compile(r"(?P<secret>matomo-[a-z0-9-]+-(?:config|token|signature))=(?P<version>[1-9][0-9]*)")
 
+_DECIMAL = re.compile(r"[0-9]{1,6}(\.[0-9]{1,6})?", re.ASCII)
+# https://cloud.google.com/pubsub/docs/pubsub-basics#resource_names
+_TOPIC = re.compile(r"[A-Za-z][A-Za-z0-9._~+%-]{2,254}")
 _HOST_AND_PORT = re.compile(r"([\w.-]+|\[[0-9a-fA-F:]+\]):[0-9]{1,5}")
 
 
 def _number(value: Any) -> Any:
     return int(value) if isinstance(value, str) and value.isascii() and value.isdigit() else value
+
+
+def _decimal(value: Any) -> Any:
+    return float(value) if isinstance(value, str) and _DECIMAL.fullmatch(value) else value
 
 
 def _truth(value: Any) -> Any:
@@ -85,6 +92,19 @@ class Settings(BaseModel):
         le=86_400,
         description="Seconds that a run may take: it stops in time, writes what it has, says what is left. 0: no end.",
     )
+    requests_topic: str = Field(
+        validation_alias=f"{PREFIX}REQUESTS_TOPIC",
+        default="",
+        description="The Pub/Sub topic that the function takes its requests from: what is too much for one run is "
+        "handed on by it.",
+    )
+    seconds_per_call: Annotated[float, BeforeValidator(_decimal)] = Field(
+        validation_alias=f"{PREFIX}SECONDS_PER_CALL",
+        default=1.0,
+        ge=0.01,
+        le=600,
+        description="Seconds that Matomo takes for a call, as estimated: how much of a request one run has time for.",
+    )
     buffer_megabytes: Annotated[int, BeforeValidator(_number)] = Field(
         validation_alias=f"{PREFIX}BUFFER_MEGABYTES",
         default=128,
@@ -126,6 +146,13 @@ class Settings(BaseModel):
         # The shell expands ~ at the beginning of a word only, which the one in duckdb:~/matomo.duckdb is not.
         return value if value == "bigquery" else f"duckdb:{_expanded(value.removeprefix('duckdb:').strip())}"
 
+    @field_validator("requests_topic")
+    @classmethod
+    def _requests_topic(cls, value: str) -> str:
+        if value and not _TOPIC.fullmatch(value):
+            raise ValueError(f"{value!r} is not the name of a topic such as matomo-fn-requests")
+        return value
+
     @field_validator("secrets")
     @classmethod
     def _secrets(cls, value: str) -> str:
@@ -160,6 +187,8 @@ class Settings(BaseModel):
                 "GOOGLE_CLOUD_PROJECT is not set: it names the project of the secrets and the dataset "
                 "(for a local run set MATOMO_FN_SECRETS to a folder and MATOMO_FN_WAREHOUSE to duckdb:PATH)"
             )
+        if self.requests_topic and not self.project:
+            raise ValueError("GOOGLE_CLOUD_PROJECT is not set: it names the project of the topic of requests")
         if self.secret_versions and self.secrets != "secret-manager":
             raise ValueError("MATOMO_FN_SECRET_VERSIONS pins versions in Secret Manager; a folder has none")
         return self

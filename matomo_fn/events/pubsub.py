@@ -13,21 +13,24 @@ from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any
 
-import grpc
 import structlog
 from google.api_core import exceptions
-from google.api_core.retry import Retry, if_exception_type
-from google.auth.exceptions import DefaultCredentialsError, GoogleAuthError
-
-# The generated client only: google.cloud.pubsub_v1 adds threads that batch and stream, which a function whose CPU
-# stops with its answer cannot rely on, and which a batch pulled each minute has no use for.
-from google.pubsub_v1 import PublisherClient, PubsubMessage, SubscriberClient
 
 from matomo_fn.config.settings import Settings
 from matomo_fn.deadline import Deadline
 from matomo_fn.errors import InputError, QueueUnavailable
 from matomo_fn.events.model import Call
 from matomo_fn.events.queue import Received
+from matomo_fn.pubsub import (
+    FAILURES,
+    MOST_MESSAGES,
+    PubsubMessage,
+    is_connected,
+    publisher,
+    retry_for,
+    subscriber,
+    told,
+)
 from matomo_fn.values import encode, utf8
 
 log = structlog.get_logger()
@@ -42,24 +45,12 @@ _FIRST_SECONDS, _MORE_SECONDS, _GATHER_SECONDS = 5.0, 1.0, 15.0
 # Seconds for acknowledging or releasing messages, and the least of them where the run's time is over: without it,
 # what was delivered comes again.
 _SETTLE_SECONDS, _LEAST_SECONDS = 30.0, 1.0
-# For the state of a connection, which another thread tells.
-_READY_SECONDS = 0.5
 # Between two attempts at what Pub/Sub refused for the moment.
 _PAUSE_SECONDS = 0.5
-# What one call may have: messages (pubsub/quotas), and bytes of acknowledgement ids, of 512 KiB for the whole request.
-_MOST_MESSAGES = 1_000
+# Bytes of acknowledgement ids that one call may have, of 512 KiB for the whole request (pubsub/quotas).
 _MOST_ID_BYTES = 400_000
 _MOST_ATTRIBUTE_BYTES = 1_024
-
-# What a second attempt may cure. gRPC's own reconnecting is within the first.
-_IS_TRANSIENT = if_exception_type(
-    exceptions.Aborted,
-    exceptions.InternalServerError,
-    exceptions.ServiceUnavailable,
-    exceptions.TooManyRequests,
-    exceptions.Unknown,
-)
-_FAILURES = (exceptions.GoogleAPICallError, exceptions.RetryError, GoogleAuthError, OSError)
+_ADVICE = "give the connector `events` in Terraform, which creates it"
 
 
 def events_name(connector: str) -> str:
@@ -73,7 +64,7 @@ class EventTopic:
     def __init__(self, settings: Settings, connector: str) -> None:
         self._connector = connector
         self._path = f"projects/{_project(settings)}/topics/{events_name(connector)}"
-        self._client = _publisher(settings.pubsub_emulator)
+        self._client = publisher(settings.pubsub_emulator)
 
     def publish(self, calls: Sequence[Call]) -> frozenset[int]:
         """Publish calls, those of a visitor in their order, and return the positions of those that were taken.
@@ -110,7 +101,7 @@ class EventTopic:
         """Return the positions of one visitor's messages that were taken, and why others were not."""
         taken: list[int] = []
         rest = iter(messages)
-        while part := list(islice(rest, _MOST_MESSAGES)):
+        while part := list(islice(rest, MOST_MESSAGES)):
             seconds = end - time.monotonic()
             if seconds <= 0:
                 return taken, f"{self._path} did not take the events within {PUBLISH_SECONDS:g} seconds"
@@ -118,11 +109,11 @@ class EventTopic:
                 self._client.publish(
                     topic=self._path,
                     messages=[message for _, message in part],
-                    retry=_retry(seconds),
+                    retry=retry_for(seconds),
                     timeout=seconds,
                 )
-            except _FAILURES as error:
-                return taken, _told(self._path, error)
+            except FAILURES as error:
+                return taken, told(self._path, error, _ADVICE)
             taken += [position for position, _ in part]
         return taken, ""
 
@@ -137,7 +128,7 @@ class PubSubQueue:
     def __init__(self, settings: Settings, connector: str, deadline: Deadline) -> None:
         self._connector = connector
         self._path = f"projects/{_project(settings)}/subscriptions/{events_name(connector)}"
-        self._client = _subscriber(settings.pubsub_emulator)
+        self._client = subscriber(settings.pubsub_emulator)
         self._deadline = deadline
 
     def pull(self, most: int) -> tuple[Received, ...]:
@@ -150,7 +141,7 @@ class PubSubQueue:
         seconds = _FIRST_SECONDS
         while len(received) < most and time.monotonic() < end and self._deadline.allows_requests():
             try:
-                found = self._pull(min(most - len(received), _MOST_MESSAGES), self._deadline.limit_request(seconds))
+                found = self._pull(min(most - len(received), MOST_MESSAGES), self._deadline.limit_request(seconds))
             except QueueUnavailable:
                 if not received:
                     raise
@@ -164,16 +155,16 @@ class PubSubQueue:
     def _pull(self, most: int, seconds: float) -> list[Received]:
         try:
             answer = self._client.pull(
-                subscription=self._path, max_messages=most, retry=_retry(seconds), timeout=seconds
+                subscription=self._path, max_messages=most, retry=retry_for(seconds), timeout=seconds
             )
         except (exceptions.DeadlineExceeded, exceptions.Cancelled):
             # Pub/Sub waits longer for a message than we do, and a server that notices first that our time is over
             # cancels the call; or there is no way to it, which must not look the same.
-            if not _is_connected(self._client.transport):
+            if not is_connected(self._client.transport):
                 raise QueueUnavailable(f"Pub/Sub cannot be reached for {self._path}: no answer") from None
             return []
-        except _FAILURES as error:
-            raise QueueUnavailable(_told(self._path, error)) from None
+        except FAILURES as error:
+            raise QueueUnavailable(told(self._path, error, _ADVICE)) from None
         return [
             Received(each.message.data, each.ack_id, f"message {each.message.message_id}")
             for each in answer.received_messages
@@ -206,35 +197,24 @@ class PubSubQueue:
         while handles:
             seconds = max(_LEAST_SECONDS, end - time.monotonic())
             try:
-                send(ack_ids=handles, retry=_retry(seconds), timeout=seconds)
+                send(ack_ids=handles, retry=retry_for(seconds), timeout=seconds)
             except exceptions.GoogleAPICallError as error:
                 reasons = _reasons(error)
                 if not reasons:
-                    raise QueueUnavailable(_told(self._path, error)) from None
+                    raise QueueUnavailable(told(self._path, error, _ADVICE)) from None
                 # What is not named was taken.
                 again = [handle for handle in handles if reasons.get(handle, "").startswith("TRANSIENT_")]
                 refused += [handle for handle in handles if handle in reasons and handle not in again]
                 if time.monotonic() + _PAUSE_SECONDS >= end:
                     return refused + again
                 handles = again
-            except _FAILURES as error:
-                raise QueueUnavailable(_told(self._path, error)) from None
+            except FAILURES as error:
+                raise QueueUnavailable(told(self._path, error, _ADVICE)) from None
             else:
                 return refused
             if handles:
                 self._deadline.pause_writing(_PAUSE_SECONDS)
         return refused
-
-
-def _is_connected(transport: Any) -> bool:
-    """Return whether a connection stands, which takes no time to tell where it does; ``transport``: that of gRPC."""
-    ready = grpc.channel_ready_future(transport.grpc_channel)
-    try:
-        ready.result(timeout=_READY_SECONDS)
-    except grpc.FutureTimeoutError:
-        ready.cancel()
-        return False
-    return True
 
 
 def _reasons(error: exceptions.GoogleAPICallError) -> Mapping[str, str]:
@@ -247,7 +227,7 @@ def _parts(handles: Sequence[str]) -> Iterator[list[str]]:
     part: list[str] = []
     size = 0
     for handle in handles:
-        if part and (len(part) == _MOST_MESSAGES or size + len(handle) > _MOST_ID_BYTES):
+        if part and (len(part) == MOST_MESSAGES or size + len(handle) > _MOST_ID_BYTES):
             yield part
             part, size = [], 0
         part.append(handle)
@@ -268,10 +248,6 @@ def _side_by_side(do: Callable[[str], Any], keys: Sequence[str]) -> list[Any]:
         return list(pool.map(do, keys))
 
 
-def _retry(seconds: float) -> Retry:
-    return Retry(predicate=_IS_TRANSIENT, initial=0.1, maximum=1.0, multiplier=2.0, timeout=seconds)
-
-
 def _project(settings: Settings) -> str:
     if not settings.project:
         raise InputError(
@@ -279,43 +255,3 @@ def _project(settings: Settings) -> str:
             "(to deliver events without Pub/Sub, name a file: matomo-fn deliver CONNECTOR --file events.jsonl)"
         )
     return settings.project
-
-
-def _told(path: str, error: Exception) -> str:
-    """Return a sentence on why Pub/Sub did not do it. The error's own text is left out: it may repeat a message."""
-    cause = error.cause if isinstance(error, exceptions.RetryError) and error.cause else error
-    name = path.rpartition("/")[2]
-    match cause:
-        case exceptions.NotFound():
-            return f"there is no {path}: give the connector `events` in Terraform, which creates it"
-        case exceptions.PermissionDenied() | exceptions.Unauthenticated():
-            role = "publisher" if "/topics/" in path else "subscriber"
-            return f"{path} may not be used: give the function's service account the role roles/pubsub.{role} on {name}"
-        case _:
-            return f"Pub/Sub failed for {path}: {type(cause).__name__}"
-
-
-# A channel is opened once: its handshake takes longer than publishing.
-@functools.lru_cache(maxsize=1)
-def _publisher(emulator: str) -> PublisherClient:
-    client: PublisherClient = _opened(PublisherClient, emulator)
-    return client
-
-
-@functools.lru_cache(maxsize=1)
-def _subscriber(emulator: str) -> SubscriberClient:
-    client: SubscriberClient = _opened(SubscriberClient, emulator)
-    return client
-
-
-def _opened(client: Any, emulator: str) -> Any:
-    if emulator:
-        # A thousand messages have up to 10 MB; the library opens its own channels without a limit too.
-        channel = grpc.insecure_channel(emulator, [("grpc.max_receive_message_length", -1)])
-        return client(transport=client.get_transport_class("grpc")(channel=channel))
-    try:
-        return client()
-    except DefaultCredentialsError:
-        raise InputError(
-            "there are no Google credentials for Pub/Sub: run `gcloud auth application-default login`"
-        ) from None

@@ -10,6 +10,7 @@ from matomo_fn.slices import Stream
 from matomo_fn.sync.plan import Plan
 
 REMAINING = "the run ended before these days were requested; the next one takes them"
+_HANDED_ON = "handed on: messages of the same request take these days"
 # Sentences of a result, and tables, sites and stretches of days that one sentence names.
 _MOST_SENTENCES = 20
 _MOST_NAMES = 3
@@ -26,6 +27,11 @@ class Missing:
         self._due: dict[Stream, Days] = {}
         self._handled: dict[Stream, list[Range]] = {}
         self._pending: dict[tuple[Stream, str], list[Range]] = {}
+        self._remaining = REMAINING
+
+    def hand_on(self) -> None:
+        """Take what remains as handed on."""
+        self._remaining = _HANDED_ON
 
     def expect(self, plan: Plan) -> None:
         """Take the slices of a plan as missing."""
@@ -47,7 +53,7 @@ class Missing:
         for stream, due in self._due.items():
             remaining = due - Days.joined(self._handled.get(stream, ()))
             if remaining:
-                groups.setdefault((remaining, REMAINING), []).append(stream)
+                groups.setdefault((remaining, self._remaining), []).append(stream)
         return sentences_of(groups)
 
 

@@ -5,21 +5,23 @@ A plan is made once, by pure functions of the scope and the state. A dry run pri
 
 from collections import Counter
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import date
 from enum import StrEnum
 from itertools import product
-from zlib import crc32
 
 from matomo_fn.catalogue import Source, Table
+from matomo_fn.config.request import Part
 from matomo_fn.days import Days
 from matomo_fn.extract.jobs import FIRST_CHUNK, MONTH, Job
 from matomo_fn.matomo.reports import MOST_CALLS_IN_BULK
 from matomo_fn.segments import EVERY_VISIT, Segment
 from matomo_fn.sites import Site
 from matomo_fn.slices import Slice, Stream
+from matomo_fn.sync.order import in_phases
 from matomo_fn.sync.outcome import KnownSlice, Status
 from matomo_fn.sync.scope import Scope, Window
+from matomo_fn.sync.split import Shard, split, together
 from matomo_fn.sync.state import Snapshot
 
 
@@ -86,6 +88,18 @@ class Plan:
         """Return what is due of one table."""
         return [due for due in self.due if due.stream.table == name]
 
+    def split(self, most: int) -> tuple[Shard, ...]:
+        """Return the plan in shards of at most ``most`` calls, as estimated, each of them whole slices.
+
+        By site and table first: tables that share calls stay together, and pages with the visits that bring their
+        titles. What is too large for one site and such a group is cut by stretch of days.
+        """
+        version, tables = self.scope.version, list(self.scope.tables.values())
+        names = [[table.name for table in group] for group in group_tables(tables, version)]
+        titles = {table.name: table.titles_from for table in self.scope.tables.titled if table.titles_from}
+        jobs = [job for phase in self.phases for job in phase]
+        return split(jobs, together(names, titles), lambda found: estimated_calls(found, version), most)
+
 
 def make_plan(
     scope: Scope,
@@ -93,20 +107,22 @@ def make_plan(
     *,
     intraday_tables: Collection[str] = (),
     request_id: str = "",
-    run_id: str = "",
+    begin_with: str | None = None,
 ) -> Plan:
     """Return the plan of a scope, by what is known of its slices.
 
     Slices that an earlier run of the same request handled well (it was cut off and is delivered again) are left out.
-    ``intraday_tables`` are also extracted for the sites' present day. ``run_id`` decides which jobs come first.
+    ``intraday_tables`` are also extracted for the sites' present day. ``begin_with``: the job that comes first, which
+    the last run did not reach.
     """
     due = tuple(
-        found
+        part
         for window, stream in scope.streams()
         for found in _due_of(stream, window, snapshot, request_id, _extra_days(scope, window, stream, intraday_tables))
+        for part in _of_part(found, scope.part)
     )
     known = _known_of(due, snapshot)
-    return Plan(scope, due, known, phases_of(scope, due, run_id), scope.lost_sites(snapshot.newest_days()))
+    return Plan(scope, due, known, phases_of(scope, due, begin_with), scope.lost_sites(snapshot.newest_days()))
 
 
 def _known_of(due: Iterable[Due], snapshot: Snapshot) -> dict[Slice, KnownSlice]:
@@ -121,12 +137,18 @@ def _known_of(due: Iterable[Due], snapshot: Snapshot) -> dict[Slice, KnownSlice]
     }
 
 
-def phases_of(scope: Scope, due: Iterable[Due], run_id: str = "") -> tuple[tuple[Job, ...], ...]:
-    """Return the jobs in phases: the visit counts, then the rest; in each what no table has yet before refetches.
+def _of_part(due: Due, part: Part | None) -> Iterator[Due]:
+    """Yield what of some due days belongs to a part of the request."""
+    days = due.stream.period.within(due.days, part.since, part.before) if part else due.days
+    if days:
+        yield replace(due, days=days)
 
-    Refetches come with what no table has where one call brings both, as in most daily runs. Where among its equals the
-    order begins is another place in each run, so that what fails slowly again and again does not always take the time
-    of the same others.
+
+def phases_of(scope: Scope, due: Iterable[Due], begin_with: str | None = None) -> tuple[tuple[Job, ...], ...]:
+    """Return the jobs in phases: the visit counts, then the rest; of each table and site the latest days first.
+
+    Refetches come with what no table has where one call brings both, as in most daily runs. ``begin_with``: the job
+    with which the order begins (`matomo_fn.sync.order`).
     """
     wanted: dict[bool, dict[Stream, Days]] = {True: {}, False: {}}
     for found in due:
@@ -138,11 +160,8 @@ def phases_of(scope: Scope, due: Iterable[Due], run_id: str = "") -> tuple[tuple
             wanted[True][stream] = wanted[True][stream] | joined
             wanted[False][stream] = wanted[False][stream] - joined
     sites, tables = [window.site for window in scope.windows], tuple(scope.tables.values())
-    parts = [jobs_for(part, sites, tables, scope.version, scope.segments) for part in wanted.values()]
-    jobs = [job for part in parts for job in _rotated(part, run_id)]
-    first = [job for job in jobs if job.brings_visit_counts(scope.version)]
-    rest = [job for job in jobs if not job.brings_visit_counts(scope.version)]
-    return tuple(tuple(phase) for phase in (first, rest) if phase)
+    jobs = [job for part in wanted.values() for job in jobs_for(part, sites, tables, scope.version, scope.segments)]
+    return in_phases(jobs, scope, begin_with)
 
 
 def jobs_for(
@@ -298,11 +317,6 @@ def _joined(stream: Stream, missing: Days, refetched: Days) -> Days:
         if range_ & missing and stream.period.count(range_) <= FIRST_CHUNK:
             joined = joined | (range_ & refetched)
     return joined
-
-
-def _rotated(jobs: Sequence[Job], run_id: str) -> list[Job]:
-    first = crc32(run_id.encode()) % len(jobs) if jobs and run_id else 0
-    return [*jobs[first:], *jobs[:first]]
 
 
 def _shares(tables: Sequence[Table], days: Days) -> Iterator[Days]:

@@ -9,6 +9,7 @@ from matomo_fn.errors import MatomoFatal, TokenRefused, WarehouseError, Warehous
 from matomo_fn.extract.extracted import Extracted
 from matomo_fn.sync.audit import AuditResult
 from matomo_fn.sync.changes import Changes
+from matomo_fn.sync.hand_on import HandedOn
 from matomo_fn.sync.missing import Missing
 from matomo_fn.sync.outcome import LogEntry, Status
 from matomo_fn.sync.plan import Due, Plan, Reason
@@ -64,6 +65,20 @@ class Tally:
     def missing(self) -> list[str]:
         """Sentences about what the tables lack although nothing failed."""
         return [*self._lost_sites, *self._missing.sentences()]
+
+    def hand_on(self) -> None:
+        """Take what remains as handed on."""
+        self._missing.hand_on()
+
+    @property
+    def remaining(self) -> int:
+        """How many slices were not handled."""
+        return sum(table.remaining for table in self.tables.values())
+
+    @property
+    def good(self) -> int:
+        """How many slices the tables have now as Matomo answered them."""
+        return sum(table.written + table.unchanged for table in self.tables.values())
 
     def expect(self, plan: Plan) -> None:
         """Take the slices of a plan as remaining."""
@@ -157,7 +172,8 @@ class RunResult:
     ``missing``: sentences on what the tables lack although nothing failed: pending and remaining slices, and sites that
     Matomo no longer lists. ``reach``: how far the tables reach. ``stopped_by``: the signal that told the run to end, if
     one did. ``reference``: what was done with the reference tables. ``changes``: final slices that Matomo had changed.
-    ``audit``: what a sweep's audit of the tables found, before the sweep; None where there was none.
+    ``audit``: what a sweep's audit of the tables found, before the sweep; None where there was none. ``handed_on``: the
+    parts of the request of that id that messages take. ``next_job``: where the next run of an equal request begins.
     """
 
     about: About
@@ -172,6 +188,9 @@ class RunResult:
     reference: Mapping[str, ReferenceResult] = field(default_factory=dict)
     changes: Changes = field(default_factory=Changes)
     audit: AuditResult | None = None
+    request_id: str = ""
+    handed_on: Sequence[HandedOn] = ()
+    next_job: str | None = None
 
     @property
     def matomo_errors(self) -> list[str]:
@@ -196,6 +215,8 @@ class RunResult:
             return Verdict.STOPPED
         if self.matomo_errors or self.warehouse_errors:
             return Verdict.FAILED
+        if self.handed_on:
+            return Verdict.HANDED_ON
         return Verdict.PARTIAL if self.missing or self._has_remaining() else Verdict.COMPLETE
 
     @property
@@ -207,10 +228,10 @@ class RunResult:
     def may_succeed_later(self) -> bool:
         """Whether the same request does more if it is repeated at once.
 
-        Not where only the user can fix what is wrong, and not where days are pending: Matomo processes them by a
-        schedule of its own, within hours, and the next scheduled run requests them.
+        Not where only the user can fix what is wrong, not where messages take the rest, and not where days are pending:
+        Matomo processes them by a schedule of its own, within hours, and the next scheduled run requests them.
         """
-        if self.token_refused or self.verdict is Verdict.COMPLETE:
+        if self.token_refused or self.handed_on or self.verdict is Verdict.COMPLETE:
             return False
         return (
             bool(self.failures.warehouse)
@@ -236,7 +257,7 @@ class RunResult:
             return 503 if can_wait else 500
         if self.matomo_errors:
             return 502
-        return 503 if self.verdict is Verdict.STOPPED else 200
+        return {Verdict.STOPPED: 503, Verdict.HANDED_ON: 202}.get(self.verdict, 200)
 
     def _notes_on_stop(self) -> list[str]:
         if self.verdict is not Verdict.STOPPED:
@@ -264,7 +285,13 @@ class RunResult:
             "notes": [*self.notes, *self._notes_on_stop()],
             "matomo_calls": self.calls,
             "seconds": round(self.seconds, 2),
+            **self._as_handed_on(),
         }
+
+    def _as_handed_on(self) -> dict[str, Any]:
+        if not self.handed_on:
+            return {}
+        return {"request_id": self.request_id, "handed_on": [each.as_dict() for each in self.handed_on]}
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ import structlog
 from matomo_fn.catalogue import Table
 from matomo_fn.config.request import SyncRequest
 from matomo_fn.deadline import Deadline
-from matomo_fn.errors import MatomoFatal, Stopped, WarehouseError, WarehouseUnavailable
+from matomo_fn.errors import MatomoFatal, OutOfTime, QueueUnavailable, Stopped, WarehouseError, WarehouseUnavailable
 from matomo_fn.extract.archive_check import ArchiveChecks
 from matomo_fn.extract.extracted import ExtractContext, Extracted, KeptRows, nobody
 from matomo_fn.extract.extractor import extract
@@ -23,15 +23,18 @@ from matomo_fn.slices import Slice
 from matomo_fn.sync.audit import AuditResult, audit, log_audit
 from matomo_fn.sync.custom_tables import tables_as_found
 from matomo_fn.sync.findings import Findings
+from matomo_fn.sync.hand_on import HandedOn, requests_for, rest_of, shards_of
 from matomo_fn.sync.late_counts import LateCounts
 from matomo_fn.sync.load import Loader
+from matomo_fn.sync.order import Reached
 from matomo_fn.sync.outcome import UNKNOWN, KnownSlice, Run, outcome_of
-from matomo_fn.sync.plan import Plan, make_plan
+from matomo_fn.sync.plan import Plan, estimated_calls, make_plan
 from matomo_fn.sync.purged import KeptDays, Purged, kept_rows, purged_reports, purged_visits
 from matomo_fn.sync.reach import Reach, ReachTracker
 from matomo_fn.sync.reference import ReferenceOutcome, reference_scope, sync_reference
+from matomo_fn.sync.request_progress import finish_request
 from matomo_fn.sync.result import About, Failures, RunResult, Tally
-from matomo_fn.sync.runs import record_run
+from matomo_fn.sync.runs import RunRecords
 from matomo_fn.sync.scope import Scope, is_final, is_open, resolve_scope
 from matomo_fn.sync.session import Session
 from matomo_fn.sync.state import Snapshot, SyncState
@@ -63,17 +66,23 @@ def sync(session: Session, request: SyncRequest, run: Run, progress: Progress = 
     log could not be read or written.
     """
     scope = resolve_scope(session.client, session.connector, request, session.now())
-    run = replace(run, logs_everything=_logs_everything(request))
+    run = replace(run, logs_everything=request.logs_everything)
     log.info("run_started", connector=session.connector.name, mode=request.mode, sites=len(scope.windows))
     execution = _Execution(session, request, scope, run)
-    if scope.windows:
-        with _stoppable(session.deadline):
-            plan = execution.plan()
-        execution.sync_reference()
-        execution.execute(plan, progress)
+    if not scope.windows:
+        return execution.result()
+    with _stoppable(session.deadline):
+        plan = execution.plan()
+    if not execution.was_handed_on():
+        if request.part is None:
+            execution.sync_reference()
+        if not execution.hand_out(plan):
+            execution.execute(plan, progress)
+            execution.hand_on_rest(plan)
     result = execution.result()
-    if scope.windows:
-        _record(session, run, result)
+    execution.record(result)
+    if request.part and not result.handed_on:
+        finish_request(session, request, run, plan_sync)
     return result
 
 
@@ -86,35 +95,6 @@ def _stoppable(deadline: Deadline) -> Iterator[None]:
         if deadline.interrupted_by:
             raise Stopped(str(error)) from None
         raise
-
-
-def _record(session: Session, run: Run, result: RunResult) -> None:
-    """Append the run's own row; without it the run has nevertheless done its work."""
-    try:
-        with session.deadline.logging():
-            record_run(session.warehouse, session.connector, run, result, session.now())
-    except WarehouseError as error:
-        log.warning("run_not_recorded", error=str(error))
-
-
-def _logs_everything(request: SyncRequest) -> bool:
-    """Return whether a request is about all of a window, so that what is done of it has to be known.
-
-    A sweep finds nearly everything unchanged: it logs that only where it is cut off.
-    """
-    if request.mode in ("intraday", "sweep"):
-        return False
-    return request.mode != "incremental" or request.start_date is not None
-
-
-def _names_slices(request: SyncRequest) -> bool:
-    """Return whether a request is about certain days, tables or sites: such a run cannot say how late the data is."""
-    return bool(request.start_date or request.tables or request.sites)
-
-
-def _reads_older(request: SyncRequest) -> bool:
-    """Return whether pending and failed slices from before the window are due too."""
-    return request.mode in ("incremental", "sweep") and request.start_date is None
 
 
 def plan_sync(session: Session, request: SyncRequest) -> Plan:
@@ -133,30 +113,32 @@ def plan_sync(session: Session, request: SyncRequest) -> Plan:
     return _plan(session, request, scope, there, changed_segments=changed)
 
 
-def _plan(
+def _plan(  # noqa: PLR0913 - the last ones are what a run knows and a dry run does not
     session: Session,
     request: SyncRequest,
     scope: Scope,
     there: list[str],
-    run: Run | None = None,
+    request_id: str = "",
     changed_segments: Sequence[str] = (),
+    begin_with: str | None = None,
 ) -> Plan:
     """Return the plan of a scope; ``there`` are the tables that exist, the log among them where it is not empty.
 
-    ``changed_segments``: those whose slices a run would mark as pending first.
+    ``changed_segments``: those whose slices a run would mark as pending first. ``begin_with``: the job to begin with.
     """
     snapshot = Snapshot()
     if there and scope.windows:
-        incremental = _reads_older(request)
+        incremental = request.reads_older
         tables = tables_as_found(session.warehouse, scope.tables.select(there))
-        snapshot = session.state.read(tables, scope.windows, incremental=incremental)
+        only_sites = request.part is not None
+        snapshot = session.state.read(tables, scope.windows, incremental=incremental, only_sites=only_sites)
         snapshot = snapshot.with_changed(changed_segments)
     return make_plan(
         scope,
         snapshot,
         intraday_tables=[name for name, table in scope.tables.items() if session.connector.is_intraday(table)],
-        request_id=run.request_id if run else "",
-        run_id=run.id if run else "",
+        request_id=request_id,
+        begin_with=begin_with,
     )
 
 
@@ -187,6 +169,10 @@ class _Execution:
         self._late_counts: LateCounts | None = None
         self._state = session.state_of(scope.segments)
         self._reference = ReferenceOutcome()
+        self._records = RunRecords(session.warehouse, session.connector, request, run)
+        self._handed_on: Sequence[HandedOn] = ()
+        self._next_job: str | None = None
+        self._not_handed_on: list[str] = []
         self._audit: AuditResult | None = None
         self._sweep: Sweep | None = None
 
@@ -204,9 +190,88 @@ class _Execution:
                 state.invalidate_segment(segment, self._run)
         ready = self._tables.prepare(state, is_new=is_new)
         there = [name for name in ready if self._tables.is_there(name)]
-        if audits(self._request):
+        if audits(self._request) and self._request.part is None:
             self._audit_tables(state, there)
-        return _plan(session, self._request, scope.only(ready), there, self._run)
+        begin_with = self._records.next_job()
+        return _plan(
+            session, self._request, scope.only(ready), there, request_id=self._run.request_id, begin_with=begin_with
+        )
+
+    def was_handed_on(self) -> bool:
+        """Return whether an earlier delivery of the same message has handed on what it is about.
+
+        Where that one may not have come to its end, the same messages are published again.
+        """
+        earlier = self._records.earlier()
+        if earlier is None:
+            return False
+        fan_out = self._session.fan_out
+        if not earlier.is_published:
+            if fan_out is None:
+                return False
+            fan_out.publish(requests_for(self._request, earlier.parts))
+        self._handed_on = earlier.parts
+        return True
+
+    def hand_out(self, plan: Plan) -> bool:
+        """Publish a plan that is too large for this run in shards, and return whether it is; a run does the others.
+
+        The shards are recorded before: where publishing fails, the next delivery publishes the very same.
+        """
+        session = self._session
+        if session.fan_out is None or self._fatal:
+            return False
+        shards = shards_of(plan, self._request, self._run, session.fan_out)
+        if not shards:
+            return False
+        self._tally.expect(plan)
+        self._records.hand_on(shards, session.now())
+        session.fan_out.publish(requests_for(self._request, shards))
+        self._hand_on(shards)
+        return True
+
+    def hand_on_rest(self, plan: Plan) -> None:
+        """Publish what there was no time for as a message, where the run got somewhere and its time alone ended it.
+
+        One that did nothing would be followed by others without end. So its own message is delivered again, as often as
+        the subscription has it.
+        """
+        session, fan_out = self._session, self._session.fan_out
+        remaining = self._tally.remaining
+        is_in_time = isinstance(self._fatal, OutOfTime | None) and not session.deadline.interrupted_by
+        if fan_out is None or not remaining or not is_in_time or self._request.rebuilds:
+            return
+        if not self._tally.good:
+            self._not_handed_on.append(
+                f"no slice was done in the time of this run, so that nothing is handed on: {remaining} slices remain"
+            )
+            return
+        earlier = self._records.earlier()
+        if earlier is not None:
+            self._hand_on(earlier.parts)  # another delivery of the same message has
+            return
+        calls = estimated_calls([job for phase in plan.phases for job in phase], plan.scope.version)
+        rest = rest_of(self._request, self._run, remaining, calls * remaining // max(1, plan.slices))
+        try:
+            fan_out.publish(requests_for(self._request, [rest]))
+        except QueueUnavailable as error:
+            log.warning("rest_not_handed_on", error=str(error))
+            self._not_handed_on.append(f"{remaining} slices remain, and were not handed on: {error}")
+            return
+        self._hand_on([rest])
+
+    def _hand_on(self, parts: Sequence[HandedOn]) -> None:
+        self._handed_on = parts
+        self._tally.hand_on()
+
+    def record(self, result: RunResult) -> None:
+        """Append the run's own row; without it the run has nevertheless done its work."""
+        session = self._session
+        try:
+            with session.deadline.logging():
+                self._records.end(result, session.now())
+        except WarehouseError as error:
+            log.warning("run_not_recorded", error=str(error))
 
     def _audit_tables(self, state: SyncState, there: list[str]) -> None:
         """Compare the log with the tables, so that the sweep also writes what differs before its window."""
@@ -242,8 +307,10 @@ class _Execution:
         self._tally.expect(plan)
         if self._request.mode == "sweep":
             self._sweep = Sweep(plan, self._now)
-        elif not (_names_slices(self._request) or self._request.mode == "intraday"):
+        elif self._request.tells_reach and self._request.part is None:
             self._reach = ReachTracker(self._scope, plan)
+        if self._request.part:
+            self._records.begin(self._session.now())
         deadline = self._session.deadline
         pool = WorkerPool(self._session.connector.concurrency, deadline)
         with temporary_folder() as folder:
@@ -252,11 +319,15 @@ class _Execution:
                 writer = self._writer(plan, folder)
             logs = [table for table in self._session.connector.catalogue.values() if table.is_log]
             self._late_counts = LateCounts(self._state, logs, plan, context.checks)
+            may_be_repeated = self._run.request_id != self._run.id or self._session.fan_out is not None
+            if may_be_repeated and not self._sweep:  # which knows itself what it has not logged
+                writer.keep_quiet()
+            reached = Reached(partial(extract, context), deadline)
             done, total = 0, plan.slices  # counted once: a plan of many sites has many streams
             progress(done, total, "requesting")
             try:
                 schedule = make_schedule(context, (job for jobs in plan.phases for job in jobs))
-                with closing(pool.run(schedule, partial(extract, context))) as slices:
+                with closing(pool.run(schedule, reached)) as slices:
                     for extracted in slices:
                         if extracted is not None:
                             self._take(writer, plan, extracted)
@@ -267,8 +338,11 @@ class _Execution:
                 progress(done, total, "writing")
                 self._flush(writer)
                 self._log_progress(writer)
+                if self._tally.remaining and not deadline.interrupted_by:
+                    writer.log_quiet(deadline.logging)
                 for name in self._tables.rebuilt:
                     self._tables.finish_rebuild(writer, name)
+                self._next_job = reached.next_job(plan.phases)
             finally:
                 writer.discard()
                 self._fatal = pool.fatal or self._fatal
@@ -308,6 +382,7 @@ class _Execution:
                 *self._findings.unreadable,
                 *self._tables.notes,
                 *self._reference.notes,
+                *self._not_handed_on,
             ],
             reference=self._reference.tables,
             changes=self._tally.changes,
@@ -315,6 +390,9 @@ class _Execution:
             missing=self._tally.missing,
             reach=self._reach.reach() if self._reach else Reach(),
             stopped_by=session.deadline.interrupted_by,
+            request_id=self._run.request_id,
+            handed_on=self._handed_on,
+            next_job=self._next_job,
         )
 
     def _extract_context(self, folder: Path, plan: Plan) -> ExtractContext:

@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 
 from matomo_fn.catalogue import VISITS, Catalogue, Table
 from matomo_fn.config.connector import Connector
-from matomo_fn.config.request import SWEEP_DAYS, SyncRequest
+from matomo_fn.config.request import SWEEP_DAYS, Part, SyncRequest
 from matomo_fn.config.site_selection import EVERY_SITE, SiteSelection
 from matomo_fn.config.validation import suggestion
 from matomo_fn.days import ONE_DAY, Days
@@ -55,7 +55,8 @@ class Scope:
     ``refused_tables`` are sentences about tables that Matomo has no report for, ``left_out`` about reports that are
     left out on purpose. ``segments``: those of which the tables have rows, beside all visits. ``missing_segments``:
     sentences about those of the configuration that cannot be had. ``visible``: every site
-    that Matomo lists.
+    that Matomo lists. ``part``: what of it is meant, where the request is handed on in parts; what cannot be synced has
+    been told then, by the run that did so.
     """
 
     tables: Catalogue
@@ -70,6 +71,7 @@ class Scope:
     segments: tuple[Segment, ...] = ()
     missing_segments: tuple[str, ...] = ()
     visible: tuple[Site, ...] = ()
+    part: Part | None = None
 
     def streams(self) -> Iterator[tuple[Window, Stream]]:
         """Yield every stream, with the window of its site: site by site, table by table, all visits first."""
@@ -129,14 +131,28 @@ def resolve_scope(client: MatomoClient, connector: Connector, request: SyncReque
         problems = [*unmatched] or [f'"sites" excludes every site that the token\'s user may see: {_listed(visible)}']
     if problems:
         raise InputError(problems)
-    chosen = [site for site in request.sites or configured if site in visible]
+    part = request.part
+    chosen = [site for site in request.sites or configured if site in visible and (not part or part.has_site(site))]
     windows = [window_of(visible[site], request, connector, now) for site in chosen]
-    if request.start_date and not any(windows):
+    if request.start_date and not any(windows) and not part:
         raise InputError(_no_days(request, [visible[site] for site in chosen], now))
     last_days = {window.site: window.last for window in windows if window is not None}
     wanted = request.tables
     if request.mode == "intraday" and not isinstance(connector.intraday, bool):
         wanted = wanted or (*connector.intraday, VISITS.name)
+    if part:
+        found_tables = find_tables(client, connector, last_days, part.tables or wanted)
+        return Scope(
+            found_tables.tables,
+            tuple(window for window in windows if window is not None),
+            version,
+            (),
+            frozenset(configured),
+            connector.sites,
+            segments=resolve_segments(client, connector)[0],
+            visible=tuple(found),
+            part=part,
+        )
     found_tables = find_tables(client, connector, last_days, wanted)
     missing = [
         name
@@ -191,6 +207,9 @@ def window_of(site: Site, request: SyncRequest, connector: Connector, now: datet
         incremental = request.mode == "incremental"
         recheck_from = today - timedelta(days=connector.trailing_days) if incremental else first
     first = max(first, site.created)
+    if request.part and not request.reads_older:  # every day of the window is due, and is read from the log
+        first = max(first, request.part.since or first)
+        last = min(last, request.part.before - ONE_DAY) if request.part.before else last
     is_sweep = request.mode == "sweep"
     open_day = None if request.start_date or is_sweep else today
     if first > last:

@@ -207,11 +207,13 @@ class SyncState:
                     "call one of the segments otherwise"
                 )
 
-    def read(self, tables: Catalogue, windows: Sequence[Window], *, incremental: bool) -> Snapshot:
+    def read(
+        self, tables: Catalogue, windows: Sequence[Window], *, incremental: bool, only_sites: bool = False
+    ) -> Snapshot:
         """Return what is known of the slices in the windows of some tables, which have to be there.
 
         ``incremental``: also what is settled, and what is open before the windows, of any age; otherwise every day
-        of the windows is due in any case.
+        of the windows is due in any case. ``only_sites``: there are windows of some of the sites only.
         """
         dataset, connector = self._warehouse.dataset, self._connector.name
         periods = {table.period for table in tables.values()}
@@ -229,7 +231,8 @@ class SyncState:
             )
             open_days = Days.of(row["date"] for row in older) | unsettled.before(recheck_from)
         # What is settled is known by its ranges. Only the rest is read with its hashes, from few partitions of the log.
-        span = log_sql.Span(recheck_from, last, open_days)
+        sites = tuple(window.site.id for window in windows) if only_sites else ()
+        span = log_sql.Span(recheck_from, last, open_days, sites)
         rows = self._warehouse.rows(log_sql.known_slices(dataset, connector, list(tables.values()), span))
         return Snapshot(settled, {streams.of(row).slice(row["date"]): _known(row) for row in rows if _has_key(row)})
 

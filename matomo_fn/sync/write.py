@@ -54,6 +54,8 @@ class Writer:
         self._amended: list[LogEntry] = []
         self._holds: frozenset[str] = frozenset()
         self._held: list[LogEntry] = []
+        self._quiet: list[LogEntry] = []
+        self._keeps_quiet = False
         self._flushes = 0
 
     @property
@@ -106,6 +108,18 @@ class Writer:
             with logging():
                 self._state.append(self._run, entries, self._folder, Stamp(self._run.id, self._flushes, self._now()))
 
+    def keep_quiet(self) -> None:
+        """Remember the slices that bring no news, for `log_quiet`."""
+        self._keeps_quiet = True
+
+    def log_quiet(self, logging: Callable[[], AbstractContextManager[None]] = nullcontext) -> None:
+        """Log the slices that brought no news, so that another run of the same request does not refetch them."""
+        entries, self._quiet = self._quiet, []
+        if entries:
+            self._flushes += 1
+            with logging():
+                self._state.append(self._run, entries, self._folder, Stamp(self._run.id, self._flushes, self._now()))
+
     def flush(self, logging: Callable[[], AbstractContextManager[None]] = nullcontext) -> Loaded:
         """Write and log everything that waits, and return what came of the slices added.
 
@@ -121,6 +135,8 @@ class Writer:
         entries = [*entries, *loaded.entries]
         self._held += [entry for entry in entries if entry.slice.table in self._holds]
         logged = [entry for entry in entries if entry.is_news and entry.slice.table not in self._holds]
+        if self._keeps_quiet:
+            self._quiet += [entry for entry in entries if not entry.is_news and entry.status.is_good]
         logged += [entry for entry in self._amended if entry.is_news]
         self._amended = []
         if logged:

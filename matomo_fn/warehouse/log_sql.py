@@ -1,6 +1,6 @@
 """GoogleSQL text of the log of slices and runs: what is known, what is invalid, and what differs from the tables."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import date, datetime
 
@@ -51,12 +51,13 @@ def known_runs(dataset: str, connector: str, first: date, last: date) -> str:
 class Span:
     """The days that a run looks at closely: those from ``recheck_from`` to ``last``, and ``open_days`` before them.
 
-    Of longer periods those that have one of these days.
+    Of longer periods those that have one of these days. ``sites``: of these sites only; of all where there is none.
     """
 
     recheck_from: date
     last: date
     open_days: Days
+    sites: tuple[str, ...] = ()
 
 
 def known_slices(dataset: str, connector: str, tables: Sequence[Table], span: Span) -> str:
@@ -79,6 +80,8 @@ def known_slices(dataset: str, connector: str, tables: Sequence[Table], span: Sp
     if span.open_days:
         days = f"({days} or {in_days('l', span.open_days)})"
     window = f"l.connector = {literal(connector)} and {days}"
+    if span.sites:
+        window += f" and l.website_id in ({_listed(span.sites)})"
     present = " union all ".join(_present(dataset, table, span) for table in tables)
     return (
         "select k.table_name, k.website_id, k.segment, k.date, k.status, k.row_count, k.content_hash, "
@@ -307,22 +310,79 @@ def changes_of(dataset: str, connector: str, requests: Iterable[str]) -> str:
     )
 
 
-def last_sweep(dataset: str, connector: str) -> str:
-    """Return the query for the newest sweep of a connector, in all columns of ``_sync_runs``; no row without one."""
-    names = ", ".join(f"r.{name}" for name in SYNC_RUNS.column_names)
+def last_sweep(dataset: str, connector: str, *, without: Collection[str] = ()) -> str:
+    """Return the query for the newest sweep of a connector, in the columns of `history_of`; no row without one."""
     return (
-        f"select {names} from {table_name(dataset, SYNC_RUNS.name)} r where r.connector = {literal(connector)} "
-        "and r.mode = 'sweep' order by r.started_at desc, r.run_id desc limit 1"
+        f"select {_names_of_runs(without)} from {table_name(dataset, SYNC_RUNS.name)} r "
+        f"where r.connector = {literal(connector)} and r.mode = 'sweep' {_LAST_OF_RUN} "
+        "order by r.started_at desc, r.run_id desc limit 1"
     )
 
 
-def history_of(dataset: str, connector: str, runs: int) -> str:
-    """Return the query for the newest runs of a connector, the newest first, in all columns of ``_sync_runs``."""
-    names = ", ".join(f"r.{name}" for name in SYNC_RUNS.column_names)
+def history_of(dataset: str, connector: str, runs: int, *, without: Collection[str] = ()) -> str:
+    """Return the query for the newest runs of a connector, the newest first.
+
+    In all columns of ``_sync_runs`` but ``handed_on``, which may be long, and those that a table of an older version is
+    ``without``. Of a run's rows the last one counts.
+    """
     return (
-        f"select {names} from {table_name(dataset, SYNC_RUNS.name)} r where r.connector = {literal(connector)} "
+        f"select {_names_of_runs(without)} from {table_name(dataset, SYNC_RUNS.name)} r "
+        f"where r.connector = {literal(connector)} {_LAST_OF_RUN} "
         f"order by r.started_at desc, r.run_id desc limit {runs}"
     )
+
+
+def runs_of_requests(dataset: str, connector: str, since: date) -> str:
+    """Return the query for the runs since a day that handed something on, or were about a part of a request.
+
+    In the columns of `history_of`, in the order in which they began.
+    """
+    return (
+        f"select {_names_of_runs()} from {table_name(dataset, SYNC_RUNS.name)} r "
+        f"where r.connector = {literal(connector)} and r.date >= {literal(since)} "
+        f"and (r.shards is not null or r.continuation is not null or r.handed_on is not null) {_LAST_OF_RUN} "
+        "order by r.started_at, r.run_id"
+    )
+
+
+@dataclass(frozen=True, slots=True)
+class PartOfRequest:
+    """A part of a request: which shard, or None for all of it, and how many times its rest had been handed on."""
+
+    request_id: str
+    shard: int | None
+    continuation: int | None
+
+
+def handed_on(dataset: str, connector: str, part: PartOfRequest, since: date) -> str:
+    """Return the query for what runs of one part of a request have handed on, the newest first: status, handed_on."""
+    same = [f"r.request_id = {literal(part.request_id)}"]
+    for name, value in (("shard", part.shard), ("continuation", part.continuation)):
+        same.append(f"r.{name} is null" if value is None else f"r.{name} = {value}")
+    return (
+        f"select r.status, r.handed_on from {table_name(dataset, SYNC_RUNS.name)} r "
+        f"where r.connector = {literal(connector)} and r.date >= {literal(since)} and r.handed_on is not null "
+        f"and {' and '.join(same)} order by r.finished_at desc"
+    )
+
+
+def next_job(dataset: str, connector: str, about: str, since: date) -> str:
+    """Return the query for where the next run of equal requests begins: ``next_job`` of the last one, if there is one.
+
+    The row from a run's beginning says nothing of that.
+    """
+    return (
+        f"select r.next_job from {table_name(dataset, SYNC_RUNS.name)} r "
+        f"where r.connector = {literal(connector)} and r.date >= {literal(since)} and r.about = {literal(about)} "
+        "and r.status not in ('running', 'handing_on') order by r.finished_at desc limit 1"
+    )
+
+
+def _names_of_runs(without: Collection[str] = ()) -> str:
+    return ", ".join(f"r.{name}" for name in SYNC_RUNS.column_names if name not in ("handed_on", *without))
+
+
+_LAST_OF_RUN = "qualify row_number() over (partition by r.run_id order by r.finished_at desc) = 1"
 
 
 def differences(dataset: str, connector: str, table: Table, *, exists: bool) -> str:

@@ -108,6 +108,8 @@ run "functions" {
       MATOMO_FN_BUFFER_MEGABYTES = "128"
       MATOMO_FN_TIME_BUDGET      = "1710"
       MATOMO_FN_CONNECTORS       = "shop"
+      MATOMO_FN_REQUESTS_TOPIC   = "matomo-fn-requests"
+      MATOMO_FN_SECONDS_PER_CALL = "1"
       MATOMO_FN_WAREHOUSE        = "bigquery"
     })
     error_message = "The environment of sync; no secret versions where none are pinned."
@@ -185,7 +187,7 @@ run "pubsub" {
     error_message = "Messages are pushed to sync_event with a token of the push account."
   }
   assert {
-    condition     = google_pubsub_subscription.requests.dead_letter_policy[0].max_delivery_attempts == 30 && google_pubsub_subscription.requests.dead_letter_policy[0].dead_letter_topic == google_pubsub_topic.dead_letters.id && google_pubsub_subscription.dead_letters.topic == google_pubsub_topic.dead_letters.id
+    condition     = google_pubsub_subscription.requests.dead_letter_policy[0].max_delivery_attempts == 100 && google_pubsub_subscription.requests.dead_letter_policy[0].dead_letter_topic == google_pubsub_topic.dead_letters.id && google_pubsub_subscription.dead_letters.topic == google_pubsub_topic.dead_letters.id
     error_message = "Dead letters go to a topic that somebody subscribes to."
   }
   assert {
@@ -329,6 +331,10 @@ run "roles" {
   assert {
     condition     = google_project_iam_member.build_source.role == "roles/storage.objectViewer" && google_project_iam_member.build_source.member == google_service_account.build.member && google_project_iam_member.build_source.condition[0].expression == "resource.name.startsWith(\"projects/_/buckets/gcf-v2-sources-123456789012-europe-west1/\") || resource.name == \"projects/_/buckets/gcf-v2-sources-123456789012-europe-west1\""
     error_message = "The build account reads the bucket that Cloud Functions builds from, which need not be there yet."
+  }
+  assert {
+    condition     = google_pubsub_topic_iam_member.run.topic == "matomo-fn-requests" && google_pubsub_topic_iam_member.run.role == "roles/pubsub.publisher" && google_pubsub_topic_iam_member.run.member == "serviceAccount:matomo-fn-run@test-project.iam.gserviceaccount.com"
+    error_message = "What is too much for a run is handed on by the topic of requests, and by no other."
   }
   assert {
     condition     = google_service_account_iam_member.push.role == "roles/iam.serviceAccountOpenIdTokenCreator" && google_pubsub_topic_iam_member.dead_letters.role == "roles/pubsub.publisher" && google_pubsub_subscription_iam_member.dead_letters.role == "roles/pubsub.subscriber"

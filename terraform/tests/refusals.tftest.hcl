@@ -242,6 +242,14 @@ run "four_deliveries" {
   expect_failures = [var.delivery_attempts]
 }
 
+run "seconds_per_call_of_nothing" {
+  command = plan
+  variables {
+    seconds_per_call = 0
+  }
+  expect_failures = [var.seconds_per_call]
+}
+
 run "ingress_that_is_none" {
   command = plan
   variables {

@@ -195,8 +195,9 @@ def test_collect_refuses_what_is_not_signed(collect: tuple[Process, str]) -> Non
 
 
 def test_what_is_imported_by_the_first_request_only_can_be_imported(unpacked: Unpacked) -> None:
-    late = ["matomo_fn.events.pubsub", "matomo_fn.config.secret_manager", "matomo_fn.warehouse.bigquery"]
-    command: list[str | Path] = [unpacked.bin / "python", "-c", f"import {', '.join(late)}"]
+    late = ["events.pubsub", "pubsub", "config.secret_manager", "warehouse.bigquery"]
+    imports = ", ".join(f"matomo_fn.{name}" for name in late)
+    command: list[str | Path] = [unpacked.bin / "python", "-c", f"import {imports}"]
     subprocess.run(command, cwd=unpacked.source, env=unpacked.environment(), check=True)
 
 

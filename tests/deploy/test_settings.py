@@ -61,6 +61,8 @@ def test_collect_is_set_what_it_reads_and_starts_a_thread_for_each_call() -> Non
     assert set(VARIABLES.values()) - names - NEVER_DEPLOYED == {
         "MATOMO_FN_ALLOW_PRIVATE_ADDRESSES",
         "MATOMO_FN_BUFFER_MEGABYTES",
+        "MATOMO_FN_REQUESTS_TOPIC",
+        "MATOMO_FN_SECONDS_PER_CALL",
         "MATOMO_FN_TIME_BUDGET",
         "MATOMO_FN_WAREHOUSE",
     }
@@ -89,11 +91,14 @@ def test_the_program_takes_what_terraform_sets() -> None:
             "MATOMO_FN_BUFFER_MEGABYTES": "128",
             "MATOMO_FN_TIME_BUDGET": "1710",
             "MATOMO_FN_CONNECTORS": "blog,shop",
+            "MATOMO_FN_REQUESTS_TOPIC": "matomo-fn-requests",
+            "MATOMO_FN_SECONDS_PER_CALL": "0.5",
             "MATOMO_FN_WAREHOUSE": "bigquery",
         }
     )
     assert settings.connectors == ("blog", "shop")
     assert settings.time_budget == 1710
+    assert (settings.requests_topic, settings.seconds_per_call) == ("matomo-fn-requests", 0.5)
     assert settings.secret_versions == {"matomo-shop-token": "3"}
 
 
@@ -126,7 +131,7 @@ def test_alerts_count_events_that_the_program_logs() -> None:
     text = terraform_text("monitoring.tf")
     filters = re.findall(r'^ +filter +=  ?"(jsonPayload\..*)"$', text, re.MULTILINE)
     events = {name for each in filters for name in re.findall(r'\\"([a-z_]+)\\"', each)}
-    assert events == {"run_finished", "request_refused", "message_refused", "deliver_finished"}
+    assert events == {"run_finished", "request_finished", "request_refused", "message_refused", "deliver_finished"}
     assert events <= logged_events()
     assert set(re.findall(r'status=\\"(\w+)\\"', text)) == {str(Verdict.FAILED)}
 

@@ -33,6 +33,7 @@ if TYPE_CHECKING:
 
     from fake_matomo import FakeMatomo
     from matomo_fn.matomo.transport import Transport
+    from matomo_fn.sync.hand_on import FanOut
     from matomo_fn.sync.plan import Plan
     from matomo_fn.sync.result import RunResult
 
@@ -116,6 +117,7 @@ class Local:
         calls: int | None = None,
         buffer_bytes: int = SPOOL_BYTES,
         request_id: str = "",
+        fan_out: FanOut | None = None,
         **request: Any,
     ) -> RunResult:
         """Run a request.
@@ -124,18 +126,20 @@ class Local:
             before: is told each call of the warehouse, and may raise.
             calls: the time budget is used up after so many calls of Matomo.
             buffer_bytes: when the buffer is full.
-            request_id: of a request that is delivered again.
+            request_id: of a request that is delivered again; a part brings its own.
+            fan_out: how what is too much is handed on.
             request: its fields, days as dates.
         """
         values = {name: str(value) if isinstance(value, date) else value for name, value in request.items()}
         values = {name: list(value) if isinstance(value, tuple) else value for name, value in values.items()}
         name = f"run{next(self._runs):04}"
         self.watched = warehouse = Watched(DuckDBWarehouse(self._path, self.connector.dataset_name), before)
-        client, deadline = self._client(calls)
-        session = Session(self.connector, client, warehouse, deadline, buffer_bytes, self.now, self.clock)
+        client, deadline = self.client(calls)
+        session = Session(self.connector, client, warehouse, deadline, buffer_bytes, self.now, self.clock, fan_out)
         try:
-            run = Run(name, request_id or name, self.now())
-            return sync(session, read_request({"connector": self.connector.name, **values}), run)
+            read = read_request({"connector": self.connector.name, **values})
+            run = Run(name, read.part.request_id if read.part else request_id or name, self.now())
+            return sync(session, read, run)
         finally:
             warehouse.close()
 
@@ -153,7 +157,7 @@ class Local:
 
     def plan(self, **request: Any) -> Plan:
         """Return what a run of a request would do."""
-        client, deadline = self._client(None)
+        client, deadline = self.client(None)
         warehouse = DuckDBWarehouse(self._path, self.connector.dataset_name)
         session = Session(self.connector, client, warehouse, deadline, SPOOL_BYTES, self.now, self.clock)
         try:
@@ -191,7 +195,8 @@ class Local:
         """Close the file."""
         self.warehouse.close()
 
-    def _client(self, calls: int | None) -> tuple[MatomoClient, Deadline]:
+    def client(self, calls: int | None = None) -> tuple[MatomoClient, Deadline]:
+        """Return a client of Matomo whose time is up after so many calls, and that time."""
         deadline = Deadline()
         if calls is not None:
             # Time is kept for writing, so the asking ends at 340 of 400 seconds; what is asked then comes to its end.

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING
 
 import grpc
 import pytest
-from google.pubsub_v1 import PublisherClient, SubscriberClient
+from google.pubsub_v1 import PublisherClient, PubsubMessage, SubscriberClient
 from google.pubsub_v1.types import DeadLetterPolicy, RetryPolicy, Subscription
 
 from matomo_fn.events.pubsub import events_name
@@ -120,6 +120,30 @@ class PubSub:
                 retry_policy=backoff and _retry_policy(*backoff),
             )
         )
+
+    def requests(self, name: str) -> str:
+        """The subscription of a topic of requests; both have the same name."""
+        return f"projects/{self.project}/subscriptions/{name}"
+
+    def create_requests(self, name: str) -> None:
+        """Create a topic of requests and its subscription, here one that is pulled from."""
+        topic = f"projects/{self.project}/topics/{name}"
+        self.server.publisher.create_topic(name=topic)
+        self._subscribe(Subscription(name=self.requests(name), topic=topic, ack_deadline_seconds=600))
+
+    def take(self, name: str) -> list[PubsubMessage]:
+        """Pull and acknowledge all requests that wait."""
+        found: list[PubsubMessage] = []
+        while self.waiting(self.requests(name)):
+            answer = self.server.subscriber.pull(subscription=self.requests(name), max_messages=1000)
+            handles = [each.ack_id for each in answer.received_messages]
+            self.server.subscriber.acknowledge(subscription=self.requests(name), ack_ids=handles)
+            found += [each.message for each in answer.received_messages]
+        return found
+
+    def waiting(self, subscription: str) -> int:
+        """How many messages a subscription has, delivered or not."""
+        return int(self.server.command("unacknowledged", subscription))
 
     def _subscribe(self, subscription: Subscription) -> None:
         self.server.subscriber.create_subscription(request=subscription)

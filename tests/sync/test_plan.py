@@ -338,10 +338,3 @@ def test_visits_are_due_from_the_first_day_that_the_table_keeps() -> None:
         ("visits", Days.between(date(2026, 3, 4), LAST)),
         ("visitor_country", Days.between(FIRST, LAST)),
     ]
-
-
-def test_each_job_comes_first_in_some_run() -> None:
-    """So that one that fails slowly does not take the time of the same others in each; their order is the same."""
-    plans = [make_plan(scope(COUNTRY, sites=5), Snapshot(), run_id=f"run{number}") for number in range(60)]
-    orders = {tuple(job.site.id for job in plan.phases[0]) for plan in plans}
-    assert orders == {tuple("12345"[first:] + "12345"[:first]) for first in range(5)}

@@ -6,10 +6,11 @@ from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from matomo_fn.catalogue import SYNC_RUNS
+from matomo_fn.config.request import read_request
 from matomo_fn.errors import WarehouseError
 from matomo_fn.sync.outcome import Run
 from matomo_fn.sync.result import About, Failures, RunResult, TableResult
-from matomo_fn.sync.runs import record_run
+from matomo_fn.sync.runs import RunRecords
 from matomo_fn.warehouse.duckdb import DuckDBWarehouse
 from tests.support.history import CONNECTOR
 from tests.support.local import NOW
@@ -35,7 +36,9 @@ def test_each_count_of_a_run_is_the_sum_of_its_tables(tmp_path: Path) -> None:
     )
     warehouse = DuckDBWarehouse(tmp_path / "w.duckdb", CONNECTOR.dataset_name)
     warehouse.ensure_dataset()
-    record_run(warehouse, CONNECTOR, Run("run1", "message 1", NOW), result, NOW + timedelta(seconds=5))
+    request = read_request({"connector": "shop"})
+    run = Run("run1", "message 1", NOW)
+    RunRecords(warehouse, CONNECTOR, request, run).end(result, NOW + timedelta(seconds=5))
     (row,) = warehouse.query(f"select * from {warehouse.dataset}.{SYNC_RUNS.name}")
     assert [row[name] for name in COUNTS] == [101, 202, 404, 808, 1616, 3232]
     assert (row["sites"], row["matomo_calls"], row["error"]) == (2, 7, "BigQuery failed")

@@ -50,7 +50,7 @@ def synced(warehouse: BigQueryWarehouse, opened: Local, definition: str, run_id:
         "backfill_days": 20,
     }
     connector = read_connector("shop", json.dumps(config))
-    client, deadline = opened._client(None)
+    client, deadline = opened.client()
     session = Session(connector, client, warehouse, deadline, SPOOL_BYTES, opened.now)
     return sync(session, read_request({"connector": "shop"}), Run(run_id, run_id, opened.now()))
 

@@ -37,7 +37,7 @@ def run(warehouse: BigQueryWarehouse, opened: Local, run_id: str, **request: Any
         "backfill_days": 8, "trailing_days": 1, "reference_tables": False,
     }  # fmt: skip
     connector = read_connector("shop", json.dumps(config))
-    client, deadline = opened._client(None)
+    client, deadline = opened.client()
     session = Session(connector, client, warehouse, deadline, SPOOL_BYTES, opened.now)
     return sync(session, read_request({"connector": "shop", **request}), Run(run_id, run_id, opened.now()))
 

@@ -17,6 +17,7 @@ from matomo_fn.app.cli.output import FAILED, exit_codes, log_to_terminal, print_
 from matomo_fn.app.cli.progress import progress_bar
 from matomo_fn.app.cli.results import print_plan, print_result
 from matomo_fn.app.cli.several import exit_code_of, sync_several
+from matomo_fn.app.fan_out import Handing
 from matomo_fn.app.wiring import make_plan, new_run, run_sync
 from matomo_fn.config.request import SeveralRequests
 
@@ -54,9 +55,12 @@ class _SyncCommand(click.Command):
 @click.command(cls=_SyncCommand)
 @click.argument("names", metavar="CONNECTOR...", nargs=-1, required=True)
 @request_options
+@click.option(
+    "--detach", is_flag=True, help="Publish the request in shards, for the function to sync, and do not wait for it."
+)
 @json_option
 @settings_options
-def sync(names: tuple[str, ...], *, as_json: bool, **options: Any) -> None:
+def sync(names: tuple[str, ...], *, detach: bool, as_json: bool, **options: Any) -> None:
     """Sync what is due, or a window of days.
 
     Requests reports from Matomo, compares them with what the tables have, and writes what changed. Several connectors
@@ -67,10 +71,11 @@ def sync(names: tuple[str, ...], *, as_json: bool, **options: Any) -> None:
         settings = take_settings(options)
         log_to_terminal(settings)
         request = take_requests(names, options, settings)
+        handing = Handing.EVERYTHING if detach else Handing.NOTHING
         if isinstance(request, SeveralRequests):
-            raise SystemExit(sync_several(settings, request, as_json=as_json))
+            raise SystemExit(sync_several(settings, request, handing, as_json=as_json))
         with progress_bar(as_json=as_json) as progress:
-            result = run_sync(settings, request, run, progress)
+            result = run_sync(settings, request, run, progress, handing=handing)
         if as_json:
             print_json(result.as_dict())
         else:

@@ -14,6 +14,7 @@ if TYPE_CHECKING:  # each command imports the results that it has, and none thos
     from matomo_fn.app.history import PastRun
     from matomo_fn.app.status import Status
     from matomo_fn.sync.audit import AuditResult
+    from matomo_fn.sync.request_progress import RequestProgress
     from matomo_fn.sync.result import PlanResult, RunResult
 
 # Characters of what started a run: "schedule", and the beginning of the job's name or the message's number.
@@ -57,6 +58,13 @@ def print_result(result: RunResult) -> None:
         f"{result.verdict}: {counted(result.calls, 'call')} to Matomo, {result.seconds:.1f} seconds, "
         f"run {result.about.run_id}"
     )
+    if result.handed_on:
+        messages = counted(len(result.handed_on), "message")
+        print_sentence(
+            f"{messages} of request {result.request_id} were published: `matomo-fn status "
+            f"{result.about.connector}` shows how far it is",
+            indent=0,
+        )
     for sentence in result.changes.sentences():
         print_sentence(f"changed: {sentence}")
     if result.about.mode == "sweep" and not result.changes.slices:
@@ -112,6 +120,9 @@ def print_status(found: Status) -> None:
         print_table(("reference table", "rows", "deleted", "last written (UTC)"), lines)
     if found.last_run:
         click.echo(f"\nlast run {found.last_run.started:%Y-%m-%d %H:%M} UTC: {found.last_run.status}")
+    for request in found.requests:
+        if not request.is_done or request is found.requests[0]:
+            print_sentence(request.sentence)
     if found.last_sweep:
         sweep = found.last_sweep
         click.echo(f"last sweep {sweep.started:%Y-%m-%d %H:%M} UTC: {sweep.status}, {_changed(sweep)}")
@@ -140,9 +151,9 @@ def print_audit(found: AuditResult, outcome: str = "the next sync refetches and 
     click.echo(f"{len(found.differences)} slices differ from the log: {outcome}")
 
 
-def print_history(found: Sequence[PastRun]) -> None:
-    """Print a line for each run."""
-    head = ("started (UTC)", "took", "status", *_COUNTS, "rows", "changed", "request")
+def print_history(found: Sequence[PastRun], requests: Sequence[RequestProgress] = ()) -> None:
+    """Print a line for each run, and how far each request is that is done in parts."""
+    head = ("started (UTC)", "took", "status", *_COUNTS, "rows", "shard", "changed", "request")
     rows = [
         (
             f"{run.started:%Y-%m-%d %H:%M}",
@@ -154,12 +165,15 @@ def print_history(found: Sequence[PastRun]) -> None:
             run.failed,
             run.remaining,
             run.rows,
+            f"{run.shard} of {run.shards}" if run.shard and run.shards else "",
             run.changed,
             "" if run.request_id == run.run_id else run.request_id[:_LONGEST_REQUEST],
         )
         for run in found
     ]
-    print_table(head, rows, quiet=("pending", "failed", "remaining", "changed", "request"))
+    print_table(head, rows, quiet=("pending", "failed", "remaining", "shard", "changed", "request"))
+    for request in requests:
+        print_sentence(request.sentence)
     for run in found:
         for sentence in run.changes.sentences() if run.changes else ():
             print_sentence(f"changed by the run of {run.started:%Y-%m-%d %H:%M}: {sentence}")

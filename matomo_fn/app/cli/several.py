@@ -7,6 +7,7 @@ import click
 from matomo_fn.app.cli.output import BAD_INPUT, FAILED, is_input, print_errors, print_json
 from matomo_fn.app.cli.progress import progress_bar
 from matomo_fn.app.cli.results import print_result
+from matomo_fn.app.fan_out import Handing
 from matomo_fn.app.several import combined, for_each
 from matomo_fn.app.wiring import new_run, run_sync
 from matomo_fn.config.request import SeveralRequests, SyncRequest
@@ -16,7 +17,7 @@ from matomo_fn.sync.result import RunResult
 from matomo_fn.verdict import Verdict
 
 
-def sync_several(settings: Settings, requests: SeveralRequests, *, as_json: bool) -> int:
+def sync_several(settings: Settings, requests: SeveralRequests, handing: Handing, *, as_json: bool) -> int:
     """Sync several connectors, print what came of each as soon as it has ended, and return the exit code."""
     runs = {request: new_run() for request in requests.each}
 
@@ -24,7 +25,7 @@ def sync_several(settings: Settings, requests: SeveralRequests, *, as_json: bool
         if not as_json:
             click.echo(f"\n{request.connector}:\n")
         with progress_bar(as_json=as_json) as progress:
-            return run_sync(share, request, runs[request], progress)
+            return run_sync(share, request, runs[request], progress, handing=handing)
 
     answers: dict[str, dict[str, Any]] = {}
     codes = []
@@ -51,7 +52,7 @@ def sync_several(settings: Settings, requests: SeveralRequests, *, as_json: bool
 
 
 def exit_code_of(result: RunResult) -> int:
-    """Return the exit code of a run: 0 where it is complete, 2 where the token has to be replaced, 1 otherwise."""
+    """Return the exit code of a run: 0 where it is complete or handed on, 2 for a refused token, 1 otherwise."""
     if result.token_refused:
         return BAD_INPUT
-    return 0 if result.verdict is Verdict.COMPLETE else FAILED
+    return 0 if result.verdict in (Verdict.COMPLETE, Verdict.HANDED_ON) else FAILED

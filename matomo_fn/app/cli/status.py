@@ -8,7 +8,7 @@ from matomo_fn.app.audit import run_audit
 from matomo_fn.app.cli.options import connector_argument, json_option, settings_options, take_settings
 from matomo_fn.app.cli.output import FAILED, exit_codes, log_to_terminal, print_json
 from matomo_fn.app.cli.results import print_audit, print_history, print_status
-from matomo_fn.app.history import read_history
+from matomo_fn.app.history import read_history, read_requests
 from matomo_fn.app.status import read_status
 from matomo_fn.config.request import read_request
 
@@ -58,8 +58,9 @@ def history(connector: str, limit: int, *, as_json: bool, **options: Any) -> Non
     with exit_codes(as_json=as_json, connector=connector):
         settings = take_settings(options)
         log_to_terminal(settings)
-        found = read_history(settings, connector, most=limit)
+        found, requests = read_history(settings, connector, most=limit), read_requests(settings, connector)
         if as_json:
-            print_json({"connector": connector, "runs": [run.as_dict() for run in found]})
+            in_parts = {"requests": [request.as_dict() for request in requests]} if requests else {}
+            print_json({"connector": connector, "runs": [run.as_dict() for run in found], **in_parts})
         else:
-            print_history(found)
+            print_history(found, requests)
