@@ -24,7 +24,6 @@ from matomo_fn.deadline import Deadline
 from matomo_fn.errors import MatomoFnError
 from matomo_fn.extract.archive_check import ArchiveChecks
 from matomo_fn.extract.extracted import ExtractContext
-from matomo_fn.extract.extractor import extract
 from matomo_fn.extract.jobs import Job
 from matomo_fn.extract.open_rows import OpenColumns
 from matomo_fn.extract.own_buffers import OwnBuffers
@@ -51,6 +50,7 @@ from tests.fuzz.fuzzing import (
 )
 from tests.fuzz.place import SPAN, TABLES, Place, half_written, opened
 from tests.support.canary import CANARY, assert_absent
+from tests.support.extracting import extract_all
 from tests.support.recorded_matomo import DAY, ZONE, RecordedMatomo
 from tests.support.recordings import Scripted, client_of, read
 from tests.support.visits import PARIS, server_of
@@ -84,7 +84,9 @@ def spoilt(value: Any, spoiling: Spoiling) -> bytes:
     kind, changes, other, pieces = spoiling
     if kind == "patch":
         return patched(encoded(value), pieces)
-    return encoded({"edit": partial(edited, value, changes), "replace": lambda: other, "none": lambda: value}[kind]())
+    if kind == "edit":
+        return encoded(edited(value, changes))
+    return encoded(other if kind == "replace" else value)
 
 
 def fits(column: Column, value: Any, *, within: bool = False) -> bool:  # noqa: C901 - one way for each type
@@ -173,7 +175,7 @@ def test_a_report_becomes_rows_or_a_sentence(tmp_path: Path, table: Table, spoil
     with nothing_unforeseen():
         client = client_of(Scripted(answer))
         context = context_of(client, tmp_path, table)
-        found = outcome_of(lambda: list(extract(context, Job(SITE, (table,), days))))
+        found = outcome_of(lambda: list(extract_all(context, Job(SITE, (table,), days))))
     if not isinstance(found, MatomoFnError):
         check(context, table, found, days)
 
@@ -223,7 +225,7 @@ def test_a_page_of_visits_becomes_rows_or_a_sentence(
         client = client_of(Scripted(answer), deadline=Deadline())
         checks = ArchiveChecks(client, 3, NOW)
         context = ExtractContext(client, (5, 2), checks, lambda: True, OwnBuffers(tmp_path, 10**12), NOW, excluded)
-        found = outcome_of(lambda: list(extract(context, Job(SITE, (VISITS,), Days.of([DAY])))))
+        found = outcome_of(lambda: list(extract_all(context, Job(SITE, (VISITS,), Days.of([DAY])))))
     if not isinstance(found, MatomoFnError):
         check(context, VISITS, found, Days.of([DAY]))
     assert not list(tmp_path.iterdir())

@@ -131,7 +131,6 @@ def use(credentials: Credentials) -> None:
     assert isinstance(connector.missing_titles, tuple)
     assert isinstance(connector.excluded_columns, tuple)
     assert isinstance(connector.references, tuple)
-    assert isinstance(connector.intraday_tables, tuple)
     assert repr(credentials).count(CANARY) == repr(connector).count(CANARY)
 
 
