@@ -20,7 +20,7 @@ from matomo_fn.redaction import protect, redact
 from tests.support.canary import CANARY, assert_absent
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Callable, Iterator, MutableMapping, Sequence
 
 EXAMPLES = int(os.environ.get("EXAMPLES", "0"))
 # Characters of a sentence: a problem that repeats what it is about repeats little of it.
@@ -45,7 +45,7 @@ def nothing_unforeseen() -> Iterator[None]:
     """Fail where the block logs an error that nobody foresaw, or the token."""
     events: list[dict[str, Any]] = []
 
-    def keep(_logger: object, _method: str, event: dict[str, Any]) -> Any:
+    def keep(_logger: object, _method: str, event: MutableMapping[str, Any]) -> Any:
         events.append(dict(event))
         raise structlog.DropEvent
 

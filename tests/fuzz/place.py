@@ -21,13 +21,13 @@ from tests.support.canary import CANARY
 from tests.support.local import Local, ago, small_world
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
     from matomo_fn.matomo.transport import Reply, Transport
 
 TABLES = ("visits_summary", "visitor_country", "visits")
 FIRST, LAST = ago(3), ago(1)
-SPAN = {"start_date": FIRST, "end_date": LAST}
+SPAN: dict[str, Any] = {"start_date": FIRST, "end_date": LAST}
 # DuckDB's name of a database in memory that the connections of a process share.
 FILE = ":memory:fuzz"
 _KEPT = "kept"
@@ -42,7 +42,7 @@ class Remembering:
     def __init__(self, inner: Transport) -> None:
         self._inner = inner
         self._replies: dict[tuple[str, tuple[tuple[str, str], ...]], Reply] = {}
-        self.spoil = lambda _method, reply: reply
+        self.spoil: Callable[[str, Reply], Reply] = lambda _method, reply: reply
 
     def post(self, method: str, form: Mapping[str, str]) -> Reply:
         """Answer as the first time."""

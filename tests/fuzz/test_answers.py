@@ -24,7 +24,6 @@ from matomo_fn.deadline import Deadline
 from matomo_fn.errors import MatomoFnError
 from matomo_fn.extract.archive_check import ArchiveChecks
 from matomo_fn.extract.extracted import ExtractContext
-from matomo_fn.extract.extractor import extract
 from matomo_fn.extract.jobs import Job
 from matomo_fn.extract.open_rows import OpenColumns
 from matomo_fn.extract.own_buffers import OwnBuffers
@@ -51,6 +50,7 @@ from tests.fuzz.fuzzing import (
 )
 from tests.fuzz.place import SPAN, TABLES, Place, half_written, opened
 from tests.support.canary import CANARY, assert_absent
+from tests.support.extracting import extract_all
 from tests.support.recorded_matomo import DAY, ZONE, RecordedMatomo
 from tests.support.recordings import Scripted, client_of, read
 from tests.support.visits import PARIS, server_of
@@ -84,7 +84,9 @@ def spoilt(value: Any, spoiling: Spoiling) -> bytes:
     kind, changes, other, pieces = spoiling
     if kind == "patch":
         return patched(encoded(value), pieces)
-    return encoded({"edit": partial(edited, value, changes), "replace": lambda: other, "none": lambda: value}[kind]())
+    if kind == "edit":
+        return encoded(edited(value, changes))
+    return encoded(other if kind == "replace" else value)
 
 
 def fits(column: Column, value: Any, *, within: bool = False) -> bool:  # noqa: C901 - one way for each type
@@ -159,7 +161,7 @@ def check(context: ExtractContext, table: Table, slices: Sequence[Extracted], da
 # ---- reports
 
 
-@fuzzed(60)
+@fuzzed(20)
 @given(st.sampled_from(REPORTS), spoilings, st.integers(1, 2))
 def test_a_report_becomes_rows_or_a_sentence(tmp_path: Path, table: Table, spoiling: Spoiling, count: int) -> None:
     """Ranges, bulk answers and single days; also where the counts of visits, or the visits log, are the odd ones."""
@@ -173,7 +175,7 @@ def test_a_report_becomes_rows_or_a_sentence(tmp_path: Path, table: Table, spoil
     with nothing_unforeseen():
         client = client_of(Scripted(answer))
         context = context_of(client, tmp_path, table)
-        found = outcome_of(lambda: list(extract(context, Job(SITE, (table,), days))))
+        found = outcome_of(lambda: list(extract_all(context, Job(SITE, (table,), days))))
     if not isinstance(found, MatomoFnError):
         check(context, table, found, days)
 
@@ -195,7 +197,7 @@ def recorded_visits() -> list[dict[str, Any]]:
     return list(visits.values())
 
 
-@fuzzed(40)
+@fuzzed(20)
 @given(spoiling=spoilings, chosen=st.integers(0, 7), every=st.booleans(), exclude=st.booleans())
 def test_a_page_of_visits_becomes_rows_or_a_sentence(
     tmp_path: Path,
@@ -223,7 +225,7 @@ def test_a_page_of_visits_becomes_rows_or_a_sentence(
         client = client_of(Scripted(answer), deadline=Deadline())
         checks = ArchiveChecks(client, 3, NOW)
         context = ExtractContext(client, (5, 2), checks, lambda: True, OwnBuffers(tmp_path, 10**12), NOW, excluded)
-        found = outcome_of(lambda: list(extract(context, Job(SITE, (VISITS,), Days.of([DAY])))))
+        found = outcome_of(lambda: list(extract_all(context, Job(SITE, (VISITS,), Days.of([DAY])))))
     if not isinstance(found, MatomoFnError):
         check(context, VISITS, found, Days.of([DAY]))
     assert not list(tmp_path.iterdir())
@@ -258,7 +260,7 @@ FIRST_CALLS = (
 )
 
 
-@fuzzed(30)
+@fuzzed(20)
 @given(method=st.sampled_from(FIRST_CALLS), spoiling=spoilings)
 def test_what_a_run_asks_first_is_a_scope_or_an_error(
     metadata: list[dict[str, Any]], method: str, spoiling: Spoiling
@@ -295,7 +297,7 @@ LISTS = {
 }
 
 
-@fuzzed(40)
+@fuzzed(20)
 @given(name=st.sampled_from(sorted(REFERENCE_TABLES)), spoiling=spoilings)
 def test_a_list_of_settings_becomes_rows_or_an_error(name: str, spoiling: Spoiling) -> None:
     """One row for each key."""
@@ -458,7 +460,7 @@ def framed(body: bytes, status: str, headers: Mapping[str, str], packing: str) -
     return f"HTTP/1.1 {status}\r\n{head}\r\n".encode("latin-1", "replace") + body
 
 
-@fuzzed(30)
+@fuzzed(20)
 @given(
     st.sampled_from([[], {"value": "5.2.0"}, [{"a": 1}], {"result": "error", "message": CANARY}]),
     spoilings,
@@ -507,7 +509,7 @@ CALLS = (
 )
 
 
-@fuzzed(8)
+@fuzzed(4)
 @given(
     st.lists(st.tuples(st.sampled_from(CALLS), spoilings), min_size=1, max_size=2),
     st.sampled_from(["incremental", "backfill", "full_refresh"]),
