@@ -35,11 +35,15 @@ def _truth(value: Any) -> Any:
 
 
 def _expanded(path: str) -> Path:
-    """Return a path with the home folder in the place of ~."""
+    """Return a path with the home folder in the place of ~; raise ValueError where no path can read so."""
     try:
-        return Path(path).expanduser()
+        expanded = Path(path).expanduser()
+        expanded.exists()
     except RuntimeError:
         raise ValueError(f"{path!r}: there is no home folder {Path(path).parts[0]}") from None
+    except OSError as error:  # one that is too long
+        raise ValueError(f"{path[:80]!r}: {error.strerror}") from None
+    return expanded
 
 
 def _versions(value: Any) -> Any:
