@@ -211,5 +211,5 @@ def test_the_environment_of_the_process_is_read(monkeypatch: pytest.MonkeyPatch)
 def test_a_path_that_is_too_long_is_a_problem_of_its_variable(name: str) -> None:
     """It ended by a traceback."""
     value = "9" * 400
-    with pytest.raises(InputError, match="'9{80}': File name too long"):
+    with pytest.raises(InputError, match=r"'9{80}': File name too long"):
         read_settings({"GOOGLE_CLOUD_PROJECT": "p", name: f"duckdb:{value}" if "WAREHOUSE" in name else value})
