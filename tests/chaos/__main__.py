@@ -112,26 +112,26 @@ class _Reference:
         """What it left, and which fields of it are kept as they are."""
         with self._lock:
             if self._made is None:
-                with parts.ready(self._folder, parts.WORLD, parts.CONFIG) as at:
+                with parts.ready(self._folder, parts.FULL_WORLD, parts.CONFIG) as at:
                     at.place.find_raw()
                     self._made = at.expected, at.place.kept_raw
             return self._made
 
 
 def _kills(folder: Path, kills: int, seed: str) -> Figures:
-    return parts.kills_on_duckdb(folder, parts.WORLD, parts.CONFIG, kills, seed)
+    return parts.kills_on_duckdb(folder, parts.FULL_WORLD, parts.CONFIG, kills, seed)
 
 
 def _messages(folder: Path, server: pubsub.Server, kills: int, seed: str) -> Figures:
     project = pubsub.PubSub(server, server.new_project())
-    return parts.messages(folder, parts.WORLD, parts.CONFIG, project, kills=kills, most=40, seed=seed)
+    return parts.messages(folder, parts.FULL_WORLD, parts.CONFIG, project, kills=kills, most=40, seed=seed)
 
 
 def _series(
     reference: _Reference, kinds: tuple[Kind, ...], share: float, runs: int, seed: str, folder: Path
 ) -> Figures:
     expected, raw = reference.get()
-    with parts.ready(folder, parts.WORLD, parts.CONFIG, expected=expected) as at:
+    with parts.ready(folder, parts.FULL_WORLD, parts.CONFIG, expected=expected) as at:
         at.place.kept_raw = raw
         figures = series(at.place, at.matomo, expected, kinds, share=share, seed=f"{seed}/{share}", runs=runs)
         return compared(figures, at.place, expected)
@@ -149,7 +149,7 @@ def _slow(seed: str, folder: Path) -> Figures:
 
 def _refused(reference: _Reference, seed: str, folder: Path) -> Figures:
     expected, _ = reference.get()
-    with parts.ready(folder, parts.WORLD, parts.CONFIG, expected=expected) as at:
+    with parts.ready(folder, parts.FULL_WORLD, parts.CONFIG, expected=expected) as at:
         return compared(refused_token(at.place, at.matomo, expected, Random(seed), at.place.sync), at.place, expected)
 
 

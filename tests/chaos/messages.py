@@ -167,7 +167,7 @@ def shards(place: Place, expected: Undisturbed) -> Iterator[dict[str, Any]]:
     tables = place.connector.tables
     days = sorted({row[0] for row in expected.contents["visits_summary"]})
     middle = len(days) // 2
-    for site, table in itertools.product(("1", "2"), tables):
+    for site, table in itertools.product(sorted({row[1] for row in expected.contents["visits_summary"]}), tables):
         for first, last in ((days[0], days[middle]), (days[middle] + timedelta(days=1), days[-1])):
             yield {
                 "connector": place.name,

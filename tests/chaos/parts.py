@@ -24,6 +24,8 @@ if TYPE_CHECKING:
 _SHOP = Site(1, "Été & “Co”", "Europe/Paris", visits_per_day=5, pages=5, ecommerce=True, goals=(Goal(1, "News", 2.5),))
 _DOCS = Site(2, "Docs", "Asia/Kolkata", visits_per_day=4, pages=5)
 WORLD = World((_SHOP, _DOCS))
+# More sites, and so more calls.
+FULL_WORLD = World((_SHOP, _DOCS, *(replace(_DOCS, id=number, name=f"Docs {number}") for number in (3, 4, 5))))
 # So many rows that they are written in several parts, since the buffer is as small as it can be.
 LARGE_WORLD = World((replace(_SHOP, visits_per_day=50, pages=40), replace(_DOCS, visits_per_day=30, pages=40)))
 
@@ -60,7 +62,7 @@ EMULATOR_CONFIG = _CONFIG | {
 }
 SMALL_EMULATOR_CONFIG = EMULATOR_CONFIG | {"visits": False, "backfill_days": 2}
 # Fewer calls a minute than a backfill of ``SMALL_CONFIG`` makes, so that it has to wait.
-SLOW = {"requests_per_minute": 12}
+SLOW = {"requests_per_minute": 5}
 # How many times longer a run with the emulator takes than one with DuckDB, about.
 _SLOWER = 3.0
 
