@@ -85,7 +85,7 @@ def measure(size: Size) -> Iterator[Figure]:
         for what, run in (("one process", alone), ("all processes", together)):
             yield Figure(group, f"calls at once at most, {what} (allowed: {_CONCURRENCY})", run.at_once, "calls")
             yield Figure(group, f"calls a minute at most, {what} (allowed: {_A_MINUTE:,})", run.a_minute, "calls")
-        if os.environ.get("SHARED_BUDGET") and (together.at_once > _CONCURRENCY or together.a_minute > _A_MINUTE):
+        if together.at_once > _CONCURRENCY or together.a_minute > _A_MINUTE:
             raise RuntimeError(f"Matomo was asked faster than allowed: {together}")
 
 
@@ -217,6 +217,8 @@ class _Place:
             for log in logs:
                 log.close()
         lines = [line for each in self._folder.glob(f"{connector}*.log") for line in each.read_text().splitlines()]
+        if refused := [line for line in lines if '"message_refused"' in line]:
+            raise RuntimeError(refused[0])
         runs = [json.loads(line) for line in lines if '"run_finished"' in line]
         if wrong := [run for run in runs if run["status"] not in ("complete", "handed_on")]:
             raise RuntimeError(f"{len(wrong)} runs did not come to their end: {str(wrong[0])[:2_000]}")
@@ -226,7 +228,7 @@ class _Place:
     def _scale(self) -> float:
         """Return by how much calls are estimated longer, so that small sizes are split as well."""
         calls = self._size.sites * self._size.tables * (self._size.days // 31 + 1)
-        return max(1.0, 3 * self._size.workers * 450 * _CONCURRENCY / calls)
+        return min(600.0, max(1.0, 3 * self._size.workers * 450 * _CONCURRENCY / calls))
 
     def rows(self, connector: str) -> dict[str, list[str]]:
         """Return the rows of each table but for what tells the run."""
