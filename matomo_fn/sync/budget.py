@@ -34,8 +34,8 @@ log = structlog.get_logger()
 PATIENCE = 180.0
 # Seconds between two looks at what others want, and after one that has something left to do.
 LOOK_EVERY, LOOK_AGAIN = 20.0, 5.0
-# Seconds between two tries of a run that waits, at least and at most, and several times as long as a try takes. They
-# are doubled, so many times at most, where two runs get into each other's way.
+# Seconds between two tries of a run that waits, at least and at most, and several times as long as a try takes. Where
+# runs get into each other's way, the first of them tries again at once, and the others wait longer with each try.
 _LEAST_WAIT, _LONGEST_WAIT, _TIMES, _MOST_TRIES = 0.5, 10.0, 4.0, 4
 # Calls of each slot that are noted ahead at first, where a run that is killed is taken to have made all of them. Each
 # further note doubles them.
@@ -121,8 +121,10 @@ class Budget:
                     return
                 tries = min(tries + 1, _MOST_TRIES)
             self._note_waiting(found, claimed=bool(wanted))
-            seconds = max(_LEAST_WAIT, _TIMES * (self._clock() - began)) * 2**tries
-            seconds = min(seconds, _LONGEST_WAIT) * (0.5 + self._chance())
+            seconds = _TIMES * (self._clock() - began)
+            if wanted:
+                seconds *= self._rank(found) * 2 ** (tries - 1)
+            seconds = min(max(_LEAST_WAIT, seconds), _LONGEST_WAIT) * (0.5 + self._chance())
             if self._clock() + seconds > end:
                 self._write(Step.RELEASED, [])
                 raise BudgetTaken(_taken(found, patience))
@@ -196,6 +198,12 @@ class Budget:
         if most is None:
             return sorted(self._granted)[math.ceil(len(self._granted) / 2) :]
         return sorted(self._granted)[: max(0, len(self._granted) - most)]
+
+    def _rank(self, found: Standing | None) -> int:
+        """Return how many others should try before this run, where they have got into each other's way."""
+        own = self._claimant.started_at, self._claimant.run_id
+        others = (*found.holders, *found.waiting) if found else ()
+        return sum((lease.started_at, lease.run_id) < own for lease in others)
 
     def _give(self, slot: int) -> None:
         """Start no further call of a slot."""

@@ -12,6 +12,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fake_matomo import FakeMatomo, Fault
+from matomo_fn.catalogue import PREBUILT, SYNC_RUNS
+from matomo_fn.config.connector import read_connector
+from matomo_fn.deadline import Deadline
+from matomo_fn.sync.leases import LeaseTable
+from matomo_fn.sync.state import SyncState
+from matomo_fn.warehouse.bigquery import BigQueryWarehouse, connect
+from matomo_fn.warehouse.tables import ensure_table
 from tests.app.cli.calling import COMMAND, environment
 from tests.support.canary import CANARY
 from tests.support.server import ROOT
@@ -81,6 +88,18 @@ class Noted:
         return noting
 
 
+def make_tables(emulator: Emulator, dataset: str) -> None:
+    """Create what two first runs would create at once: to the second the emulator answers 500, and BigQuery 409."""
+    connector = read_connector("shop", json.dumps({"matomo_url": "https://shop.example", "sites": "all"}))
+    client = connect(emulator.project, emulator.url)
+    warehouse = BigQueryWarehouse(client, dataset, location="EU", run_id="made", deadline=Deadline())
+    LeaseTable(warehouse, connector).ensure()
+    SyncState(warehouse, connector).prepare()
+    ensure_table(warehouse, SYNC_RUNS, "month")
+    ensure_table(warehouse, connector.schema_of(PREBUILT["visits_summary"]), "day")
+    warehouse.close()
+
+
 def ended(process: subprocess.Popen[str]) -> tuple[int, dict[str, Any]]:
     """The exit code and the answer of a sync."""
     out, err = process.communicate(timeout=SECONDS)
@@ -92,6 +111,7 @@ def ended(process: subprocess.Popen[str]) -> tuple[int, dict[str, Any]]:
 def test_processes_side_by_side_share_the_calls_at_once(tmp_path: Path, emulator: Emulator, dataset_name: str) -> None:
     """Two runs of two sites in BigQuery, begun at once: together never more calls than one may have."""
     noted = Noted(tmp_path)
+    make_tables(emulator, dataset_name)
     config = {"concurrency": 2, "reports": ["visits_summary"], "backfill_days": 2, "dataset": dataset_name}
     with noted.serving(**config):
         noted.matomo.faults.add(Fault(delay=0.3))
@@ -102,7 +122,7 @@ def test_processes_side_by_side_share_the_calls_at_once(tmp_path: Path, emulator
         }
         processes = [noted.start("--site", site, **env) for site in ("1", "2")]
         results = [ended(process) for process in processes]
-    assert [(code, answer["status"]) for code, answer in results] == [(0, "complete")] * 2
+    assert [(code, answer["status"], answer["errors"]) for code, answer in results] == [(0, "complete", [])] * 2
     assert sum(answer["matomo_calls"] for _, answer in results) == len(noted.starts)
     assert noted.most_at_once <= 2
     client = emulator.client()
