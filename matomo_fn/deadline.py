@@ -37,6 +37,7 @@ class Deadline:
         self._is_writing = False
         self._log_reserve = 0.0
         self._interrupted = threading.Event()
+        self._of_thread = threading.local()
         self.interrupted_by: str | None = None
 
     @property
@@ -103,9 +104,27 @@ class Deadline:
         """Sleep, but no longer than until the run is stopped."""
         self._stopped.wait(seconds)
 
+    @contextmanager
+    def within(self, seconds: float) -> Iterator[None]:
+        """Let the requests that this thread makes in the block take no longer than so many seconds, all together."""
+        self._of_thread.end = self._clock() + seconds
+        try:
+            yield
+        finally:
+            self._of_thread.end = math.inf
+
     def time_for_requests(self) -> float:
         """Return the seconds in which Matomo may be requested and the answer still be written; may be infinite."""
-        return 0.0 if self.is_stopped else max(0.0, self._end - self._clock() - self._reserve)
+        own = getattr(self._of_thread, "end", math.inf) - self._clock()
+        return max(0.0, min(self._time_of_all(), own))
+
+    @property
+    def is_over(self) -> bool:
+        """Whether no thread may request anything any more."""
+        return self._time_of_all() <= 0
+
+    def _time_of_all(self) -> float:
+        return 0.0 if self.is_stopped else self._end - self._clock() - self._reserve
 
     def allows_requests(self) -> bool:
         """Return whether another request may begin."""

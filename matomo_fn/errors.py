@@ -16,6 +16,7 @@
     │   │   ├── Stopped            the run was told to stop
     │   │   └── TokenRefused       never tried again: 21 refusals block the address for an hour
     │   ├── MatomoUnavailable      down, slow or over its limits, also after retries; later may do
+    │   │   ├── NotAnswered        the call had a part of the time only; a smaller one may be answered
     │   │   ├── NotTaken           hits that certainly did not reach Matomo: they may be sent again
     │   │   │   └── CallTooLarge   because there are too many of them in one call
     │   │   └── AnswerLost         hits that Matomo may have: they may not be sent again before it was asked
@@ -106,6 +107,10 @@ class MatomoUnavailable(MatomoError):
     def __init__(self, message: str, *, retry_after: float | None = None) -> None:
         self.retry_after = retry_after
         super().__init__(message)
+
+
+class NotAnswered(MatomoUnavailable):
+    """No answer came in the part of the time that a call had; a smaller one may be answered."""
 
 
 class NotTaken(MatomoUnavailable):

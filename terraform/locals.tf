@@ -96,6 +96,8 @@ locals {
   weekly      = "MINUTE 2 * * 0"
   no_schedule = 100000 # hours; what is never due is never late
 
+  requests_topic = "${var.name}-requests"
+
   # Connectors that take Segment's calls. Without any, nothing of events.tf is made.
   events = { for name, connector in local.connectors : name => {
     job                = "${var.name}_${name}_events_deliver" # one part more than the name of a schedule's job
@@ -128,7 +130,7 @@ locals {
     MATOMO_FN_ALLOW_PRIVATE_ADDRESSES = var.allow_private_addresses ? "" : "false"
     MATOMO_FN_BUFFER_MEGABYTES        = tostring(var.buffer_megabytes)
     MATOMO_FN_CONNECTORS              = join(",", sort(keys(var.connectors)))
-    MATOMO_FN_REQUESTS_TOPIC          = google_pubsub_topic.requests.name
+    MATOMO_FN_REQUESTS_TOPIC          = local.requests_topic
     MATOMO_FN_SECONDS_PER_CALL        = tostring(var.seconds_per_call)
     MATOMO_FN_WAREHOUSE               = "bigquery"
   } : name => value if value != "" }

@@ -1,7 +1,7 @@
 resource "google_pubsub_topic" "requests" {
   # checkov:skip=CKV_GCP_83: a message names a connector and days; Google's own keys are enough
   project = var.project
-  name    = "${var.name}-requests"
+  name    = local.requests_topic
   labels  = local.labels
 
   depends_on = [time_sleep.services]

@@ -8,7 +8,7 @@ from datetime import UTC, date, datetime
 from functools import partial
 from typing import Any
 
-from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_attempt
 
 from matomo_fn.catalogue import REFERENCE_TABLES, Source
 from matomo_fn.catalogue.custom import ReportMetadata
@@ -19,6 +19,7 @@ from matomo_fn.errors import (
     MatomoError,
     MatomoFatal,
     MatomoUnavailable,
+    NotAnswered,
     OutOfTime,
     ReportRefused,
     SegmentRefused,
@@ -43,6 +44,8 @@ from matomo_fn.values import shown
 _LONGEST_RETRY_AFTER = 300.0
 # Tries of a call for several reports, which is cut into smaller ones where it fails.
 _ATTEMPTS_TOGETHER = 2
+# Its share of the time that remains: sixteen reports, one of which never answers, leave a third of it for that one.
+_SHARE_TOGETHER = 0.25
 _VERSION = "API.getMatomoVersion"
 _NUMBERS = re.compile(r"([0-9]{1,4})\.([0-9]{1,4})(?![0-9]).*", re.DOTALL)
 # How old databases write that a site's creation is not known.
@@ -279,11 +282,12 @@ class MatomoClient:
     def _call_together(self, method: str, form: Mapping[str, str]) -> tuple[Any, int]:
         """Return what `call` returns, of a call that is cut into smaller ones where it fails.
 
-        So it is tried less often, and says nothing of a report, a site or the server before the smaller ones do.
+        So it is tried less often, and says nothing of a report, a site or the server before the smaller ones do. It
+        gets a part of the time only: one of its reports may never answer, and the others are requested without it then.
         """
+        retrying = self._retrying(min(_ATTEMPTS_TOGETHER, self._attempts))
         try:
-            retrying = self._retrying(min(_ATTEMPTS_TOGETHER, self._attempts))
-            answer: tuple[Any, int] = retrying(self._try, method, form, split_bulk)
+            answer: tuple[Any, int] = retrying(self._try, method, form, split_bulk, _SHARE_TOGETHER)
         except MatomoUnavailable as error:
             self._refuse_late(method, error)
             raise
@@ -292,7 +296,9 @@ class MatomoClient:
 
     def _retrying(self, attempts: int) -> Retrying:
         return Retrying(
-            retry=retry_if_exception_type(MatomoUnavailable),
+            retry=retry_if_exception(
+                lambda error: isinstance(error, MatomoUnavailable) and not isinstance(error, NotAnswered)
+            ),
             stop=lambda state: stop_after_attempt(attempts)(state) or self._is_too_late(state),
             wait=wait,
             sleep=self._sleep,
@@ -302,7 +308,7 @@ class MatomoClient:
 
     def _refuse_late(self, method: str, error: MatomoUnavailable) -> None:
         """Raise OutOfTime where the time for requests ended while a call failed."""
-        if not self._deadline.allows_requests():
+        if self._deadline.is_over:
             raise OutOfTime(f"{method}: the time for requests is up: {error}") from None
 
     def _is_down(self, method: str) -> bool:
@@ -316,7 +322,10 @@ class MatomoClient:
             return False
         return True
 
-    def _try(self, method: str, form: Mapping[str, str], decode: Decode = decode) -> tuple[Any, int]:
+    def _try(
+        self, method: str, form: Mapping[str, str], decode: Decode = decode, share: float = 1.0
+    ) -> tuple[Any, int]:
+        """Make a call once; ``share``: of the time for requests that remains, how much it may take to be answered."""
         live = live_calls(method, form)
         if live > self._rate_limit.live_per_minute > 0:
             raise ReportRefused(
@@ -326,7 +335,8 @@ class MatomoClient:
         with self._gate.passing(live):
             with self._lock:
                 self.calls += 1
-            reply = self._transport.post(method, form)
+            with self._deadline.within(share * self._deadline.time_for_requests()):
+                reply = self._transport.post(method, form)
             if len(reply.body) <= _SMALL_ANSWER:
                 return parse_response(self._transport.redact, method, reply, decode), len(reply.body)
         bounded = partial(self._decode_within_memory, decode)
@@ -348,6 +358,10 @@ class MatomoClient:
 
     def _is_too_late(self, state: RetryCallState) -> bool:
         return state.upcoming_sleep > min(_LONGEST_RETRY_AFTER, self._deadline.time_for_requests())
+
+
+def _is_worth_another_try(error: BaseException) -> bool:
+    return isinstance(error, MatomoUnavailable) and not isinstance(error, NotAnswered)
 
 
 def _plugin(query: ReportQuery) -> str:

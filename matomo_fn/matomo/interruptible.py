@@ -8,7 +8,7 @@ from typing import Any
 
 from matomo_fn.daemon_threads import DaemonThreads
 from matomo_fn.deadline import Deadline
-from matomo_fn.errors import AnswerLost, OutOfTime, Stopped
+from matomo_fn.errors import AnswerLost, NotAnswered, OutOfTime, Stopped
 from matomo_fn.matomo.transport import TRACKER, Reply, TrackingTransport, Transport
 
 # Seconds that the answer to hits is waited for after a signal. Most come within one, and an answer that was not waited
@@ -29,12 +29,17 @@ class InterruptibleTransport:
         self._threads = DaemonThreads("exchange")
 
     def post(self, method: str, form: Mapping[str, str]) -> Reply:
-        """Send a call; raise Stopped or OutOfTime where the run no longer waits for its answer."""
+        """Send a call; raise Stopped or OutOfTime where the run no longer waits for its answer.
+
+        Raises NotAnswered where the answer did not come in the time that this call had.
+        """
         reply = _answer(self._threads, self._deadline, partial(self._transport.post, method, form))
         if reply is not None:
             return reply
         if self._deadline.is_stopped:
             raise Stopped(f"{method}: the run has ended before the answer came")
+        if not self._deadline.is_over:
+            raise NotAnswered(f"{method}: no answer came in its part of the time for requests")
         raise OutOfTime(f"{method}: the time for requests was up before the answer came")
 
     def redact(self, text: str) -> str:

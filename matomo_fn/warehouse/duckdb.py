@@ -319,7 +319,9 @@ class DuckDBWarehouse:
             while rows := result.fetchmany(_PAGE_ROWS):
                 yield from (dict(zip(names, row, strict=True)) for row in rows)
         finally:
-            cursor.execute(_LIMITED)
+            # Who stops reading early may leave this to the garbage collector, after the warehouse was closed.
+            if self._is_open:
+                cursor.execute(_LIMITED)
             cursor.close()
 
     def _drop_left_behind(self) -> None:

@@ -51,9 +51,9 @@ LONG = 250  # seconds of a wait that must not be waited for
 
 @pytest.fixture
 def place(tmp_path: Path) -> Iterator[Shop]:
-    """Four days of two reports, one after the other."""
+    """Four days of two reports, one after the other: those that are paged share no call."""
     with shops.running(tmp_path) as running:
-        running.configure(reports=["visits_summary", "visitor_country"], backfill_days=4, concurrency=1)
+        running.configure(reports=["visits_summary", "visitor_country"], backfill_days=4, concurrency=1, page_rows=1000)
         yield running
 
 

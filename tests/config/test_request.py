@@ -19,6 +19,7 @@ def test_a_connector_is_enough() -> None:
         "mode": "incremental",
         "days": None,
         "dry_run": False,
+        "part": None,
     }
 
 

@@ -58,6 +58,22 @@ EACH = [
         'MATOMO_FN_TIME_BUDGET has to be a whole number, not "1.5"',
     ),
     (
+        "requests_topic",
+        "",
+        "matomo-fn-requests",
+        "matomo-fn-requests",
+        "projects/p/topics/t",
+        "MATOMO_FN_REQUESTS_TOPIC: 'projects/p/topics/t' is not the name of a topic such as matomo-fn-requests",
+    ),
+    (
+        "seconds_per_call",
+        1.0,
+        "0.25",
+        0.25,
+        "fast",
+        'MATOMO_FN_SECONDS_PER_CALL: should be a valid number, not "fast"',
+    ),
+    (
         "buffer_megabytes",
         128,
         "16",

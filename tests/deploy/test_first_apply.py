@@ -68,7 +68,7 @@ def test_functions_are_built_and_run_by_accounts_whose_rights_have_had_time_to_s
         if re.match(r"google_\w+_iam_member\.", name)
         and order.named(name) & {f"google_service_account.{account}" for account in ("build", "collect", "run")}
     }
-    assert len(rights) == 9
+    assert len(rights) == 10
     assert rights <= order.before(RIGHTS)
     for function in ("collect", "sync", "sync_event"):
         assert RIGHTS in order.before(f"google_cloudfunctions2_function.{function}")

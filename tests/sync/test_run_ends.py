@@ -97,14 +97,13 @@ def test_a_budget_that_is_too_small_leaves_no_report_out(matomo: FakeMatomo, tmp
             source.method for table in shop.connector.catalogue.values() for source in table.sources_of((5, 2))
         }
         reached: set[str] = set()
-        firsts = []
-        for _ in range(8):
+        for _ in range(40):  # where a run begins is left to chance as long as the report is in its way
             matomo.forget_calls()
             shop.sync(mode="backfill", start_date=YESTERDAY, sites=["1"], calls=12)
             asked = [call.method for call in matomo.calls if "period" in call.params]
-            firsts += asked[:1]
             reached |= set(asked)
-    assert len(set(firsts)) > 2
+            if reached >= everything:
+                break
     assert reached >= everything
 
 
@@ -144,13 +143,13 @@ def test_what_waited_for_five_minutes_is_written_before_a_crash(matomo: FakeMato
         seconds += 301
         return answer
 
-    matomo.faults.add(Fault(method=COUNTRY, site=1, mutate=later))  # site 2 has its turn before in this run
+    matomo.faults.add(Fault(method=COUNTRY, site=2, mutate=later))  # site 1 has its turn before
     with local(matomo, tmp_path / "x.duckdb", reports=list(PAIR), concurrency=1) as shop:
         shop.clock = lambda: seconds
         with pytest.raises(Crash):
             shop.sync(before=crash_at_the_second_flush())
         logged = {(table, site) for table, site, _ in shop.states()}
-    assert {(table, "2") for table in PAIR} <= logged
+    assert {(table, "1") for table in PAIR} <= logged
 
 
 def test_five_minutes_begin_again_with_each_flush(matomo: FakeMatomo, tmp_path: Path) -> None:

@@ -217,7 +217,8 @@ def test_anything_else_that_differs_makes_a_slice_changed(local: LocalVisits, ma
 
     def change(answer: object) -> object:
         assert isinstance(answer, list)
-        return [{**visit, "siteName": "renamed"} for visit in answer]
+        of_day = {visit.id for visit in matomo.visits(2, DAYS[0])}  # days may share a page
+        return [{**visit, "siteName": "renamed"} if int(visit["idVisit"]) in of_day else visit for visit in answer]
 
     matomo.faults.add(Fault(method=METHOD, day=DAYS[0], site=2, mutate=lambda answer: change(_older(answer))))
     result = local.sync(start_date=DAYS[-1])
@@ -274,7 +275,7 @@ def test_out_of_memory_the_day_is_read_in_smaller_pages(local: LocalVisits, mato
     assert result.http_status == 200, result.as_dict()
     assert content(local) == reference()
     asked = {int(call.params["filter_limit"]) for call in matomo.calls if call.method == METHOD}
-    assert {500, 125} <= asked
+    assert any(limit // 4 in asked for limit in asked)
 
 
 def test_a_visit_that_keeps_moving_fails_its_slice_by_a_sentence(local: LocalVisits, matomo: FakeMatomo) -> None:

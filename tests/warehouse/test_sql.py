@@ -183,6 +183,14 @@ STATEMENTS: Mapping[str, Callable[[], list[str]]] = {
     ],
     "status_of": lambda: [log_sql.status_of(DATASET, text, {text: date(2026, 1, 31)}) for text in ODD_TEXTS],
     "history_of": lambda: [log_sql.history_of(DATASET, text, 20) for text in ODD_TEXTS],
+    "last_sweep": lambda: [log_sql.last_sweep(DATASET, text) for text in ODD_TEXTS],
+    "changes_of": lambda: [log_sql.changes_of(DATASET, text, [text, "r1"]) for text in ODD_TEXTS],
+    "runs_of_requests": lambda: [log_sql.runs_of_requests(DATASET, text, FIRST) for text in ODD_TEXTS],
+    "next_job": lambda: [log_sql.next_job(DATASET, text, text, FIRST) for text in ODD_TEXTS],
+    "handed_on": lambda: [
+        log_sql.handed_on(DATASET, text, log_sql.PartOfRequest(text, shard, number), FIRST)
+        for text, shard, number in zip(ODD_TEXTS, cycle((1, None)), cycle((None, 2, 3)), strict=False)
+    ],
     "reference_state": lambda: [
         reference_sql.reference_state(DATASET, tables) for tables in (REFERENCES, REFERENCES[:1])
     ],
@@ -219,7 +227,11 @@ NOT_ABOUT_THE_LOG = {
     "find_page_titles",
     "set_page_titles",
     "view_query",
+    "handed_on",
     "history_of",
+    "last_sweep",
+    "next_job",
+    "runs_of_requests",
     "reference_state",
     "merge_reference",
     "find_one_of_each",

@@ -23,9 +23,9 @@ CONFIGURATION = (
         400,
         (
             f"{CONFIG}unknown key 'xyz': known are backfill_days, concurrency, custom_reports, dataset, events, "
-            "kms_key, live_requests_per_minute, location, matomo_url, maximum_bytes_billed, page_rows, partition_by, "
-            "periods, reference_tables, reports, requests_per_minute, require_partition_filter, segments, sites, "
-            "timeout_seconds, trailing_days, visits",
+            "intraday, kms_key, live_requests_per_minute, location, matomo_url, maximum_bytes_billed, page_rows, "
+            "partition_by, periods, reference_tables, reports, requests_per_minute, require_partition_filter, "
+            "segments, sites, timeout_seconds, trailing_days, visits",
         ),
         config={"xyz": 1},
     ),
@@ -34,9 +34,9 @@ CONFIGURATION = (
         400,
         (
             f"{CONFIG}unknown key 'token_auth': known are backfill_days, concurrency, custom_reports, dataset, events, "
-            "kms_key, live_requests_per_minute, location, matomo_url, maximum_bytes_billed, page_rows, partition_by, "
-            "periods, reference_tables, reports, requests_per_minute, require_partition_filter, segments, sites, "
-            "timeout_seconds, trailing_days, visits",
+            "intraday, kms_key, live_requests_per_minute, location, matomo_url, maximum_bytes_billed, page_rows, "
+            "partition_by, periods, reference_tables, reports, requests_per_minute, require_partition_filter, "
+            "segments, sites, timeout_seconds, trailing_days, visits",
         ),
         config={"token_auth": CANARY},
     ),
