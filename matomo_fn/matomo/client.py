@@ -33,15 +33,13 @@ from matomo_fn.matomo.metadata import METADATA, read_metadata
 from matomo_fn.matomo.rate_limit import RateLimit, live_calls
 from matomo_fn.matomo.reports import ALWAYS, BULK, Answered, ReportQuery, ReportReader
 from matomo_fn.matomo.responses import Decode, PluginOff, parse_response
-from matomo_fn.matomo.retries import ATTEMPTS, note_failure, wait
+from matomo_fn.matomo.retries import ATTEMPTS, LONGEST_RETRY_AFTER, hold, note_failure, wait
 from matomo_fn.matomo.settings_lists import Wanted, read_lists
 from matomo_fn.matomo.transport import Transport
 from matomo_fn.periods import Period
 from matomo_fn.sites import SITE_ID, Site, read_timezone
 from matomo_fn.values import shown
 
-# Seconds that a server may ask to wait: past that the slices are left to a later run.
-_LONGEST_RETRY_AFTER = 300.0
 # Tries of a call for several reports, which is cut into smaller ones where it fails.
 _ATTEMPTS_TOGETHER = 2
 # Its share of the time that remains: sixteen reports, one of which never answers, leave a third of it for that one.
@@ -302,7 +300,8 @@ class MatomoClient:
             stop=lambda state: stop_after_attempt(attempts)(state) or self._is_too_late(state),
             wait=wait,
             sleep=self._sleep,
-            before_sleep=partial(note_failure, self._rate_limit),
+            after=partial(hold, self._rate_limit),
+            before_sleep=note_failure,
             reraise=True,
         )
 
@@ -357,7 +356,7 @@ class MatomoClient:
         return decode(body)
 
     def _is_too_late(self, state: RetryCallState) -> bool:
-        return state.upcoming_sleep > min(_LONGEST_RETRY_AFTER, self._deadline.time_for_requests())
+        return state.upcoming_sleep > min(LONGEST_RETRY_AFTER, self._deadline.time_for_requests())
 
 
 def _is_worth_another_try(error: BaseException) -> bool:

@@ -11,6 +11,8 @@ log = structlog.get_logger()
 # Tries of one call, with 1, 2, 4, 8 seconds (and up to a second more) between them: an overloaded server gets
 # quiet, a restart or a short maintenance is outlasted, and a run that is bound to fail does so within a minute.
 ATTEMPTS = 5
+# Seconds that a server may ask to wait: past that the slices are left to a later run.
+LONGEST_RETRY_AFTER = 300.0
 _exponential = wait_exponential_jitter(initial=1.0)
 
 
@@ -20,17 +22,21 @@ def wait(state: RetryCallState) -> float:
     return _exponential(state) if seconds is None else seconds
 
 
-def note_failure(rate_limit: RateLimit, state: RetryCallState) -> None:
-    """Log a try that failed, and let no call start before the server wants one."""
+def hold(rate_limit: RateLimit, state: RetryCallState) -> None:
+    """Let no call start before the server wants one, whoever makes it, also behind the last try of a call."""
+    seconds = _retry_after(state)
+    if seconds and seconds <= LONGEST_RETRY_AFTER:
+        rate_limit.hold(seconds)
+
+
+def note_failure(state: RetryCallState) -> None:
+    """Log a try that failed and is followed by another one."""
     log.warning(
         "matomo_call_failed",
         attempt=state.attempt_number,
         wait=round(state.upcoming_sleep, 1),
         error=str(state.outcome.exception() if state.outcome else None),
     )
-    seconds = _retry_after(state)
-    if seconds:
-        rate_limit.hold(seconds)
 
 
 def _retry_after(state: RetryCallState) -> float | None:

@@ -17,7 +17,7 @@ from matomo_fn.deadline import Deadline
 from matomo_fn.errors import AnswerLost, CallTooLarge, MatomoFatal, NotTaken, OutOfTime, Stopped
 from matomo_fn.matomo.rate_limit import RateLimit
 from matomo_fn.matomo.responses import read_json
-from matomo_fn.matomo.retries import ATTEMPTS, note_failure, wait
+from matomo_fn.matomo.retries import ATTEMPTS, hold, note_failure, wait
 from matomo_fn.matomo.transport import TRACKER, Reply, TrackingTransport
 from matomo_fn.values import utf8
 
@@ -75,7 +75,8 @@ class Tracker:
             stop=lambda state: stop_after_attempt(self._attempts)(state) or self._is_too_late(state, time_left),
             wait=wait,
             sleep=self._sleep,
-            before_sleep=partial(note_failure, self._rate_limit),
+            after=partial(hold, self._rate_limit),
+            before_sleep=note_failure,
             reraise=True,
         )
         body = {"requests": [{name: utf8(value).decode() for name, value in hit.items()} for hit in hits]}

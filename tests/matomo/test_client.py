@@ -325,6 +325,18 @@ def test_retry_after_is_honoured_by_this_call_and_all_others(status: int) -> Non
     assert held.slept == [42.0]
 
 
+def test_retry_after_is_honoured_behind_the_last_try_as_well() -> None:
+    """The call has failed, and the next one, of whatever, waits: a bulk request that fails is cut into smaller ones."""
+    answers = iter([replace(BUSY, retry_after=42.0), as_json({"value": "5.2.0"})])
+    held = Waits()
+    rate_limit = RateLimit(1_000_000, held, held.sleep)
+    client = MatomoClient(Scripted(lambda *_: next(answers)), rate_limit, Deadline(), attempts=1)
+    with pytest.raises(MatomoUnavailable):
+        client.sites()
+    assert client.version() == (5, 2)
+    assert held.slept == [42.0]
+
+
 @pytest.mark.parametrize(("retry_after", "tries"), [(300.0, 5), (301.0, 1), (86_400.0, 1)])
 def test_a_wait_that_is_too_long_is_left_to_a_later_run(retry_after: float, tries: int) -> None:
     """More than five minutes: the slices are due again anyway."""
