@@ -23,7 +23,7 @@ def wait(state: RetryCallState) -> float:
 
 
 def hold(rate_limit: RateLimit, state: RetryCallState) -> None:
-    """Let no call start before the server wants one, whoever makes it, also behind the last try of a call."""
+    """Let no call start before the server wants one, in any thread, also behind the last try of a call."""
     seconds = _retry_after(state)
     if seconds and seconds <= LONGEST_RETRY_AFTER:
         rate_limit.hold(seconds)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 from matomo_fn.catalogue import PREBUILT, Source
 from matomo_fn.days import Days
-from matomo_fn.errors import MatomoUnavailable, OutOfTime, ReportRefused, SegmentRefused, TokenRefused
+from matomo_fn.errors import MatomoUnavailable, NotAnswered, OutOfTime, ReportRefused, SegmentRefused, TokenRefused
 from matomo_fn.json_codec import UnreadRows
 from matomo_fn.matomo.reports import MOST_CALLS_IN_BULK, ReportQuery
 from matomo_fn.matomo.responses import PluginOff
@@ -287,3 +287,22 @@ def test_where_answers_are_paged_each_report_is_requested_on_its_own() -> None:
     assert not client.joins_reports
     client.reports(queries(COUNTRY, SUMMARY))
     assert [method for method, _ in transport.asked] == [COUNTRY.method, SUMMARY.method]
+
+
+def test_a_report_that_never_answers_costs_no_other_one_its_answer() -> None:
+    """The call that it shares has a part of the time only; it is halved at once, until the report is on its own."""
+    asked: list[list[str]] = []
+
+    def answer(method: str, form: Mapping[str, str]) -> object:
+        methods = [name for name, _ in calls_in(form)] if method == BULK else [method]
+        asked.append(methods)
+        if COUNTRY.method in methods:
+            raise NotAnswered(f"{method}: no answer came in its part of the time for requests")
+        return "5.2.0" if method == "API.getMatomoVersion" else in_bulk(good)(method, form)
+
+    sources = [SUMMARY, COUNTRY, TYPES, Source("Actions.get")]
+    found = client_of(Scripted(answer)).reports(queries(*sources))
+    assert [labels(each) for each in found if each is not found[1]] == [{s.method} for s in sources if s != COUNTRY]
+    assert all(isinstance(error, NotAnswered) for error in found[1].days.values())
+    assert asked[0] == [source.method for source in sources]
+    assert len([methods for methods in asked if COUNTRY.method in methods and len(set(methods)) > 1]) == 2

@@ -48,7 +48,9 @@ def test_what_a_run_did_not_come_to_is_named_with_its_days(shop: Local) -> None:
     """And a repetition takes it. The first calls: version, sites, and for each site all counts with four days more."""
     result = shop.sync(calls=4)
     assert (result.verdict, result.may_succeed_later) == (Verdict.PARTIAL, True)
-    assert result.missing == [f"visitor_country of sites 1 and 2 on {ago(6)} to {ago(5)}: {REMAINING}"]
+    # Which calls of two sites are the first four is up to the threads.
+    days = f"on {ago(6)} to {ago(5)}: {REMAINING}"
+    assert result.missing in [[f"visitor_country of {sites} {days}"] for sites in ("sites 1 and 2", "site 1", "site 2")]
     assert shop.sync().missing == []
 
 
