@@ -303,6 +303,6 @@ def test_a_report_that_never_answers_costs_no_other_one_its_answer() -> None:
     sources = [SUMMARY, COUNTRY, TYPES, Source("Actions.get")]
     found = client_of(Scripted(answer)).reports(queries(*sources))
     assert [labels(each) for each in found if each is not found[1]] == [{s.method} for s in sources if s != COUNTRY]
-    assert all(isinstance(error, NotAnswered) for error in found[1].days.values())
+    assert all(isinstance(error, MatomoUnavailable) for error in found[1].days.values())
     assert asked[0] == [source.method for source in sources]
     assert len([methods for methods in asked if COUNTRY.method in methods and len(set(methods)) > 1]) == 2
