@@ -115,16 +115,15 @@ class Deadline:
 
     def time_for_requests(self) -> float:
         """Return the seconds in which Matomo may be requested and the answer still be written; may be infinite."""
-        own = getattr(self._of_thread, "end", math.inf) - self._clock()
-        return max(0.0, min(self._time_of_all(), own))
+        if self.is_stopped:
+            return 0.0
+        now = self._clock()
+        return max(0.0, min(self._end - now - self._reserve, getattr(self._of_thread, "end", math.inf) - now))
 
     @property
     def is_over(self) -> bool:
         """Whether no thread may request anything any more."""
-        return self._time_of_all() <= 0
-
-    def _time_of_all(self) -> float:
-        return 0.0 if self.is_stopped else self._end - self._clock() - self._reserve
+        return self.is_stopped or self._end - self._clock() <= self._reserve
 
     def allows_requests(self) -> bool:
         """Return whether another request may begin."""

@@ -23,7 +23,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from tests.chaos.figures import Figures
-    from tests.support.pubsub import PubSub
 
 SEED = 17
 
@@ -40,15 +39,6 @@ def test_a_backfill_that_is_killed_again_and_again_comes_out_whole(tmp_path: Pat
 
 @pytest.mark.long
 @pytest.mark.timeout(400)
-def test_a_backfill_comes_out_whole_when_the_warehouse_is_killed_as_well(tmp_path: Path) -> None:
-    """The emulator of BigQuery is killed and restarted on the same data while runs write to it."""
-    figures = parts.kills_on_bigquery(tmp_path, parts.WORLD, parts.SMALL_EMULATOR_CONFIG, 1, SEED, 1.0)
-    assert figures.problems == []
-    assert figures.counts["restarts of the warehouse"] >= 1
-
-
-@pytest.mark.long
-@pytest.mark.timeout(400)
 def test_each_fault_of_matomo_costs_nothing_but_time(tmp_path: Path) -> None:
     """Some alone at 60 % of the calls, all together at 20 and 60 %, and a token that is refused for a while.
 
@@ -57,8 +47,8 @@ def test_each_fault_of_matomo_costs_nothing_but_time(tmp_path: Path) -> None:
     with parts.ready(tmp_path, parts.WORLD, parts.SMALL_CONFIG) as first:
         first.place.find_raw()
         expected, raw = first.expected, first.place.kept_raw
-    # Every third kind alone: ``make chaos`` has all, at both shares.
-    cases: list[tuple[tuple[Kind, ...], float]] = [((kind,), 0.6) for kind in list(Kind)[::3]]
+    # Every sixth kind alone: ``make chaos`` has all, at both shares.
+    cases: list[tuple[tuple[Kind, ...], float]] = [((kind,), 0.6) for kind in list(Kind)[::6]]
     cases += [(tuple(Kind), 0.2), (tuple(Kind), 0.6)]
     with contextlib.ExitStack() as stack, ThreadPoolExecutor(len(cases) + 1) as threads:
         function = stack.enter_context(Function(first.place, "sync"))
@@ -86,13 +76,3 @@ def test_each_fault_of_matomo_costs_nothing_but_time(tmp_path: Path) -> None:
     for kinds, _ in cases:
         for kind in kinds if len(kinds) == 1 else ():
             assert sum(figures.counts[str(kind)] for figures in found), f"{kind}: it was not met"
-
-
-@pytest.mark.long
-@pytest.mark.timeout(400)
-def test_messages_that_come_twice_and_in_any_order_leave_the_same_tables(tmp_path: Path, pubsub: PubSub) -> None:
-    """Requests for parts of a backfill, delivered to functions that are killed while they work on them."""
-    figures = parts.messages(tmp_path, parts.WORLD, parts.SMALL_CONFIG, pubsub, kills=1, most=4, seed=SEED)
-    assert figures.problems == []
-    assert figures.counts["deliveries"] > figures.counts["messages"]
-    assert figures.counts["kills"] == 1

@@ -354,7 +354,7 @@ MATOMO = (
         502,
         tuple(
             f"visitor_country of site 1 on {day}: {COUNTRIES}: Matomo says: The plugin UserCountry is not enabled. "
-            "You can activate the plugin on Settings &gt; Plugins page in Matomo."
+            "You can activate the plugin on Settings > Plugins page in Matomo."
             for day in (FIRST, SECOND)
         ),
         wrong=lambda place: place.matomo.deactivate_plugin("UserCountry"),
