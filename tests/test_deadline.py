@@ -131,3 +131,22 @@ def test_listeners_are_called_once_and_only_within_their_block() -> None:
     with deadline.on_stop(lambda: called.append("late")):
         pass
     assert called == ["first", "late"]
+
+
+def test_a_call_with_a_part_of_the_time_leaves_the_rest_to_others() -> None:
+    """For its own thread the time ends earlier; for the run, and for other threads, it goes on."""
+    seconds = [0.0]
+    deadline = Deadline(100, clock=lambda: seconds[0])  # 25 of them are kept for writing
+    others: list[float] = []
+    with deadline.within(30):
+        assert deadline.time_for_requests() == 30
+        other = threading.Thread(target=lambda: others.append(deadline.time_for_requests()))
+        other.start()
+        other.join()
+        seconds[0] = 30.0
+        assert (deadline.time_for_requests(), deadline.is_over) == (0, False)
+    assert (others, deadline.time_for_requests()) == ([75], 45)
+    with deadline.within(60):
+        assert deadline.time_for_requests() == 45
+    seconds[0] = 75.0
+    assert deadline.is_over

@@ -3,6 +3,7 @@
 import re
 import threading
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from datetime import UTC, date, datetime
 from functools import partial
@@ -294,9 +295,7 @@ class MatomoClient:
 
     def _retrying(self, attempts: int) -> Retrying:
         return Retrying(
-            retry=retry_if_exception(
-                lambda error: isinstance(error, MatomoUnavailable) and not isinstance(error, NotAnswered)
-            ),
+            retry=retry_if_exception(_is_worth_another_try),
             stop=lambda state: stop_after_attempt(attempts)(state) or self._is_too_late(state),
             wait=wait,
             sleep=self._sleep,
@@ -322,9 +321,9 @@ class MatomoClient:
         return True
 
     def _try(
-        self, method: str, form: Mapping[str, str], decode: Decode = decode, share: float = 1.0
+        self, method: str, form: Mapping[str, str], decode: Decode = decode, share: float | None = None
     ) -> tuple[Any, int]:
-        """Make a call once; ``share``: of the time for requests that remains, how much it may take to be answered."""
+        """Make a call once; ``share``: of the time for requests that remains, how much it may take, if not all."""
         live = live_calls(method, form)
         if live > self._rate_limit.live_per_minute > 0:
             raise ReportRefused(
@@ -334,7 +333,7 @@ class MatomoClient:
         with self._gate.passing(live):
             with self._lock:
                 self.calls += 1
-            with self._deadline.within(share * self._deadline.time_for_requests()):
+            with self._deadline.within(share * self._deadline.time_for_requests()) if share else nullcontext():
                 reply = self._transport.post(method, form)
             if len(reply.body) <= _SMALL_ANSWER:
                 return parse_response(self._transport.redact, method, reply, decode), len(reply.body)
