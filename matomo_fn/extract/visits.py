@@ -68,9 +68,8 @@ def extract_visits(context: ExtractContext, job: Job) -> Iterator[Extracted]:
             yield from _skipped(job, table, [*reversed(days), *reversed(remaining)], error)
             return
         stopped = None
-        if not counted and any(
-            read.content for read in found
-        ):  # once a job, as soon as the log is known to be readable
+        # Once a job, as soon as the log is known to be readable.
+        if not counted and any(read.content for read in found):
             try:
                 counts, counted = check.visits(closed), True
             except MatomoFatal as error:  # the days are whole all the same
