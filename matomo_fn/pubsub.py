@@ -1,7 +1,8 @@
 """Google Pub/Sub: its clients, what of its errors a second attempt may cure, and what is told of the rest."""
 
 import functools
-from typing import Any
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeVar
 
 import grpc
 from google.api_core import exceptions
@@ -18,12 +19,15 @@ __all__ = (
     "FAILURES",
     "MOST_MESSAGES",
     "PubsubMessage",
+    "batches",
     "is_connected",
     "publisher",
     "retry_for",
     "subscriber",
     "told",
 )
+
+Sized = TypeVar("Sized", str, bytes)
 
 # Messages that one call may publish or pull (pubsub/quotas).
 MOST_MESSAGES = 1_000
@@ -55,6 +59,20 @@ def subscriber(emulator: str) -> SubscriberClient:
     """Return the client that pulls; ``emulator``: the address of one, or "" for Google."""
     client: SubscriberClient = _opened(SubscriberClient, emulator)
     return client
+
+
+def batches(items: Sequence[Sized], most_bytes: int) -> Iterator[list[Sized]]:
+    """Yield texts or messages in their order, as many as one call may have; ``most_bytes``: of a call."""
+    batch: list[Sized] = []
+    size = 0
+    for item in items:
+        if batch and (len(batch) == MOST_MESSAGES or size + len(item) > most_bytes):
+            yield batch
+            batch, size = [], 0
+        batch.append(item)
+        size += len(item)
+    if batch:
+        yield batch
 
 
 def retry_for(seconds: float) -> Retry:

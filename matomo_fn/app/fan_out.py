@@ -1,7 +1,7 @@
 """Handing requests on by the topic that the function takes its requests from."""
 
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from enum import Enum, auto
 from functools import partial
 
@@ -20,7 +20,6 @@ MESSAGE_SECONDS = 510
 _PUBLISH_SECONDS = 20.0
 # Bytes of one publish request, of 10 MB (pubsub/quotas).
 _MOST_BYTES = 8_000_000
-_MOST_MESSAGES = 1_000
 
 
 class Handing(Enum):
@@ -65,10 +64,10 @@ def _refuse_what_cannot_be_handed_on(settings: Settings, request: SyncRequest) -
 def _publish(emulator: str, path: str, requests: Sequence[SyncRequest]) -> None:
     """Publish requests as messages; raise QueueUnavailable where not all of them are known to be published."""
     # Here, since few runs have a need of it.
-    from matomo_fn.pubsub import FAILURES, PubsubMessage, publisher, retry_for, told
+    from matomo_fn.pubsub import FAILURES, PubsubMessage, batches, publisher, retry_for, told
 
     end = time.monotonic() + _PUBLISH_SECONDS
-    for part in _batches([utf8(encode(request.as_json())) for request in requests]):
+    for part in batches([utf8(encode(request.as_json())) for request in requests], _MOST_BYTES):
         seconds = max(1.0, end - time.monotonic())
         try:
             messages = [PubsubMessage(data=data) for data in part]
@@ -76,17 +75,3 @@ def _publish(emulator: str, path: str, requests: Sequence[SyncRequest]) -> None:
         except FAILURES as error:
             missing = f"correct {VARIABLES['requests_topic']}"
             raise QueueUnavailable(told(path, error, missing)) from None
-
-
-def _batches(messages: Sequence[bytes]) -> Iterator[list[bytes]]:
-    """Yield messages, as many as one request may have."""
-    batch: list[bytes] = []
-    size = 0
-    for data in messages:
-        if batch and (len(batch) == _MOST_MESSAGES or size + len(data) > _MOST_BYTES):
-            yield batch
-            batch, size = [], 0
-        batch.append(data)
-        size += len(data)
-    if batch:
-        yield batch

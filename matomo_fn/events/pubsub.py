@@ -8,7 +8,7 @@ https://cloud.google.com/pubsub/docs/ordering and https://cloud.google.com/pubsu
 import functools
 import hashlib
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from itertools import islice
 from typing import Any
@@ -25,6 +25,7 @@ from matomo_fn.pubsub import (
     FAILURES,
     MOST_MESSAGES,
     PubsubMessage,
+    batches,
     is_connected,
     publisher,
     retry_for,
@@ -182,7 +183,7 @@ class PubSubQueue:
     def _settle(self, what: str, messages: Sequence[Received], send: Callable[..., None]) -> None:
         end = time.monotonic() + max(_LEAST_SECONDS, self._deadline.limit(_SETTLE_SECONDS))
         refused: list[str] = []
-        for part in _parts([message.handle for message in messages]):
+        for part in batches([message.handle for message in messages], _MOST_ID_BYTES):
             refused += self._settle_part(part, send, end)
         if refused:
             of_handle = {message.handle: message.origin for message in messages}
@@ -220,20 +221,6 @@ class PubSubQueue:
 def _reasons(error: exceptions.GoogleAPICallError) -> Mapping[str, str]:
     """Return why acknowledgement ids of a subscription that is exactly once were refused, by id."""
     return dict(error.metadata or {}) if error.reason == "EXACTLY_ONCE_ACKID_FAILURE" else {}
-
-
-def _parts(handles: Sequence[str]) -> Iterator[list[str]]:
-    """Yield acknowledgement ids, as many as one request may have."""
-    part: list[str] = []
-    size = 0
-    for handle in handles:
-        if part and (len(part) == MOST_MESSAGES or size + len(handle) > _MOST_ID_BYTES):
-            yield part
-            part, size = [], 0
-        part.append(handle)
-        size += len(handle)
-    if part:
-        yield part
 
 
 def _ordering_key(connector: str, call: Call) -> str:
