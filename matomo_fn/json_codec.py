@@ -34,7 +34,8 @@ _place = msgspec.json.Decoder(
 _any = msgspec.json.Decoder(msgspec.Raw)
 _encoder = msgspec.json.Encoder()
 _sorted = msgspec.json.Encoder(order="sorted")
-_sorted_by_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, sort_keys=True).encode
+# The text of a value by json itself, the keys of its objects in order.
+sorted_by_json = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, sort_keys=True).encode
 
 
 def decode(text: bytes | memoryview) -> Any:
@@ -46,7 +47,7 @@ def encode_document(value: object) -> msgspec.Raw:
     """Return the text of a value that ``decode`` gave, the keys of its objects in order, as a part of a longer text."""
     text = _sorted.encode(value)
     if _MAYBE_EXPONENT.search(text):
-        text = _sorted_by_json(value).encode()
+        text = sorted_by_json(value).encode()
     return msgspec.Raw(text)
 
 

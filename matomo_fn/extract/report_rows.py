@@ -1,4 +1,4 @@
-"""Parses Matomo's JSON into typed rows: the only place that knows how Matomo writes a row of a report.
+"""Parses Matomo's JSON into typed rows; how a column finds its value in a row is in row_columns.
 
 The same counter is an int in one row and a numeric string in the next, averages come as numbers or as percent
 strings, ``goals`` and ``revenue`` are on some rows only, and a day without visits is ``[]`` even for a report of
@@ -16,12 +16,10 @@ from typing import Any
 from matomo_fn.catalogue import IS_OTHERS, Column, ColumnType, Source, Table
 from matomo_fn.errors import InvalidResponse
 from matomo_fn.extract.row_columns import METADATA, OTHERS_LABEL, column_reader
-from matomo_fn.json_codec import UnreadRows
+from matomo_fn.json_codec import UnreadRows, sorted_by_json
 from matomo_fn.values import as_float, as_integer, as_staged_integer, as_text, encode, shown, utf8
 
 Row = tuple[Any, ...]
-
-_encode_document = json.JSONEncoder(ensure_ascii=False, separators=(",", ":"), allow_nan=False, sort_keys=True).encode
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,7 +212,7 @@ def _reader(column: Column, source: Source) -> Reader:
 
 
 def _document(value: object) -> Any:
-    return json.loads(_encode_document(value))
+    return json.loads(sorted_by_json(value))
 
 
 _CONVERTERS: Mapping[ColumnType, Callable[[object], Any]] = {
