@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import itertools
 import json
+import shutil
 import time
 from contextlib import contextmanager
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import duckdb
 
@@ -207,11 +208,26 @@ class Local:
         return MatomoClient(transport, rate_limit, deadline, sleep=lambda _: None), deadline
 
 
+AnyLocal = TypeVar("AnyLocal", bound=Local)
+
+
 @contextmanager
 def local(matomo: FakeMatomo, path: Path, **config: Any) -> Iterator[Local]:
     """Open a connector until the block ends."""
     opened = Local(matomo, path, **config)
     try:
+        yield opened
+    finally:
+        opened.close()
+
+
+@contextmanager
+def copied(synced: Path, kind: type[AnyLocal], matomo: FakeMatomo, path: Path, **config: Any) -> Iterator[AnyLocal]:
+    """Open a connector of the class ``kind`` behind the one run that wrote the file ``synced``, with a copy of it."""
+    shutil.copyfile(synced, path)
+    opened = kind(matomo, path, **config)
+    try:
+        opened.take_over()
         yield opened
     finally:
         opened.close()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections import Counter
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -15,7 +14,7 @@ from matomo_fn.app.status import read_status
 from matomo_fn.config.settings import Settings
 from matomo_fn.errors import InputError
 from matomo_fn.verdict import Verdict
-from tests.support.local import TODAY, YESTERDAY, Local, ago, local, small_world
+from tests.support.local import TODAY, YESTERDAY, Local, ago, copied, local, small_world
 from tests.support.shop import running
 
 if TYPE_CHECKING:
@@ -48,10 +47,7 @@ def synced(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def shop(matomo: FakeMatomo, synced: Path, tmp_path: Path) -> Iterator[Local]:
     """That connector, with a copy of the file."""
-    path = tmp_path / "x.duckdb"
-    shutil.copyfile(synced, path)
-    with local(matomo, path, **CONFIG) as opened:
-        opened.take_over()
+    with copied(synced, Local, matomo, tmp_path / "x.duckdb", **CONFIG) as opened:
         yield opened
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from datetime import UTC, date, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -16,6 +15,7 @@ from matomo_fn.sync.outcome import Run
 from matomo_fn.sync.state import SyncState
 from matomo_fn.verdict import Verdict
 from matomo_fn.warehouse import sql
+from tests.support.local import copied
 from tests.support.visits import METHOD, LocalVisits, truth
 from tests.support.warehouses import Killed, death_before
 
@@ -66,12 +66,8 @@ def synced(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def local(matomo: FakeMatomo, synced: Path, tmp_path: Path) -> Iterator[LocalVisits]:
     """A connector that refetches yesterday only, whose days are all synced."""
-    path = tmp_path / "w.duckdb"
-    shutil.copyfile(synced, path)
-    opened = LocalVisits(matomo, path, **CONFIG)
-    opened.take_over()
-    yield opened
-    opened.close()
+    with copied(synced, LocalVisits, matomo, tmp_path / "w.duckdb", **CONFIG) as opened:
+        yield opened
 
 
 def purge(matomo: FakeMatomo, before: date, *, hour: int = 0) -> None:

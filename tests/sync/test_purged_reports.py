@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from datetime import UTC, datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from matomo_fn.sync.outcome import Run
 from matomo_fn.sync.state import SyncState
 from matomo_fn.verdict import Verdict
 from matomo_fn.warehouse import sql
-from tests.support.local import NOW, Local, ago
+from tests.support.local import NOW, Local, ago, copied
 from tests.support.local import local as local_of
 
 if TYPE_CHECKING:
@@ -66,12 +65,8 @@ def synced(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def local(matomo: FakeMatomo, synced: Path, tmp_path: Path) -> Iterator[Local]:
     """That connector, with a copy of the file."""
-    path = tmp_path / "w.duckdb"
-    shutil.copyfile(synced, path)
-    opened = Local(matomo, path, **CONFIG)
-    opened.take_over()
-    yield opened
-    opened.close()
+    with copied(synced, Local, matomo, tmp_path / "w.duckdb", **CONFIG) as opened:
+        yield opened
 
 
 def refetch(local: Local, **request: Any) -> RunResult:

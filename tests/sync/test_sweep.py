@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 import tempfile
 from collections import Counter
 from datetime import UTC, datetime, time
@@ -20,7 +19,7 @@ from matomo_fn.config.request import read_request
 from matomo_fn.errors import InputError
 from matomo_fn.verdict import Verdict
 from matomo_fn.warehouse import sql
-from tests.support.local import NOW, Local, ago, local, small_world
+from tests.support.local import NOW, Local, ago, copied, local, small_world
 from tests.support.warehouses import Killed, death_before
 from tests.sync.test_run_properties import quiet
 
@@ -55,10 +54,7 @@ def synced(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture
 def shop(matomo: FakeMatomo, synced: Path, tmp_path: Path) -> Iterator[Local]:
     """That connector, with a copy of the file."""
-    path = tmp_path / "x.duckdb"
-    shutil.copyfile(synced, path)
-    with local(matomo, path, **CONFIG) as opened:
-        opened.take_over()
+    with copied(synced, Local, matomo, tmp_path / "x.duckdb", **CONFIG) as opened:
         yield opened
 
 
