@@ -30,7 +30,7 @@ LONGEST_SENTENCE = 4_000
 def fuzzed(few: int) -> settings:
     """Try so many inputs, the same ones every time; where EXAMPLES is set, as many other ones, of pytest's seed."""
     return settings(
-        max_examples=EXAMPLES or max(1, few // 2),
+        max_examples=EXAMPLES or few,
         derandomize=not EXAMPLES,
         database=None,
         print_blob=True,

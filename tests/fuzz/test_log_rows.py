@@ -90,7 +90,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         yield running
 
 
-@fuzzed(6)
+@fuzzed(3)
 @given(st.lists(changes(), min_size=1, max_size=3), DOINGS)
 def test_a_log_that_somebody_wrote_into_costs_no_row(place: Place, statements: list[list[str]], doing: Doing) -> None:
     """What the log is believed is not written anew; what is written is whole."""

@@ -93,7 +93,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         yield running
 
 
-@fuzzed(6)
+@fuzzed(3)
 @given(st.lists(changes(), min_size=1, max_size=3), DOINGS)
 def test_a_table_that_somebody_changed_is_brought_up_to_date_or_refused(
     place: Place, statements: list[str], doing: Doing
