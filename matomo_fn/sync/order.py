@@ -2,7 +2,8 @@
 
 The order is the same in each run, and a run that has no time for all of them remembers the first job that it did not
 reach: the next one begins there and goes round. So a budget that is too small leaves nothing out for ever, whatever
-fails slowly: with time for k of n jobs, each is reached within n / k runs.
+fails slowly: with time for k of n jobs, each is reached within n / k runs. Where all were begun, the next run begins
+with one of those that were cut off, by chance.
 """
 
 import json
