@@ -1,8 +1,9 @@
 """A request in shards, done by several processes, beside the same one done by one process.
 
 As when it is deployed: the request and its shards wait in the Pub/Sub emulator, each worker is a process that calls the
-function's own handler with what it pulls, and all of them write to the BigQuery emulator. What Matomo is asked at each
-moment is measured at Matomo. The tables have to be those of one process.
+function's own handler with what it pulls, and all of them write to one warehouse, which follows BigQuery's rules for
+concurrent statements. What Matomo is asked at each moment is measured at Matomo. The tables have to be those of one
+process.
 """
 
 import base64
@@ -22,11 +23,16 @@ from typing import Any
 from google.pubsub_v1 import PubsubMessage
 
 from benchmarks.figures import Figure
+from benchmarks.served_warehouse import connected, served
 from fake_matomo import TOKEN, FakeMatomo, Site, World
+from matomo_fn.app import wiring
 from matomo_fn.app.handlers import TryAgainError, handle_event
 from matomo_fn.catalogue import PREBUILT
+from matomo_fn.config.connector import Connector
+from matomo_fn.config.settings import Settings
 from matomo_fn.pubsub import subscriber
-from tests.support import emulator as bigquery
+from matomo_fn.warehouse import sql
+from matomo_fn.warehouse.protocol import Warehouse
 from tests.support import pubsub as queue
 
 _SITES, _TABLES, _DAYS, _WORKERS = 50, 12, 365, 4
@@ -34,6 +40,7 @@ _NOW = datetime(2026, 11, 20, 12, tzinfo=UTC)
 _TOPIC = "matomo-fn-requests"
 _CONCURRENCY, _A_MINUTE = 4, 6_000
 _MINUTE = 60.0
+_WAREHOUSE = "SERVED_WAREHOUSE"
 # Seconds that Matomo takes for a call, and that a run estimates: so that there are some shards for each worker.
 _TAKES, _ESTIMATED = 0.02, 1.0
 
@@ -66,7 +73,7 @@ def measure(size: Size) -> Iterator[Figure]:
     with (
         tempfile.TemporaryDirectory() as name,
         queue.started() as server,
-        bigquery.started() as warehouse,
+        served() as warehouse,
         _TimedMatomo(world) as matomo,
     ):
         place = _Place(Path(name), queue.PubSub(server, "test"), warehouse, matomo, size)
@@ -146,9 +153,7 @@ def most_in(seconds: float, times: list[tuple[float, float]]) -> int:
 class _Place:
     """A topic of requests, and two connectors of one Matomo with a dataset each."""
 
-    def __init__(
-        self, folder: Path, pubsub: queue.PubSub, warehouse: bigquery.Emulator, matomo: _TimedMatomo, size: Size
-    ) -> None:
+    def __init__(self, folder: Path, pubsub: queue.PubSub, warehouse: str, matomo: _TimedMatomo, size: Size) -> None:
         self._folder = folder
         self._pubsub = pubsub
         self._warehouse = warehouse
@@ -189,8 +194,8 @@ class _Place:
         env = {
             **os.environ,
             **self._pubsub.environment,
-            "BIGQUERY_EMULATOR_HOST": self._warehouse.url,
-            "GOOGLE_CLOUD_PROJECT": bigquery.PROJECT,
+            _WAREHOUSE: self._warehouse,
+            "GOOGLE_CLOUD_PROJECT": "test",
             "MATOMO_FN_SECRETS": str(self._folder),
             "MATOMO_FN_LOG_FORMAT": "json",
         }
@@ -232,12 +237,12 @@ class _Place:
 
     def rows(self, connector: str) -> dict[str, list[str]]:
         """Return the rows of each table but for what tells the run."""
-        client = self._warehouse.client()
+        warehouse = connected(self._warehouse, connector)
         found = {}
         for name in self._tables:
             columns = [column for column in PREBUILT[name].schema.column_names if not column.startswith("_")]
             listed = ", ".join(f"t.{column}" for column in columns)
-            rows = client.query_and_wait(f"select {listed} from `{bigquery.PROJECT}.{connector}.{name}` t")
+            rows = warehouse.query(f"select {listed} from {sql.table_name(connector, name)} t")
             found[name] = sorted(str(tuple(row.values())) for row in rows)
         return found
 
@@ -245,6 +250,11 @@ class _Place:
 def work(subscription: str) -> None:
     """Do what waits, message by message, as the function does, until the process is killed."""
     client = subscriber(os.environ["PUBSUB_EMULATOR_HOST"])
+
+    def open_warehouse(_settings: Settings, connector: Connector, **_more: object) -> Warehouse:
+        return connected(os.environ[_WAREHOUSE], connector.dataset_name)
+
+    setattr(wiring, "open_warehouse", open_warehouse)  # noqa: B010 - a function of the module
     while True:
         for received in client.pull(subscription=subscription, max_messages=1).received_messages:
             data = base64.b64encode(received.message.data).decode()

@@ -65,6 +65,7 @@ class Storage:
         executed: the statements that were committed, in order.
         conflicts: how many times a statement had to be run again, by job.
         anchor: keeps the database while nobody else is connected.
+        commit: is held by the one statement that commits.
     """
 
     path: Path = field(default_factory=lambda: Path(f":memory:rules{next(_names)}"))
@@ -74,6 +75,7 @@ class Storage:
     executed: list[Executed] = field(default_factory=list)
     conflicts: Counter[str] = field(default_factory=Counter)
     anchor: duckdb.DuckDBPyConnection = field(init=False)
+    commit: threading.Lock = field(default_factory=threading.Lock)
 
     def __post_init__(self) -> None:
         """Open the database."""
@@ -204,11 +206,12 @@ class RulesWarehouse(DuckDBWarehouse):
         try:
             self.step()
         finally:
-            succeeded = not self._conflicts(table, mutated, began)
-            if succeeded:
-                self._commit(Executed(job, table, len(mutated | inserted)), mutated, inserted)
-            else:
-                self._transaction.execute("rollback")
+            with self.storage.commit:
+                succeeded = not self._conflicts(table, mutated, began)
+                if succeeded:
+                    succeeded = self._commit(Executed(job, table, len(mutated | inserted)), mutated, inserted)
+                else:
+                    self._transaction.execute("rollback")
         return succeeded
 
     def _execute_on_snapshot(self, statement: str, table: str) -> tuple[set[date], set[date]]:
@@ -224,12 +227,17 @@ class RulesWarehouse(DuckDBWarehouse):
             for commit, other, days in self.storage.mutated
         )
 
-    def _commit(self, executed: Executed, mutated: set[date], inserted: set[date]) -> None:
-        self._transaction.execute("commit")
+    def _commit(self, executed: Executed, mutated: set[date], inserted: set[date]) -> bool:
+        """Commit what a statement did; return False where DuckDB cannot, for what another one has committed."""
+        try:
+            self._transaction.execute("commit")
+        except duckdb.TransactionException:
+            return False
         if mutated:
             self.storage.mutated.append((self.storage.commits, executed.table, mutated))
         self.storage.partitions.setdefault(executed.table, set()).update(inserted)
         self.storage.executed.append(executed)
+        return True
 
     def _refuse_too_many(self, table: str, touched: set[date]) -> None:
         """Refuse what BigQuery refuses, in its words."""
