@@ -12,7 +12,7 @@ import structlog
 from matomo_fn.catalogue import Table
 from matomo_fn.config.request import SyncRequest
 from matomo_fn.deadline import Deadline
-from matomo_fn.errors import MatomoFatal, OutOfTime, QueueUnavailable, Stopped, WarehouseError, WarehouseUnavailable
+from matomo_fn.errors import MatomoFatal, OutOfTime, Stopped, WarehouseError, WarehouseUnavailable
 from matomo_fn.extract.archive_check import ArchiveChecks
 from matomo_fn.extract.extracted import ExtractContext, Extracted, KeptRows, nobody
 from matomo_fn.extract.extractor import extract
@@ -23,15 +23,15 @@ from matomo_fn.slices import Slice
 from matomo_fn.sync.audit import AuditResult, audit, log_audit
 from matomo_fn.sync.custom_tables import tables_as_found
 from matomo_fn.sync.findings import Findings
-from matomo_fn.sync.hand_on import HandedOn, requests_for, rest_of, shards_of
 from matomo_fn.sync.late_counts import LateCounts
 from matomo_fn.sync.load import Loader
 from matomo_fn.sync.order import Reached
 from matomo_fn.sync.outcome import UNKNOWN, KnownSlice, Run, outcome_of
-from matomo_fn.sync.plan import Plan, estimated_calls, make_plan
+from matomo_fn.sync.plan import Plan, make_plan
 from matomo_fn.sync.purged import KeptDays, Purged, kept_rows, purged_reports, purged_visits
 from matomo_fn.sync.reach import Reach, ReachTracker
 from matomo_fn.sync.reference import ReferenceOutcome, reference_scope, sync_reference
+from matomo_fn.sync.request_parts import RequestParts
 from matomo_fn.sync.request_progress import finish_request
 from matomo_fn.sync.result import About, Failures, RunResult, Tally
 from matomo_fn.sync.runs import RunRecords
@@ -73,7 +73,7 @@ def sync(session: Session, request: SyncRequest, run: Run, progress: Progress = 
         return execution.result()
     with _stoppable(session.deadline):
         plan = execution.plan()
-    if not execution.was_handed_on():
+    if not execution.parts.was_handed_on():
         if request.part is None:
             execution.sync_reference()
         if not execution.hand_out(plan):
@@ -170,9 +170,8 @@ class _Execution:
         self._state = session.state_of(scope.segments)
         self._reference = ReferenceOutcome()
         self._records = RunRecords(session.warehouse, session.connector, request, run)
-        self._handed_on: Sequence[HandedOn] = ()
+        self.parts = RequestParts(session, request, run, self._records, self._tally)
         self._next_job: str | None = None
-        self._not_handed_on: list[str] = []
         self._audit: AuditResult | None = None
         self._sweep: Sweep | None = None
 
@@ -197,72 +196,14 @@ class _Execution:
             session, self._request, scope.only(ready), there, request_id=self._run.request_id, begin_with=begin_with
         )
 
-    def was_handed_on(self) -> bool:
-        """Return whether an earlier delivery of the same message has handed on what it is about.
-
-        Where that one may not have come to its end, the same messages are published again.
-        """
-        earlier = self._records.earlier()
-        if earlier is None:
-            return False
-        fan_out = self._session.fan_out
-        if not earlier.is_published:
-            if fan_out is None:
-                return False
-            fan_out.publish(requests_for(self._request, earlier.parts))
-        self._handed_on = earlier.parts
-        return True
-
     def hand_out(self, plan: Plan) -> bool:
-        """Publish a plan that is too large for this run in shards, and return whether it is; a run does the others.
-
-        The shards are recorded before: where publishing fails, the next delivery publishes the very same.
-        """
-        session = self._session
-        if session.fan_out is None or self._fatal:
-            return False
-        shards = shards_of(plan, self._request, self._run, session.fan_out)
-        if not shards:
-            return False
-        self._tally.expect(plan)
-        self._records.hand_on(shards, session.now())
-        session.fan_out.publish(requests_for(self._request, shards))
-        self._hand_on(shards)
-        return True
+        """Publish a plan that is too large for this run in shards, and return whether it is; a run does the others."""
+        return not self._fatal and self.parts.hand_out(plan)
 
     def hand_on_rest(self, plan: Plan) -> None:
-        """Publish what there was no time for as a message, where the run got somewhere and its time alone ended it.
-
-        One that did nothing would be followed by others without end. So its own message is delivered again, as often as
-        the subscription has it.
-        """
-        session, fan_out = self._session, self._session.fan_out
-        remaining = self._tally.remaining
-        is_in_time = isinstance(self._fatal, OutOfTime | None) and not session.deadline.interrupted_by
-        if fan_out is None or not remaining or not is_in_time or self._request.rebuilds:
-            return
-        if not self._tally.good:
-            self._not_handed_on.append(
-                f"no slice was done in the time of this run, so that nothing is handed on: {remaining} slices remain"
-            )
-            return
-        earlier = self._records.earlier()
-        if earlier is not None:
-            self._hand_on(earlier.parts)  # another delivery of the same message has
-            return
-        calls = estimated_calls([job for phase in plan.phases for job in phase], plan.scope.version)
-        rest = rest_of(self._request, self._run, remaining, calls * remaining // max(1, plan.slices))
-        try:
-            fan_out.publish(requests_for(self._request, [rest]))
-        except QueueUnavailable as error:
-            log.warning("rest_not_handed_on", error=str(error))
-            self._not_handed_on.append(f"{remaining} slices remain, and were not handed on: {error}")
-            return
-        self._hand_on([rest])
-
-    def _hand_on(self, parts: Sequence[HandedOn]) -> None:
-        self._handed_on = parts
-        self._tally.hand_on()
+        """Publish what there was no time for as a message, where the run's time alone ended it."""
+        if isinstance(self._fatal, OutOfTime | None) and not self._session.deadline.interrupted_by:
+            self.parts.hand_on_rest(plan)
 
     def record(self, result: RunResult) -> None:
         """Append the run's own row; without it the run has nevertheless done its work."""
@@ -382,7 +323,7 @@ class _Execution:
                 *self._findings.unreadable,
                 *self._tables.notes,
                 *self._reference.notes,
-                *self._not_handed_on,
+                *self.parts.problems,
             ],
             reference=self._reference.tables,
             changes=self._tally.changes,
@@ -391,7 +332,7 @@ class _Execution:
             reach=self._reach.reach() if self._reach else Reach(),
             stopped_by=session.deadline.interrupted_by,
             request_id=self._run.request_id,
-            handed_on=self._handed_on,
+            handed_on=self.parts.handed_on,
             next_job=self._next_job,
         )
 
