@@ -33,7 +33,8 @@ SHARES = (0.2, 0.6)
 KILLS, LARGE_KILLS, BIGQUERY_KILLS, FUNCTION_KILLS, RUNS = 160, 15, 35, 12, 2
 # The share of kills that the emulator gets in place of the program.
 RESTARTS = 0.3
-_KILLS_AT_ONCE = 20  # of one task, so that several are done side by side
+# Kills of one task, so that several are done side by side. The emulator takes a minute for one.
+_KILLS_AT_ONCE, _BIGQUERY_KILLS_AT_ONCE = 20, 7
 # Series that are done side by side: with their waits for Matomo most of their time is spent waiting.
 _SERIES_AT_ONCE = 12
 # Seconds after which no task is begun any more.
@@ -67,22 +68,18 @@ def _tasks(
     def some(number: int) -> int:
         return max(1, round(number * scale))
 
-    yield (
-        "kills, BigQuery emulator",
-        lambda place: parts.kills_on_bigquery(
-            place, parts.WORLD, parts.EMULATOR_CONFIG, some(BIGQUERY_KILLS), f"{seed}/bigquery", RESTARTS
-        ),
-    )
+    for number, kills in enumerate(_cut(some(BIGQUERY_KILLS), _BIGQUERY_KILLS_AT_ONCE), 1):
+        yield (
+            "kills, BigQuery emulator",
+            functools.partial(_bigquery_kills, kills=kills, seed=f"{seed}/bigquery/{number}"),
+        )
     yield (
         "kills, DuckDB, many rows",
         lambda place: parts.kills_on_duckdb(
             place, parts.LARGE_WORLD, parts.LARGE_CONFIG, some(LARGE_KILLS), f"{seed}/large"
         ),
     )
-    left, number = some(KILLS), 0
-    while left:
-        kills, number = min(left, _KILLS_AT_ONCE), number + 1
-        left -= kills
+    for number, kills in enumerate(_cut(some(KILLS), _KILLS_AT_ONCE), 1):
         yield "kills, DuckDB", functools.partial(_kills, kills=kills, seed=f"{seed}/duckdb/{number}")
     for number in (1, 2):
         yield (
@@ -120,6 +117,16 @@ class _Reference:
 
 def _kills(folder: Path, kills: int, seed: str) -> Figures:
     return parts.kills_on_duckdb(folder, parts.FULL_WORLD, parts.CONFIG, kills, seed)
+
+
+def _bigquery_kills(folder: Path, kills: int, seed: str) -> Figures:
+    return parts.kills_on_bigquery(folder, parts.WORLD, parts.EMULATOR_CONFIG, kills, seed, RESTARTS)
+
+
+def _cut(number: int, most: int) -> Iterator[int]:
+    """Yield parts of a number, each of ``most`` but for the last one."""
+    for done in range(0, number, most):
+        yield min(most, number - done)
 
 
 def _messages(folder: Path, server: pubsub.Server, kills: int, seed: str) -> Figures:
