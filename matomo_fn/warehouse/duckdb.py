@@ -74,7 +74,7 @@ def to_duckdb(statement: str, dataset: str | None = None) -> str:
         column.replace(exp.paren(column.copy() - 1))
     if isinstance(parsed, exp.Merge) and parsed.args["on"] == exp.false():
         parsed.set("on", sqlglot.parse_one(_NEVER, read="duckdb"))
-    return parsed.transform(_list_of_array).sql(dialect="duckdb")
+    return parsed.transform(_list_of_array, copy=False).sql(dialect="duckdb", copy=False)
 
 
 def _list_of_array(node: exp.Expr) -> exp.Expr:
