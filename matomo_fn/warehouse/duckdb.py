@@ -41,12 +41,12 @@ _OPEN: Counter[tuple[str, str]] = Counter()
 _DAYS = frozenset({"DATE", "TIMESTAMP WITH TIME ZONE"})
 # Rows of a result that are in memory at once.
 _PAGE_ROWS = 1_000
-# Megabytes that DuckDB keeps in memory, and its threads, each of which holds some of them; by itself it would take four
-# fifths of the machine's memory and all of its cores. A million page rows are written as fast within it. What does not
-# fit waits on disk, beside the file, and a statement that cannot be run so is run without the limit.
-_MEMORY_MB, _THREADS = 128, 2
-_LIMITED = f"set memory_limit = '{_MEMORY_MB}MB'; set threads = {_THREADS}"
-_UNLIMITED = "reset memory_limit"
+# Megabytes that DuckDB keeps in memory; by itself it would take four fifths of the machine's memory. What does not fit
+# waits on disk, beside the file, and a statement that cannot be run so is run without the limit. With one thread, since
+# most statements are small: handing them to others takes longer than running them.
+_MEMORY_MB = 128
+_LIMITED = f"set memory_limit = '{_MEMORY_MB}MB'; set threads = 1"
+_UNLIMITED = "reset memory_limit; reset threads"
 # Bytes of a row, at most: the least that DuckDB can be told, and the largest row that BigQuery takes. It reserves twice
 # as many for each file that it reads, so a load is repeated with the larger number where the smaller does not do.
 _ROW_BYTES, _MOST_ROW_BYTES = 1 << 24, 100_000_000
