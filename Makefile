@@ -10,7 +10,7 @@ BIN := $(VENV)/bin
 WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
 # More for pytest: make test ARGS="-k merge -x"
 ARGS ?=
-# What the chances of make chaos begin with; without it, another number each time.
+# What the chances of make chaos and make fuzz begin with; without it, another number each time.
 SEED ?=
 # Python keeps what it compiles, even where the environment tells it not to (as images for containers do): the tests
 # start more than a hundred processes, and each would compile all that it imports.
@@ -44,9 +44,10 @@ chaos: setup programs ## faults of Matomo, kills and doubled messages at full si
 	$(BIN)/python -m tests.chaos --seed="$(SEED)"
 
 fuzz: setup ## 10,000 inputs of each kind, from a seed that is printed; EXAMPLES and SEED set them
-	@seed=$${SEED:-$$($(BIN)/python -c 'import random; print(random.randrange(2**32))'); echo "SEED=$$seed"; \
-		EXAMPLES=$${EXAMPLES:-10000} $(BIN)/python -m pytest --numprocesses=$(WORKERS) --dist=worksteal --timeout=0 \
-		--hypothesis-seed=$$seed tests/fuzz tests/events/test_collect_fuzz.py $(ARGS)
+	@seed="$(SEED)"; test -n "$$seed" || seed=$$($(BIN)/python -c 'import random; print(random.randrange(2**32))'); \
+		echo "make fuzz SEED=$$seed repeats it"; EXAMPLES=$${EXAMPLES:-10000} $(BIN)/python -m pytest \
+		--numprocesses=$(WORKERS) --dist=worksteal --timeout=0 --hypothesis-seed=$$seed \
+		tests/fuzz tests/events/test_collect_fuzz.py $(ARGS)
 
 lint: setup ## style, types, and the direction of imports
 	$(BIN)/ruff check .
