@@ -62,8 +62,9 @@ format: setup ## fix what ruff can fix
 bench: setup ## measure, and print a table
 	$(BIN)/python -W error -m benchmarks
 
-docs: setup ## write docs/tables.md from the catalogue, and the answers in docs/cookbook.md
+docs: setup ## write docs/tables.md and the sources in dbt/ from the catalogue, and the answers in docs/cookbook.md
 	$(BIN)/python -m tools.tables_doc
+	$(BIN)/python -m tools.dbt_package
 	$(BIN)/python -m tools.cookbook_answers
 
 pictures: setup ## draw the README's pictures, from a run of the demo
@@ -84,6 +85,7 @@ terraform: ## check the deployment with Terraform and its providers; no account,
 lock: setup ## pin the newest versions that requirements*.in allow
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes requirements-function.in -o requirements.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes requirements-dev.in -o requirements-dev.txt
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --override requirements-dbt-overrides.in requirements-dbt.in -o requirements-dbt.txt
 
 clean: ## remove what make created here (built programs stay in the cache)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

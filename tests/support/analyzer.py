@@ -144,6 +144,17 @@ def type_of(name: str) -> type_pb2.TypeProto:
     return answer.resolved_statement.resolved_query_stmt_node.output_column_list[0].column.type
 
 
+def type_name(kind: type_pb2.TypeProto) -> str:
+    """What GoogleSQL calls a type."""
+    if kind.HasField("array_type"):
+        return f"ARRAY<{type_name(kind.array_type.element_type)}>"
+    if kind.HasField("struct_type"):
+        fields = (f"{field.field_name} {type_name(field.field_type)}" for field in kind.struct_type.field)
+        return f"STRUCT<{', '.join(fields)}>"
+    name: str = type_pb2.TypeKind.Name(kind.type_kind).removeprefix("TYPE_")
+    return "FLOAT64" if name == "DOUBLE" else name
+
+
 class Analyzer:
     """Checks statements against a set of tables: names, columns, types, syntax."""
 
@@ -168,5 +179,9 @@ class Analyzer:
 
     def columns(self, query: str) -> list[str]:
         """The names of the columns that a query gives."""
+        return [name for name, _, _ in self.table_of(query)]
+
+    def table_of(self, query: str) -> list[Column]:
+        """The columns of the table, or view, that a query would make."""
         node = analyze(query, self._catalog).resolved_statement.resolved_query_stmt_node
-        return [column.name for column in node.output_column_list]
+        return [(column.name, type_name(column.column.type), "NULLABLE") for column in node.output_column_list]
