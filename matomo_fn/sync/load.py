@@ -136,7 +136,9 @@ def _as_found(entry: LogEntry, standing: Standing) -> LogEntry:
 
 
 def _in(table: Table, slice_: Slice) -> Slice:
-    """Return the same slice in another table."""
+    """Return the same slice in a table, which is another one only while that is rebuilt."""
+    if slice_.table == table.name:
+        return slice_
     return table.stream(slice_.website_id, slice_.segment).slice(slice_.date)
 
 
