@@ -72,6 +72,7 @@ pictures: setup ## draw the README's pictures, from a run of the demo
 
 programs: setup ## build the emulators of BigQuery and Pub/Sub, and Terraform, for the tests, once
 	@$(BIN)/python tools/go_programs.py
+	@$(BIN)/python -m tools.environments
 
 bundle: setup ## pack what is deployed into dist/
 	$(BIN)/python -m tools.bundle
@@ -86,6 +87,7 @@ lock: setup ## pin the newest versions that requirements*.in allow
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes requirements-function.in -o requirements.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes requirements-dev.in -o requirements-dev.txt
 	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes --override requirements-dbt-overrides.in requirements-dbt.in -o requirements-dbt.txt
+	$(BIN)/uv pip compile --quiet --upgrade --universal --python-version 3.11 --generate-hashes requirements-checkov.in -o requirements-checkov.txt
 
 clean: ## remove what make created here (built programs stay in the cache)
 	rm -rf $(VENV) .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

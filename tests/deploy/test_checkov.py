@@ -2,35 +2,27 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 import re
 import shutil
 import subprocess
-import sys
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from tests.deploy.configuration import TERRAFORM
-from tools.go_programs import cache
+from tools.environments import environment
 
-PINNED = Path(__file__).with_name("checkov.txt")
-UV = Path(sys.prefix) / "bin" / "uv"
+if TYPE_CHECKING:
+    from pathlib import Path
+
 _SKIP = re.compile(r"#\s*checkov:skip=.*")
 
 
 @pytest.fixture(scope="module")
 def checkov() -> Path:
-    """The program, in an environment that is kept between runs under its pins' hash: made in 5 to 20 s, once."""
-    home = cache() / f"checkov-{hashlib.sha256(PINNED.read_bytes()).hexdigest()[:16]}"
-    program = home / "bin" / "checkov"
-    if not program.exists():
-        subprocess.run([UV, "venv", "--quiet", "--clear", "--python", sys.executable, home], check=True)
-        into: list[str | Path] = ["--python", home / "bin" / "python", "-r", PINNED]
-        subprocess.run([UV, "pip", "install", "--quiet", "--compile-bytecode", *into], check=True)
-    return program
+    """The program, in the environment that ``make programs`` makes."""
+    return environment("checkov") / "bin" / "checkov"
 
 
 def judged(program: Path, *folders: Path) -> dict[str, list[dict[str, Any]]]:

@@ -3,27 +3,22 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
-import hashlib
 import json
 import os
 import subprocess
-import sys
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import yaml
 
-from tools.go_programs import cache
+from tools.environments import environment
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
 ROOT = Path(__file__).resolve().parents[2]
 PACKAGE = ROOT / "dbt"
-PINNED = ROOT / "requirements-dbt.txt"
-UV = Path(sys.prefix) / "bin" / "uv"
 # What BigQuery's names begin with; its credentials are never used, since nothing is asked of it.
 PROJECT, SCHEMA = "my-project", "analytics"
 _SESSION = Path(__file__).with_name("dbt_session.py")
@@ -77,21 +72,6 @@ class Project:
         return found
 
 
-def python() -> Path:
-    """The interpreter of dbt's environment, which is kept between runs under its pins' hash: made in 20 s, once."""
-    home = cache() / f"dbt-{hashlib.sha256(PINNED.read_bytes()).hexdigest()[:16]}"
-    program = home / "bin" / "python"
-    home.parent.mkdir(parents=True, exist_ok=True)
-    with (home.parent / "dbt.lock").open("w") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
-        if not (home / "complete").exists():
-            subprocess.run([UV, "venv", "--quiet", "--clear", "--python", sys.executable, home], check=True)
-            into: list[str | Path] = ["--python", program, PINNED]
-            subprocess.run([UV, "pip", "sync", "--quiet", "--compile-bytecode", *into], check=True)
-            (home / "complete").touch()
-    return program
-
-
 @contextlib.contextmanager
 def project(folder: Path, database: Path, schema: str) -> Iterator[Project]:
     """Write a project that has the package as a local one, and open a session of dbt in it.
@@ -127,8 +107,9 @@ def project(folder: Path, database: Path, schema: str) -> Iterator[Project]:
         "DBT_QUIET": "true",
     }
     # -P: what stands beside the session is not among what it imports; this file has dbt's name.
+    command: list[str | Path] = [environment("dbt") / "bin" / "python", "-P", _SESSION]
     with subprocess.Popen(
-        [python(), "-P", _SESSION], cwd=folder, env=env, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        command, cwd=folder, env=env, text=True, stdin=subprocess.PIPE, stdout=subprocess.PIPE
     ) as session:
         yield Project(folder, session)
 
