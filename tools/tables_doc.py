@@ -11,6 +11,7 @@ from matomo_fn.catalogue import (
     REFERENCE_TABLES,
     SYNC_LEASES,
     SYNC_LOG,
+    SYNC_QUALITY,
     SYNC_RUNS,
     SYNC_STATE,
     SYNC_STATE_DESCRIPTION,
@@ -22,7 +23,7 @@ from matomo_fn.catalogue import (
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "tables.md"
 
-_RECORDS = (SYNC_LOG, SYNC_RUNS, SYNC_LEASES, EVENTS_LOG, EVENTS_REJECTED)
+_RECORDS = (SYNC_LOG, SYNC_RUNS, SYNC_QUALITY, SYNC_LEASES, EVENTS_LOG, EVENTS_REJECTED)
 
 _HEAD = """\
 # Tables
