@@ -73,7 +73,7 @@ def document() -> str:
         lines += ["", f"## {schema.name}", "", schema.description, "", f"- Key: {_names(schema.key)}", filled, ""]
         lines += _columns(schema.columns)
     for schema in _RECORDS:
-        unit = "by month" if schema is SYNC_RUNS else "by day"
+        unit = "by month" if schema in (SYNC_RUNS, SYNC_QUALITY) else "by day"
         lines += ["", *_section(schema, unit), "", *_columns(schema.columns)]
     lines += ["", f"## {SYNC_STATE}", "", f"{SYNC_STATE_DESCRIPTION} A view, with the columns of `{SYNC_LOG.name}`."]
     return "\n".join(lines) + "\n"
