@@ -94,7 +94,7 @@ class SyncRequest(BaseModel):
     what the tables have of the last ``days``, writes and reports what Matomo has changed, and audits the tables.
     "audit" extracts nothing: it compares the log with the tables, over all time.
     "reconcile" writes no table of reports or visits: it compares the last ``days``, or a window, with Matomo's totals,
-    and fetches ``sample_days`` again, of all days of all sites, which ``seed`` chooses (by default the date).
+    and refetches ``sample_days`` of all days of all sites, which ``seed`` chooses (by default the date).
     "deliver" goes the other way: it sends the events that wait to Matomo.
     ``dry_run``: nothing is asked of Matomo's reports and nothing written; the answer is the plan.
     ``part``: what of the request is meant, where it is handed on in parts.

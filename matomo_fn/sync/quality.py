@@ -201,11 +201,9 @@ def judge(look: Look) -> Iterator[Quality]:
     if not look.logged.status.is_good:
         error = look.logged.error or "see _sync_log"
         if look.logged.status is Status.PENDING:
-            yield pending.explained(
-                Reason.PENDING, f"each run requests it again until Matomo has processed it: {error}"
-            )
+            yield pending.explained(Reason.PENDING, f"each run refetches it until Matomo has processed it: {error}")
         else:
-            yield pending.differs(Reason.FAILED, f"each run requests it again: {error}")
+            yield pending.differs(Reason.FAILED, f"each run refetches it: {error}")
         return
     yield replace(pending, found=0)
     rows = _rows(look, look.logged)
@@ -371,10 +369,10 @@ def refetched(slice_: Slice, table: Table, second: Second, logged: Logged | None
             return quality.differs(Reason.FAILED, detail)
 
 
-def resolve(quality: Quality, second: Quality | None, table: Table) -> Quality:
+def resolve(quality: Quality, second: Quality | None, table: Table, *, is_final: bool) -> Quality:
     """Return a finding with its cause, as far as a second answer for its slice tells it.
 
-    ``second``: what that answer says; None where there was none.
+    ``second``: what that answer says; None where there was none. ``is_final``: no run requests the day by itself.
     """
     if quality.reason is Reason.MISSING:
         known = (Reason.VISITS_LOG_OFF, Reason.REPORT_OFF, Reason.PENDING)
@@ -390,13 +388,17 @@ def resolve(quality: Quality, second: Quality | None, table: Table) -> Quality:
         )
     if second.verdict is not QualityVerdict.OK:
         return replace(quality, verdict=second.verdict, reason=second.reason, detail=second.detail)
-    fewer = quality.found is not None and quality.expected is not None and quality.found < quality.expected
-    if table.is_log and fewer:
+    difference = quality.difference or 0
+    if table.is_log and difference < 0:
         return quality.explained(
             Reason.VISITS_PURGED,
             "Matomo's visits log has fewer than its reports count, as where old visits are deleted: the table has all "
             "that is left",
         )
+    if table.is_log and quality.expected == 0:
+        return quality.explained(Reason.PENDING, "Matomo has visits of that day, and no reports of it (yet)")
+    if table.is_log and not is_final:
+        return quality.explained(Reason.LATE_ARCHIVE, "visits have come since Matomo made the reports of the day")
     return quality.differs(
         Reason.UNKNOWN,
         "the table has what Matomo answers, and Matomo's own reports do not agree: archive the day again",

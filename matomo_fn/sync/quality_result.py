@@ -20,7 +20,7 @@ _NAMED, _LOGGED = 200, 20
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """How many of the site-days were fetched again, and the seed that chose them."""
+    """How many of the site-days were refetched, and the seed that chose them."""
 
     days: int
     of: int
@@ -88,7 +88,7 @@ class QualityFinding:
 class QualityResult:
     """What was compared, and what was found.
 
-    ``sample``: None where nothing was fetched again. ``errors``: sentences on what could not be compared.
+    ``sample``: None where nothing was refetched. ``errors``: sentences on what could not be compared.
     """
 
     connector: str

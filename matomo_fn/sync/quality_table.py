@@ -27,13 +27,12 @@ def write_quality(
     connector: str,
     found: Sequence[Quality],
     stamp: Stamp,
-    *,
     withdrawn: Sequence[tuple[Slice, Check]] = (),
 ) -> None:
     """Put findings in the place of earlier ones of the same checks and slices, by one load and one MERGE.
 
     ``withdrawn``: checks of slices whose rows have been written again, so that what was said of them is not true any
-    more.
+    more. ``stamp``: its batch names the staging table.
     """
     if not found and not withdrawn:
         return
@@ -52,7 +51,7 @@ def write_quality(
         with named_if_full(folder):
             path.write_bytes(gzip.compress(utf8(lines), mtime=0))
         warehouse.load(staging, [path], f"load{staging.name}")
-        for part in split_days(Days.of(quality.date for quality in _slices(found, withdrawn))):
+        for part in split_days(Days.of(slice_.date for slice_ in _slices(found, withdrawn))):
             statement = quality_sql.merge_quality(warehouse.dataset, staging.name, connector, part)
             warehouse.run(statement, f"merge{staging.name}_{part[0]:%Y%m%d}")
 

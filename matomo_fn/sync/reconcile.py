@@ -34,7 +34,7 @@ log = structlog.get_logger()
 
 # Slices that are in memory at once, and sites that one statement names.
 _MOST_SLICES, _MOST_SITES = 100_000, 500
-# Slices in which something differs that are fetched again: a call of Matomo, or a part of one, each.
+# Slices in which something differs that are refetched: a call of Matomo, or a part of one, each.
 _MOST_SUSPECTS = 200
 # The types of a column with numbers, as GoogleSQL writes them.
 _NUMBERS = ("INT64", "FLOAT64", "NUMERIC")
@@ -99,15 +99,13 @@ class _Reconciliation:
         for number, part in enumerate(self._parts()):
             batch = self._look(part)
             self._compare(batch, sample)
-            stamp = Stamp(f"{self._run.id}_quality", number, self._now)
-            write_quality(
-                self._session.warehouse, self._session.connector.name, batch.found, replace(stamp, run_id=self._run.id)
-            )
+            stamp = Stamp(self._run.id, number, self._now)
+            write_quality(self._session.warehouse, self._session.connector.name, batch.found, stamp)
             result.add(batch.found)
             result.errors += batch.counts.errors
 
     def _sample(self, request: SyncRequest) -> tuple[set[tuple[str, date]], int]:
-        """Return the site-days to fetch again, chosen by a seed."""
+        """Return the site-days to refetch, chosen by a seed."""
         seed = request.seed if request.seed is not None else self._now.date().toordinal()
         days = [(window.site.id, day) for window in self._scope.windows for day in window.days]
         most = SAMPLE_DAYS if request.sample_days is None else request.sample_days
@@ -176,7 +174,9 @@ class _Reconciliation:
             of_slice = second.get(quality.slice)
             if quality.reason is Reason.MISSING and quality.slice.stream in missing:
                 of_slice = second.get(quality.slice.stream.slice(missing[quality.slice.stream]))
-            batch.found.append(resolve(quality, of_slice, self._scope.tables[quality.slice.table]))
+            known = batch.known.get(quality.slice)
+            table = self._scope.tables[quality.slice.table]
+            batch.found.append(resolve(quality, of_slice, table, is_final=known is None or known.is_final))
         # Of a day that no run has synced there is nothing to compare.
         batch.found += [quality for slice_, quality in second.items() if slice_ in batch.known]
 
@@ -188,7 +188,7 @@ class _Reconciliation:
         qualities: Sequence[Quality],
         sample: set[tuple[str, date]],
     ) -> None:
-        """Note a slice that is fetched again: one of the sample, one that differs, the newest that is missing."""
+        """Note a slice that is refetched: one of the sample, one that differs, the newest that is missing."""
         reasons = {quality.reason for quality in qualities}
         if Reason.MISSING in reasons:
             missing[slice_.stream] = slice_.date
@@ -211,7 +211,7 @@ class _Reconciliation:
             found[slice_] = refetched(slice_, table, second, Logged.of(known) if known else None)
         left = sum(len(days) for days in wanted.values()) - len(found)
         if left:
-            self._result.errors.append(f"{left} slices were not fetched again for want of time")
+            self._result.errors.append(f"{left} slices were not refetched for want of time")
         return found
 
     def _slices(self, window: Window, stream: Stream) -> Iterable[Slice]:

@@ -29,6 +29,7 @@ from matomo_fn.sync.order import Reached
 from matomo_fn.sync.outcome import UNKNOWN, KnownSlice, Run, outcome_of
 from matomo_fn.sync.plan import Plan, make_plan
 from matomo_fn.sync.purged import KeptDays, Purged, kept_rows, purged_reports, purged_visits
+from matomo_fn.sync.quality_of_run import QualityOfRun
 from matomo_fn.sync.reach import Reach, ReachTracker
 from matomo_fn.sync.reference import ReferenceOutcome, reference_scope, sync_reference
 from matomo_fn.sync.request_parts import RequestParts
@@ -174,6 +175,7 @@ class _Execution:
         self._next_job: str | None = None
         self._audit: AuditResult | None = None
         self._sweep: Sweep | None = None
+        self._quality = QualityOfRun(session, scope, run) if session.connector.quality_checks else None
 
     def plan(self) -> Plan:
         """Make dataset, log and tables ready and return what is due in those that can be written."""
@@ -284,6 +286,7 @@ class _Execution:
                 for name in self._tables.rebuilt:
                     self._tables.finish_rebuild(writer, name)
                 self._next_job = reached.next_job(plan.phases)
+                self._check_quality(context.checks)
             finally:
                 writer.discard()
                 self._fatal = pool.fatal or self._fatal
@@ -328,6 +331,7 @@ class _Execution:
             reference=self._reference.tables,
             changes=self._tally.changes,
             audit=self._audit,
+            quality=self._quality.result if self._quality else None,
             missing=self._tally.missing,
             reach=self._reach.reach() if self._reach else Reach(),
             stopped_by=session.deadline.interrupted_by,
@@ -424,6 +428,17 @@ class _Execution:
         """Whether a request says that it wants what Matomo has of a table, also where that is less."""
         return self._request.mode == "full_refresh" and table.name in (self._request.tables or ())
 
+    def _check_quality(self, checks: ArchiveChecks) -> None:
+        """Check the trailing days by what was fetched and what the tables have; the run is as good without that."""
+        deadline = self._session.deadline
+        if self._quality is None or deadline.interrupted_by:
+            return
+        try:
+            with deadline.logging():
+                self._quality.check(checks)
+        except WarehouseError as error:
+            log.warning("quality_not_checked", error=str(error))
+
     def _log_progress(self, writer: Writer) -> None:
         """Log what a sweep that is cut off found unchanged, so that its next delivery goes on where it stopped."""
         if self._sweep and any(table.remaining for table in self._tally.tables.values()):
@@ -458,4 +473,6 @@ class _Execution:
         self._tally.logged(loaded.entries)
         if self._reach:
             self._reach.note(loaded.entries)
+        if self._quality:
+            self._quality.note(loaded.entries)
         self._tally.wrote(loaded.seconds)

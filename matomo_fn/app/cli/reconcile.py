@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     "--sample-days",
     type=int,
     metavar="DAYS",
-    help="How many days, of those of all sites, are fetched again and compared row by row; without it "
+    help="How many days, of those of all sites, are refetched and compared row by row; without it "
     f"{SAMPLE_DAYS}. Days on which something differs come on top.",
 )
 @click.option("--seed", type=int, metavar="NUMBER", help="Chooses the sample; without it another one each day.")
@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 def reconcile(connector: str, *, as_json: bool, **options: Any) -> None:
     """Compare the tables with Matomo's own totals.
 
-    Table by table, site by site, day by day: visits, actions, conversions, revenue, and rows fetched again. What
+    Table by table, site by site, day by day: visits, actions, conversions, revenue, and rows refetched. What
     differs is told with its reason, and stands in the table _sync_quality. Exit code 1: something differs without a
     known reason, or could not be compared.
     """
@@ -67,6 +67,6 @@ def print_reconciled(found: QualityResult) -> None:
     )
     if found.sample:
         click.echo(
-            f"{found.sample.days} of {found.sample.of} days of sites fetched again (seed {found.sample.seed}); "
+            f"{found.sample.days} of {found.sample.of} days of sites refetched (seed {found.sample.seed}); "
             f"{counted(found.calls, 'call')} to Matomo, {found.seconds:.1f} seconds"
         )

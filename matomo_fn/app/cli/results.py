@@ -71,6 +71,8 @@ def print_result(result: RunResult) -> None:
         print_sentence("no final day has changed in Matomo")
     if result.audit:
         print_audit(result.audit, "the sweep has refetched them")
+    for finding in result.quality.findings if result.quality else ():
+        print_sentence(f"quality: {finding.sentence}")
     for note in result.as_dict()["notes"]:
         print_sentence(f"note: {note}")
     print_errors(result.missing, "missing")
