@@ -62,10 +62,9 @@ class Reason(StrEnum):
     NOT_SAMPLED = "not_sampled"
     UNKNOWN = "unknown"
 
-    @property
-    def is_standing(self) -> bool:
-        """Whether it is about the report and not about the day: it holds on every day, and nothing can be done."""
-        return self in (Reason.UNIQUE_COUNTS, Reason.PART_OF_VISITS)
+
+# Reasons that are about a report and not about a day: they hold on every day, and nothing can be done.
+STANDING_REASONS = frozenset({Reason.UNIQUE_COUNTS, Reason.PART_OF_VISITS})
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,7 +89,7 @@ class Quality:
     @property
     def is_finding(self) -> bool:
         """Whether it says something of the day: what holds of a report on every day is none."""
-        return self.verdict is not QualityVerdict.OK and not (self.reason and self.reason.is_standing)
+        return self.verdict is not QualityVerdict.OK and self.reason not in STANDING_REASONS
 
     @property
     def sentence(self) -> str:

@@ -283,7 +283,7 @@ class RunResult:
             "changed_slices": self.changes.slices,
             "changed": self.changes.as_dicts(),
             **({"audit": self.audit.summary()} if self.audit else {}),
-            **({"quality": self.quality.summary()} if self.quality else {}),
+            "quality": self.quality.summary() if self.quality else None,
             "errors": [*self.matomo_errors, *self.warehouse_errors],
             "missing": list(self.missing),
             "notes": [*self.notes, *self._notes_on_stop()],

@@ -4,14 +4,13 @@ from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date
 
-from matomo_fn.catalogue import SYNC_QUALITY, Table
+from matomo_fn.catalogue import SYNC_LOG, SYNC_QUALITY, Table
 from matomo_fn.days import Range
 from matomo_fn.slices import Slice
 from matomo_fn.warehouse.sql import all_time, in_slices, literal, table_name
 
 # A row that is staged with this verdict takes the row of its key out of the table: what it spoke of is not there.
 WITHDRAWN = "withdrawn"
-_OF_SLICE = ("table_name", "date", "website_id", "segment")
 _NUMBERS = ("visits", "others_visits", "others_rows", "actions", "truncated_actions", "truncated_visits")
 
 
@@ -124,18 +123,28 @@ def summary_of(dataset: str, connector: str, kept_from: Mapping[str, date] | Non
     """Return the query for what the newest checks of a connector said, by check, table, verdict and reason.
 
     Columns: check_name, table_name, verdict, reason, slices, sites, first_day, last_day, last_checked, detail (one of
-    them). Of a key the newest row counts: of two runs that check the same day at once, both may have inserted one.
+    them). Of a key the newest row counts: of two runs that check the same day at once, both may have inserted one. What
+    was said of rows that have been written again since counts no more. ``kept_from``: by table, the first day whose
+    rows it keeps.
     """
     chosen = f"q.connector = {literal(connector)} and {all_time('q')}" + "".join(
         f" and (q.table_name != {literal(table)} or q.date >= {literal(day)})"
         for table, day in (kept_from or {}).items()
     )
     names = ", ".join(f"q.{name}" for name in SYNC_QUALITY.column_names)
+    slice_ = ("table_name", "website_id", "segment", "date")
+    written = (
+        f"select {', '.join(f'l.{name}' for name in slice_)}, max(l.logged_at) as written_at "
+        f"from {table_name(dataset, SYNC_LOG.name)} l where l.connector = {literal(connector)} and {all_time('l')} "
+        f"and l.status = 'written' group by {', '.join(f'l.{name}' for name in slice_)}"
+    )
     group = "n.check_name, n.table_name, n.verdict, n.reason"
     return (
         f"select {group}, count(*) as slices, count(distinct n.website_id) as sites, min(n.date) as first_day, "
         "max(n.date) as last_day, max(n.checked_at) as last_checked, max(n.detail) as detail from ("
         f"select {names} from {table_name(dataset, SYNC_QUALITY.name)} q where {chosen} "
         "qualify row_number() over (partition by q.date, q.check_name, q.table_name, q.website_id, q.segment "
-        f"order by q.checked_at desc, q.run_id desc) = 1) n group by {group} order by {group}"
+        f"order by q.checked_at desc, q.run_id desc) = 1) n left join ({written}) w "
+        f"on {' and '.join(f'w.{name} = n.{name}' for name in slice_)} "
+        f"where w.written_at is null or w.written_at <= n.checked_at group by {group} order by {group}"
     )

@@ -379,7 +379,7 @@ def test_a_message_that_can_never_succeed_is_taken_and_logged(
     output = capfd.readouterr()
     (line,) = log_lines(output.out)
     assert (line["severity"], line["message"], line["message_id"]) == ("ERROR", "message_refused", "42")
-    modes = "'incremental', 'intraday', 'sweep', 'backfill', 'full_refresh', 'audit' or 'deliver'"
+    modes = "'incremental', 'intraday', 'sweep', 'backfill', 'full_refresh', 'audit', 'reconcile' or 'deliver'"
     expected = problem or f'request: mode has to be {modes}, not "x"'
     assert line["problems"] == [expected]
     assert "Traceback" not in output.err

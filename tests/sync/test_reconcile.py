@@ -149,7 +149,8 @@ def test_nothing_is_found_of_an_undisturbed_sample(shop: Local, tmp_path: Path) 
     result = reconciled(shop, tmp_path / "x.duckdb")
     assert (result.findings, result.errors, result.status) == ([], [], "reconciled")
     assert result.counts()["differs"] == result.counts()["explained"] == 0
-    assert result.sample is not None and result.sample.days == result.sample.of == 14
+    assert result.sample is not None
+    assert result.sample.days == result.sample.of == 14
     rows = quality_rows(shop)
     assert {row["check_name"] for row in rows} == {
         "pending_day", "logged_rows", "refetched_rows", "summed_visits", "others_share", "exported_visits",
@@ -237,7 +238,7 @@ def test_a_check_that_is_made_again_replaces_its_row(shop: Local, tmp_path: Path
     """Also where it said something else, and where a sync has written the day again since."""
     path = tmp_path / "x.duckdb"
     by_hand(shop, 2, ago(2), f"delete from `{{}}.{CHANNEL}` t where {{}} and t.channel_type = 'Direct Entry'")
-    window = {"start_date": str(ago(2)), "end_date": str(ago(2)), "sites": ["2"]}
+    window: dict[str, Any] = {"start_date": str(ago(2)), "end_date": str(ago(2)), "sites": ["2"]}
     assert reconciled(shop, path, **window).status == "different"
     before = quality_rows(shop)
     assert {row["verdict"] for row in before if row["table_name"] == CHANNEL} == {"ok", "differs"}
@@ -258,7 +259,7 @@ def test_a_seed_chooses_the_same_sample_again(shop: Local, tmp_path: Path) -> No
     assert sorted(reports) == ["Goals.get"] * 2 + ["VisitsSummary.get"] * 2
     assert not [call for call in shop.matomo.calls if call.method == LIVE]
     assert (result.findings, result.sample and result.sample.days) == ([], 0)
-    chosen = []
+    chosen: list[set[tuple[str, date]]] = []
     for number in (3, 3, 4):
         reconciled(shop, path, sample_days=3, seed=number, run_id=f"seed{len(chosen)}")
         rows = [row for row in quality_rows(shop) if row["check_name"] == "refetched_rows"]
