@@ -10,7 +10,7 @@ from matomo_fn.extract.archive_check import ArchiveChecks
 from matomo_fn.segments import EVERY_VISIT
 from matomo_fn.slices import Slice, Stream
 from matomo_fn.sync.custom_tables import tables_as_found
-from matomo_fn.sync.outcome import LogEntry, Run, Status
+from matomo_fn.sync.outcome import UNKNOWN, KnownSlice, LogEntry, Run, Status, is_news
 from matomo_fn.sync.quality import Check, DayCounts, Logged, Look, Quality, Totals, judge, resolve
 from matomo_fn.sync.quality_result import QualityResult, log_quality
 from matomo_fn.sync.quality_table import write_quality
@@ -43,13 +43,16 @@ class QualityOfRun:
         self._today = {name: site.today(now) for name, site in self._sites.items()}
         self._entries: dict[Slice, LogEntry] = {}
 
-    def note(self, entries: Iterable[LogEntry]) -> None:
-        """Take note of what became of slices, as it was logged."""
+    def note(self, entries: Iterable[LogEntry], known: Mapping[Slice, KnownSlice]) -> None:
+        """Take note of what became of slices, as it was logged; ``known``: what was known of them before the run."""
         for entry in entries:
             slice_ = entry.slice
             first = self._first.get(slice_.website_id)
             is_day = slice_.stream.period.is_day and first is not None and slice_.date.toordinal() >= first
-            if is_day and entry.is_news and slice_.date < self._today[slice_.website_id]:
+            if not is_day or slice_.date >= self._today[slice_.website_id]:
+                continue
+            # A run of a window also logs what is no news.
+            if entry.status is Status.WRITTEN or is_news(entry, known.get(slice_, UNKNOWN)):
                 self._entries[slice_] = entry
 
     def check(self, checks: ArchiveChecks) -> None:

@@ -1,6 +1,6 @@
 """A run: make the tables ready, plan what is due, extract it, write and log it, within a time budget."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -173,6 +173,7 @@ class _Execution:
         self._records = RunRecords(session.warehouse, session.connector, request, run)
         self.parts = RequestParts(session, request, run, self._records, self._tally)
         self._next_job: str | None = None
+        self._known: Mapping[Slice, KnownSlice] = {}
         self._audit: AuditResult | None = None
         self._sweep: Sweep | None = None
         self._quality = QualityOfRun(session, scope, run) if session.connector.quality_checks else None
@@ -248,6 +249,7 @@ class _Execution:
     def execute(self, plan: Plan, progress: Progress) -> None:
         """Extract what is due and write it, until all is done or the deadline allows no more."""
         self._tally.expect(plan)
+        self._known = plan.known
         if self._request.mode == "sweep":
             self._sweep = Sweep(plan, self._now)
         elif self._request.tells_reach and self._request.part is None:
@@ -474,5 +476,5 @@ class _Execution:
         if self._reach:
             self._reach.note(loaded.entries)
         if self._quality:
-            self._quality.note(loaded.entries)
+            self._quality.note(loaded.entries, self._known)
         self._tally.wrote(loaded.seconds)
