@@ -14,7 +14,7 @@ from matomo_fn.sync.outcome import UNKNOWN, KnownSlice, LogEntry, Run, Status, i
 from matomo_fn.sync.quality import Check, DayCounts, Logged, Look, Quality, Totals, judge, resolve
 from matomo_fn.sync.quality_result import QualityResult, log_quality
 from matomo_fn.sync.quality_table import write_quality
-from matomo_fn.sync.reconcile import counted_table, read_totals
+from matomo_fn.sync.reconcile import MOST_SITES, counted_table, read_totals
 from matomo_fn.sync.scope import Scope
 from matomo_fn.sync.session import Session
 from matomo_fn.warehouse.tables import Stamp
@@ -94,7 +94,8 @@ class QualityOfRun:
         sites = sorted({slice_.website_id for slice_ in self._entries})
         counted = [counted_table(warehouse, table, excluded) for table in tables.values()]
         self._with_visits = {each.table.name for each in counted if each.visits_column}
-        return read_totals(warehouse, counted, (min(days), max(days)), sites)
+        named = sites if len(sites) <= MOST_SITES else None
+        return read_totals(warehouse, counted, (min(days), max(days)), named)
 
     def _judge(self, slice_: Slice, totals: Mapping[Slice, Totals], checks: ArchiveChecks) -> Iterator[Quality]:
         entry, table = self._entries[slice_], self._scope.tables[slice_.table]

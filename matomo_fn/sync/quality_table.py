@@ -2,7 +2,7 @@
 
 import gzip
 import json
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 from matomo_fn.catalogue import SYNC_QUALITY
@@ -38,18 +38,14 @@ def write_quality(
         return
     # By month, so that it never has too many partitions.
     ensure_table(warehouse, SYNC_QUALITY, "month")
-    rows = [_row(quality, quality.verdict, connector, stamp) for quality in found]
-    rows += [
-        _row(Quality(slice_, check, None, None), quality_sql.WITHDRAWN, connector, stamp) for slice_, check in withdrawn
-    ]
-    lines = "".join(json.dumps(row, ensure_ascii=False) + "\n" for row in rows)
     with (
         temporary_folder() as folder,
         staging_table(warehouse, SYNC_QUALITY.name, SYNC_QUALITY.columns, stamp.batch_id) as staging,
     ):
         path = folder / "quality.json.gz"
-        with named_if_full(folder):
-            path.write_bytes(gzip.compress(utf8(lines), mtime=0))
+        with named_if_full(folder), gzip.open(path, "wb", compresslevel=1) as file:
+            for row in _rows(found, withdrawn, connector, stamp):
+                file.write(utf8(json.dumps(row, ensure_ascii=False) + "\n"))
         warehouse.load(staging, [path], f"load{staging.name}")
         for part in split_days(Days.of(slice_.date for slice_ in _slices(found, withdrawn))):
             statement = quality_sql.merge_quality(warehouse.dataset, staging.name, connector, part)
@@ -58,6 +54,15 @@ def write_quality(
 
 def _slices(found: Sequence[Quality], withdrawn: Sequence[tuple[Slice, Check]]) -> list[Slice]:
     return [*(quality.slice for quality in found), *(slice_ for slice_, _ in withdrawn)]
+
+
+def _rows(
+    found: Sequence[Quality], withdrawn: Sequence[tuple[Slice, Check]], connector: str, stamp: Stamp
+) -> Iterator[dict[str, Any]]:
+    for quality in found:
+        yield _row(quality, quality.verdict, connector, stamp)
+    for slice_, check in withdrawn:
+        yield _row(Quality(slice_, check, None, None), quality_sql.WITHDRAWN, connector, stamp)
 
 
 def _row(quality: Quality, verdict: str, connector: str, stamp: Stamp) -> dict[str, Any]:

@@ -33,7 +33,7 @@ from matomo_fn.warehouse.tables import Stamp
 log = structlog.get_logger()
 
 # Slices that are in memory at once, and sites that one statement names.
-_MOST_SLICES, _MOST_SITES = 100_000, 500
+_MOST_SLICES, MOST_SITES = 100_000, 500
 # Slices in which something differs that are refetched: a call of Matomo, or a part of one, each.
 _MOST_SUSPECTS = 200
 # The types of a column with numbers, as GoogleSQL writes them.
@@ -118,7 +118,7 @@ class _Reconciliation:
         slices = 0
         for window in self._scope.windows:
             count = streams * len(window.days)
-            if part and (slices + count > _MOST_SLICES or len(part) == _MOST_SITES):
+            if part and (slices + count > _MOST_SLICES or len(part) == MOST_SITES):
                 yield tuple(part)
                 part, slices = [], 0
             part.append(window)
@@ -252,9 +252,9 @@ def counted_table(warehouse: Warehouse, table: Table, excluded: Sequence[str]) -
 
 
 def read_totals(
-    warehouse: Warehouse, counted: Sequence[CountedTable], days: tuple[date, date], sites: Sequence[str]
+    warehouse: Warehouse, counted: Sequence[CountedTable], days: tuple[date, date], sites: Sequence[str] | None
 ) -> dict[Slice, Totals]:
-    """Return what some tables have of each slice on some days, by one query."""
+    """Return what some tables have of each slice on some days, by one query; of all sites where ``sites`` is None."""
     tables = Catalogue(each.table for each in counted)
     if not tables:
         return {}

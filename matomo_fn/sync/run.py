@@ -433,13 +433,14 @@ class _Execution:
     def _check_quality(self, checks: ArchiveChecks) -> None:
         """Check the trailing days by what was fetched and what the tables have; the run is as good without that."""
         deadline = self._session.deadline
-        if self._quality is None or deadline.interrupted_by:
+        if self._quality is None or not deadline.allows_requests():
             return
         try:
-            with deadline.logging():
-                self._quality.check(checks)
+            self._quality.check(checks)
         except WarehouseError as error:
             log.warning("quality_not_checked", error=str(error))
+        except Exception as error:  # noqa: BLE001 - it costs the checks, and the run has done its work
+            log.warning("quality_not_checked", error=note_unforeseen(error))
 
     def _log_progress(self, writer: Writer) -> None:
         """Log what a sweep that is cut off found unchanged, so that its next delivery goes on where it stopped."""

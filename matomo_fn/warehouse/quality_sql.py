@@ -108,14 +108,13 @@ def merge_quality(dataset: str, staging: str, connector: str, days: Range) -> st
     updated = ", ".join(f"{column} = {value}" for column, value in values.items() if column not in SYNC_QUALITY.key)
     between = f"between {literal(days[0])} and {literal(days[1])}"
     return (
-        f"merge {table_name(dataset, name)} t using (select {', '.join(values.values())} "
-        f"from {table_name(dataset, staging)} s where s.date {between}) s "
+        f"merge {table_name(dataset, name)} t using {table_name(dataset, staging)} s "
         f"on t.date {between} and t.connector = {literal(connector)} and t.connector = s.connector "
         f"and {' and '.join(f't.{column} = s.{column}' for column in key)} "
         f"when matched and s.verdict = {literal(WITHDRAWN)} then delete "
         f"when matched then update set {updated} "
-        f"when not matched by target and s.verdict != {literal(WITHDRAWN)} then insert ({', '.join(values)}) "
-        f"values ({', '.join(values.values())})"
+        f"when not matched by target and s.date {between} and s.verdict != {literal(WITHDRAWN)} "
+        f"then insert ({', '.join(values)}) values ({', '.join(values.values())})"
     )
 
 
