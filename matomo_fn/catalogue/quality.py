@@ -65,7 +65,14 @@ class Adds(StrEnum):
 # Recorded from one day of a Matomo 5.2 with 70 visits (recordings day_*): the rows of these added up to 70.
 _UP = frozenset(
     (
-        *("VisitsSummary.get", "UserCountry.getCountry", "UserCountry.getRegion", "UserCountry.getCity"),
+        *(
+            "VisitsSummary.get",
+            "API.get",
+            "MultiSites.getOne",
+            "UserCountry.getCountry",
+            "UserCountry.getRegion",
+            "UserCountry.getCity",
+        ),
         *("UserCountry.getContinent", "UserLanguage.getLanguage", "UserLanguage.getLanguageCode"),
         *("DevicesDetection.getType", "DevicesDetection.getBrand", "DevicesDetection.getModel"),
         *("DevicesDetection.getBrowsers", "DevicesDetection.getBrowserVersions", "DevicesDetection.getBrowserEngines"),
@@ -84,13 +91,18 @@ _PART = frozenset(
         "VisitorInterest.getNumberOfVisitsByDaysSinceLast",
     )
 )
+# Parameters that leave no row out.
+_WHOLE = frozenset({"flat", "expanded", "showColumns", "hideColumns", "idGoal", "filter_truncate"})
 
 
 def adds(table: Table) -> Adds:
     """Return what the visits of a table's rows of one day add up to, compared with VisitsSummary.get."""
     methods = {source.method for source in table.sources}
-    if table.is_log or methods <= _UP or table.sources == ACQUISITION_REFERRER.sources:
+    if table.is_log or table.sources == ACQUISITION_REFERRER.sources:
         return Adds.UP
+    if methods <= _UP:  # a custom report may take a part of its rows only
+        parameters = {name for source in table.sources for name, _ in source.params}
+        return Adds.UP if parameters <= _WHOLE else Adds.PART
     return Adds.PART if methods <= _PART else Adds.MORE
 
 
