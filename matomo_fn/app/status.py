@@ -381,7 +381,9 @@ def _quality(warehouse: Warehouse, connector: Connector, kept_from: Mapping[str,
     """Return what the checks last came to, or None where none was made."""
     if warehouse.find_table(SYNC_QUALITY.name) is None:
         return None
-    rows = warehouse.query(quality_sql.summary_of(warehouse.dataset, connector.name, kept_from))
+    found_rows = warehouse.query(quality_sql.summary_of(warehouse.dataset, connector.name, kept_from))
+    required = ("check_name", "table_name", "verdict", "first_day", "last_checked")
+    rows = list(whole_rows(found_rows, f"{warehouse.dataset}.{SYNC_QUALITY.name}", required))
     verdicts = {str(verdict): 0 for verdict in QualityVerdict}
     findings = []
     for row in rows:
