@@ -294,7 +294,7 @@ def _of_conversions(look: Look) -> Iterator[Quality]:
         both = (converted.by_time[place], converted.by_visit[place])
         found = min(both, key=lambda number: abs(number - expected))
         quality = Quality(look.slice, check, expected, round(found, 6))
-        if abs(found - expected) <= tolerance:
+        if round(abs(found - expected), 6) <= round(tolerance, 6):  # without what subtracting doubles leaves
             yield quality
         elif look.totals.truncated_visits:
             yield quality.explained(
