@@ -26,6 +26,8 @@ _SUMMARY = PREBUILT["visits_summary"].name
 class QualityOfRun:
     """Collects the slices of the trailing days of which a run has news, and checks them at its end.
 
+    So it does with older days that Matomo has changed, as a sweep finds them.
+
     A quiet run has none, and costs nothing. ``result``: what was found; None where there was nothing to check.
     """
 
@@ -48,8 +50,10 @@ class QualityOfRun:
         for entry in entries:
             slice_ = entry.slice
             first = self._first.get(slice_.website_id)
-            is_day = slice_.stream.period.is_day and first is not None and slice_.date.toordinal() >= first
-            if not is_day or slice_.date >= self._today[slice_.website_id]:
+            if first is None or not slice_.stream.period.is_day or slice_.date >= self._today[slice_.website_id]:
+                continue
+            # Of an older day only what Matomo has changed: what `reconcile` said of it holds no more.
+            if slice_.date.toordinal() < first and entry.replaced_rows is None:
                 continue
             # A run of a window also logs what is no news.
             if entry.status is Status.WRITTEN or is_news(entry, known.get(slice_, UNKNOWN)):

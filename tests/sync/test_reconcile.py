@@ -250,6 +250,24 @@ def test_a_check_that_is_made_again_replaces_its_row(shop: Local, tmp_path: Path
     assert {row["verdict"] for row in after if row["table_name"] == CHANNEL} == {"ok"}
 
 
+def test_a_sweep_settles_what_was_said_of_a_day_that_matomo_changed(
+    matomo: FakeMatomo, synced: Path, tmp_path: Path
+) -> None:
+    """It writes the day and checks it, without a call more: nothing differs in the table of findings any more."""
+    path = tmp_path / "x.duckdb"
+    shutil.copyfile(synced, path)
+    with local(matomo, path, **CONFIG, quality_checks=True) as shop:
+        shop.take_over()
+        matomo.change(1, ago(5))
+        window: dict[str, Any] = {"start_date": str(ago(5)), "end_date": str(ago(5)), "sites": ["1"]}
+        found = reconciled(shop, path, **window)
+        assert {str(finding.reason) for finding in found.findings} == {"changed_day"}
+        swept = shop.sync(mode="sweep", days=7)
+        assert swept.quality is not None
+        assert swept.quality.findings == []
+        assert {row["verdict"] for row in quality_rows(shop) if row["table_name"] != "behaviour_page"} == {"ok"}
+
+
 def test_a_seed_chooses_the_same_sample_again(shop: Local, tmp_path: Path) -> None:
     """A sample of none costs one call for the totals of all sites and days."""
     path = tmp_path / "x.duckdb"
