@@ -27,6 +27,11 @@ locals {
       filter      = "jsonPayload.message=(\"run_finished\" OR \"request_finished\") AND jsonPayload.days_pending>0"
       labels      = { connector = "EXTRACT(jsonPayload.connector)" }
     }
+    quality_differences = {
+      description = "Checks after which a table does not have Matomo's numbers, without a known reason."
+      filter      = "jsonPayload.message=\"quality_checked\" AND jsonPayload.differs>0"
+      labels      = { connector = "EXTRACT(jsonPayload.connector)" }
+    }
     refusals = {
       description = "Requests and messages that can never succeed, such as a misspelt configuration."
       filter      = "jsonPayload.message=(\"request_refused\" OR \"message_refused\")"
@@ -180,6 +185,31 @@ resource "google_monitoring_alert_policy" "pending" {
   documentation {
     mime_type = "text/markdown"
     content   = "A run asked Matomo for a day that ended more than a day ago, and Matomo has not processed it. Its field oldest_pending_day says which. Look at Matomo's archiving (core:archive) and its errors; the day is requested again by each run.\n\n`${local.logs_command}`"
+  }
+}
+
+resource "google_monitoring_alert_policy" "quality" {
+  project               = var.project
+  display_name          = "${var.name}: a table does not have Matomo's numbers"
+  combiner              = "OR"
+  severity              = "WARNING"
+  notification_channels = local.channels
+  user_labels           = local.labels
+
+  conditions {
+    display_name = "quality_checked with differences"
+
+    condition_prometheus_query_language {
+      query                     = "sum by (connector) (increase(logging_googleapis_com:user_${google_logging_metric.event["quality_differences"].name}{monitored_resource=\"cloud_run_revision\"}[30m])) > 0"
+      duration                  = "0s"
+      evaluation_interval       = "60s"
+      disable_metric_validation = true
+    }
+  }
+
+  documentation {
+    mime_type = "text/markdown"
+    content   = "A sync or a reconciliation compared the tables with Matomo's totals, and something differs without a known reason. The findings of quality_checked, and the table _sync_quality, say which table, site and day; `matomo-fn reconcile` fetches the day again and says why. docs/quality.md has what each reason means.\n\n`${local.logs_command}`"
   }
 }
 

@@ -11,6 +11,7 @@ from matomo_fn.catalogue import (
     REFERENCE_TABLES,
     SYNC_LEASES,
     SYNC_LOG,
+    SYNC_QUALITY,
     SYNC_RUNS,
     SYNC_STATE,
     SYNC_STATE_DESCRIPTION,
@@ -22,7 +23,7 @@ from matomo_fn.catalogue import (
 
 DOCUMENT = Path(__file__).resolve().parent.parent / "docs" / "tables.md"
 
-_RECORDS = (SYNC_LOG, SYNC_RUNS, SYNC_LEASES, EVENTS_LOG, EVENTS_REJECTED)
+_RECORDS = (SYNC_LOG, SYNC_RUNS, SYNC_QUALITY, SYNC_LEASES, EVENTS_LOG, EVENTS_REJECTED)
 
 _HEAD = """\
 # Tables
@@ -72,7 +73,7 @@ def document() -> str:
         lines += ["", f"## {schema.name}", "", schema.description, "", f"- Key: {_names(schema.key)}", filled, ""]
         lines += _columns(schema.columns)
     for schema in _RECORDS:
-        unit = "by month" if schema is SYNC_RUNS else "by day"
+        unit = "by month" if schema in (SYNC_RUNS, SYNC_QUALITY) else "by day"
         lines += ["", *_section(schema, unit), "", *_columns(schema.columns)]
     lines += ["", f"## {SYNC_STATE}", "", f"{SYNC_STATE_DESCRIPTION} A view, with the columns of `{SYNC_LOG.name}`."]
     return "\n".join(lines) + "\n"

@@ -55,10 +55,10 @@ class TryAgainError(Exception):
 def handle_http(method: str, headers: Mapping[str, str], body: bytes) -> tuple[int, dict[str, Any]]:
     """Return the status and the JSON answer of an HTTP request.
 
-    200 with a summary, also of an audit that found differences; 202 where messages take the rest, or all; 400 with
-    every problem of request, configuration, settings or secrets; 405 where it is no POST; 502 where Matomo failed, 500
-    or 503 where the warehouse did, with what was done nevertheless; 503 where the run was stopped by a signal; 500 for
-    what nobody foresaw. A failure is logged once: by ``run_finished`` where a run has begun.
+    200 with a summary, also of an audit or a reconciliation that found differences; 202 where messages take the rest,
+    or all; 400 with every problem of request, configuration, settings or secrets; 405 where it is no POST; 502 where
+    Matomo failed, 500 or 503 where the warehouse did, with what was done nevertheless; 503 where the run was stopped by
+    a signal; 500 for what nobody foresaw. A failure is logged once: by ``run_finished`` where a run has begun.
     """
     headers = {name.lower(): value for name, value in headers.items()}
     run = new_run(_schedule(headers))
@@ -113,6 +113,8 @@ def _perform(settings: Settings, request: SyncRequest, run: Run) -> tuple[int, d
     """Do what a request to one connector wants; raise MatomoFnError where nothing came of it."""
     if request.mode == "audit":
         return HTTPStatus.OK, redact_value(run_audit(settings, request).as_dict())
+    if request.mode == "reconcile":
+        return HTTPStatus.OK, redact_value(_reconcile(settings, request))
     if request.mode == "deliver":
         delivered = _deliver(settings, request.connector, run)
         return delivered.http_status, redact_value(delivered.as_dict())
@@ -187,6 +189,9 @@ def _do(settings: Settings, request: SyncRequest, message_id: str) -> "RunResult
     if request.mode == "audit":
         run_audit(settings, request)
         return None
+    if request.mode == "reconcile":
+        _reconcile(settings, request)
+        return None
     if request.mode == "deliver":
         return _deliver(settings, request.connector, new_run(f"message {message_id}"))
     if request.dry_run:
@@ -197,7 +202,7 @@ def _do(settings: Settings, request: SyncRequest, message_id: str) -> "RunResult
 
 def _is_run(request: SyncRequest) -> bool:
     """Return whether a request makes a run or a delivery, which log their own end."""
-    return not request.dry_run and request.mode != "audit"
+    return not request.dry_run and request.mode not in ("audit", "reconcile")
 
 
 def _read(settings: Settings, body: bytes, what: str) -> SyncRequest | SeveralRequests:
@@ -227,6 +232,12 @@ def _message_data(data: object) -> bytes:
         return base64.b64decode(message.get("data") or "", validate=True)
     except (binascii.Error, TypeError, ValueError):
         raise InputError("the message's data is not base64") from None
+
+
+def _reconcile(settings: Settings, request: SyncRequest) -> dict[str, Any]:
+    from matomo_fn.app.reconcile import run_reconcile  # here, since a sync has no need of it
+
+    return run_reconcile(settings, request).as_dict()
 
 
 def _deliver(settings: Settings, connector: str, run: Run) -> "DeliveryResult":

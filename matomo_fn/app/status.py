@@ -9,7 +9,7 @@ from matomo_fn.app.changes import changes_by_run, joined
 from matomo_fn.app.history import PastRun, newest_requests, newest_runs, past_run
 from matomo_fn.app.read_log import never_synced, open_log
 from matomo_fn.app.wiring import make_client, read_credentials
-from matomo_fn.catalogue import EVENTS_LOG, SYNC_LOG, SYNC_RUNS
+from matomo_fn.catalogue import EVENTS_LOG, SYNC_LOG, SYNC_QUALITY, SYNC_RUNS
 from matomo_fn.config.connector import Connector
 from matomo_fn.config.request import read_request
 from matomo_fn.config.settings import Settings
@@ -19,9 +19,10 @@ from matomo_fn.errors import InputError, MatomoError, TokenRefused
 from matomo_fn.periods import period_of
 from matomo_fn.slices import Stream
 from matomo_fn.sync.missing import sentences_of
+from matomo_fn.sync.quality import STANDING_REASONS, QualityVerdict
 from matomo_fn.sync.request_progress import RequestProgress
 from matomo_fn.sync.scope import Scope, resolve_scope
-from matomo_fn.warehouse import events_sql, log_sql, reference_sql
+from matomo_fn.warehouse import events_sql, log_sql, quality_sql, reference_sql
 from matomo_fn.warehouse.protocol import Warehouse
 from matomo_fn.warehouse.schemas import missing_columns
 from matomo_fn.warehouse.whole_rows import whole_rows
@@ -127,6 +128,64 @@ class EventsStatus:
 
 
 @dataclass(frozen=True, slots=True)
+class QualityStatus:
+    """What checks of one kind and table last came to, on some days (`matomo_fn.sync.quality`).
+
+    ``slices``: how many of site, segment and day; ``detail``: the sentence of one of them.
+    """
+
+    check: str
+    table: str
+    verdict: str
+    reason: str | None
+    slices: int
+    sites: int
+    first_day: date
+    last_day: date
+    detail: str | None
+
+    @property
+    def sentence(self) -> str:
+        """What was found, for people."""
+        days = f"{self.first_day}" if self.first_day == self.last_day else f"{self.first_day} to {self.last_day}"
+        slices = "1 slice" if self.slices == 1 else f"{self.slices} slices"
+        sites = "1 site" if self.sites == 1 else f"{self.sites} sites"
+        told = f": {self.detail}" if self.detail else ""
+        return f"{self.table}, {slices} of {sites}, {days}: {self.check} {self.verdict} ({self.reason}){told}"
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the status as JSON has it."""
+        return {
+            "check": self.check,
+            "table": self.table,
+            "verdict": self.verdict,
+            "reason": self.reason,
+            "slices": self.slices,
+            "sites": self.sites,
+            "first_day": str(self.first_day),
+            "last_day": str(self.last_day),
+            "detail": self.detail,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class QualitySummary:
+    """What all checks last came to; ``findings``: what is not ok, but for what holds of a report on every day."""
+
+    last_checked: datetime
+    verdicts: Mapping[str, int]
+    findings: Sequence[QualityStatus]
+
+    def as_dict(self) -> dict[str, Any]:
+        """Return the summary as JSON has it."""
+        return {
+            "last_checked": self.last_checked.isoformat(timespec="seconds"),
+            **self.verdicts,
+            "findings": [finding.as_dict() for finding in self.findings],
+        }
+
+
+@dataclass(frozen=True, slots=True)
 class Status:
     """The state of a connector; ``problems`` has a sentence for everything that is missing, ``notes`` for the rest.
 
@@ -142,6 +201,7 @@ class Status:
     events: EventsStatus | None = None
     last_sweep: PastRun | None = None
     requests: Sequence[RequestProgress] = ()
+    quality: QualitySummary | None = None
 
     @property
     def is_good(self) -> bool:
@@ -158,6 +218,7 @@ class Status:
             "tables": [table.as_dict() for table in self.tables],
             "reference_tables": [table.as_dict() for table in self.reference],
             **({"events": self.events.as_dict()} if self.events else {}),
+            **({"quality": self.quality.as_dict()} if self.quality else {}),
             **({"requests": [request.as_dict() for request in self.requests]} if self.requests else {}),
             "problems": list(self.problems),
             "notes": list(self.notes),
@@ -206,6 +267,7 @@ def read_status(settings: Settings, name: str) -> Status:
             _events(warehouse, connector),
             _last_sweep(warehouse, connector) if last_run else None,
             newest_requests(warehouse, connector),
+            _quality(warehouse, connector, kept_from),
         )
 
 
@@ -313,6 +375,29 @@ def _events(warehouse: Warehouse, connector: Connector) -> EventsStatus | None:
     statement = events_sql.deliveries_of(warehouse.dataset, connector.name, since, now, now - _WEEK)
     (row,) = warehouse.query(statement)
     return EventsStatus(row["last_logged"], row["rejected"], row["uncertain"])
+
+
+def _quality(warehouse: Warehouse, connector: Connector, kept_from: Mapping[str, date]) -> QualitySummary | None:
+    """Return what the checks last came to, or None where none was made."""
+    if warehouse.find_table(SYNC_QUALITY.name) is None:
+        return None
+    found_rows = warehouse.query(quality_sql.summary_of(warehouse.dataset, connector.name, kept_from))
+    required = ("check_name", "table_name", "verdict", "first_day", "last_checked")
+    rows = list(whole_rows(found_rows, f"{warehouse.dataset}.{SYNC_QUALITY.name}", required))
+    verdicts = {str(verdict): 0 for verdict in QualityVerdict}
+    findings = []
+    for row in rows:
+        reason = row["reason"]
+        if reason in STANDING_REASONS:
+            continue
+        verdicts[row["verdict"]] = verdicts.get(row["verdict"], 0) + row["slices"]
+        if row["verdict"] != QualityVerdict.OK:
+            of = (row[name] for name in ("slices", "sites", "first_day", "last_day", "detail"))
+            findings.append(QualityStatus(row["check_name"], row["table_name"], row["verdict"], reason, *of))
+    if not rows:
+        return None
+    findings.sort(key=lambda found: found.verdict != QualityVerdict.DIFFERS)
+    return QualitySummary(max(row["last_checked"] for row in rows), verdicts, findings)
 
 
 def _by_site(logged: _Log) -> dict[str, list[_Logged]]:

@@ -20,6 +20,7 @@ from matomo_fn.catalogue.model import (
 )
 from matomo_fn.catalogue.periods import table_of
 from matomo_fn.catalogue.prebuilt import BUILT_IN, EXTENDED, PREBUILT, REPORT_SETS, VISIT_COUNTS
+from matomo_fn.catalogue.quality import SYNC_QUALITY, Adds, adds, visits_column
 from matomo_fn.catalogue.records import SYNC_LOG, SYNC_RUNS, SYNC_STATE, SYNC_STATE_DESCRIPTION
 from matomo_fn.catalogue.reference import IS_DELETED, REFERENCE_STAMPS, REFERENCE_TABLES, ReferenceTable
 from matomo_fn.catalogue.visits import (
@@ -54,6 +55,7 @@ __all__ = [
     "STAMP_COLUMNS",
     "SYNC_LEASES",
     "SYNC_LOG",
+    "SYNC_QUALITY",
     "SYNC_RUNS",
     "SYNC_STATE",
     "SYNC_STATE_DESCRIPTION",
@@ -62,6 +64,7 @@ __all__ = [
     "VISIT_ACTIONS",
     "VISIT_COUNTS",
     "WIDER",
+    "Adds",
     "Catalogue",
     "Column",
     "ColumnType",
@@ -72,5 +75,7 @@ __all__ = [
     "Source",
     "Table",
     "View",
+    "adds",
     "table_of",
+    "visits_column",
 ]

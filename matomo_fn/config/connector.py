@@ -178,6 +178,7 @@ class ConnectorConfig(BaseModel):
     periods: Annotated[Periods, PlainValidator(read_periods)] = Field(default_factory=dict)
     segments: Annotated[Mapping[str, SegmentConfig], PlainValidator(read_segments)] = Field(default_factory=dict)
     reference_tables: Annotated[tuple[str, ...], PlainValidator(_reference_tables)] = tuple(REFERENCE_TABLES)
+    quality_checks: bool = True
     events: EventsConfig | None = None
     partition_by: Literal["day", "month"] = "day"
     require_partition_filter: bool | None = None

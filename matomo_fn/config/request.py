@@ -14,10 +14,12 @@ from matomo_fn.config.validation import read_model
 from matomo_fn.errors import InputError
 
 EVERY_CONNECTOR = "all"
-Mode = Literal["incremental", "intraday", "sweep", "backfill", "full_refresh", "audit", "deliver"]
+Mode = Literal["incremental", "intraday", "sweep", "backfill", "full_refresh", "audit", "reconcile", "deliver"]
 # Days of a sweep whose request names none: a call or two for each report and site, and what is corrected late is mostly
 # corrected within a month.
 SWEEP_DAYS = 30
+# Days of a reconciliation whose request names none, and how many of all sites' days it fetches again.
+RECONCILE_DAYS, SAMPLE_DAYS = 7, 7
 _DAY = re.compile(r"\d{4}-\d{2}-\d{2}")
 
 
@@ -91,6 +93,8 @@ class SyncRequest(BaseModel):
     tables of reports that it names are rebuilt. "intraday" asks for the sites' present day alone. "sweep" refetches
     what the tables have of the last ``days``, writes and reports what Matomo has changed, and audits the tables.
     "audit" extracts nothing: it compares the log with the tables, over all time.
+    "reconcile" writes no table of reports or visits: it compares the last ``days``, or a window, with Matomo's totals,
+    and refetches ``sample_days`` of all days of all sites, which ``seed`` chooses (by default the date).
     "deliver" goes the other way: it sends the events that wait to Matomo.
     ``dry_run``: nothing is asked of Matomo's reports and nothing written; the answer is the plan.
     ``part``: what of the request is meant, where it is handed on in parts.
@@ -105,6 +109,8 @@ class SyncRequest(BaseModel):
     sites: _Sites = None
     mode: Mode = "incremental"
     days: Annotated[int | None, Field(ge=1, le=36_600)] = None
+    sample_days: Annotated[int | None, Field(ge=0, le=1_000)] = None
+    seed: Annotated[int | None, Field(ge=0, le=2**53 - 1)] = None
     dry_run: bool = Field(default=False)
     part: Annotated[Part | None, BeforeValidator(_part)] = None
 
@@ -127,16 +133,28 @@ class SyncRequest(BaseModel):
             raise ValueError("an audit compares all days and sites: leave out start_date, end_date and sites")
         if self.mode == "intraday" and self.start_date:
             raise ValueError('mode "intraday" is about the present day of each site: leave out start_date and end_date')
-        if self.days is not None and self.mode != "sweep":
-            raise ValueError(f'days is how far a sweep looks back, and the mode is "{self.mode}": leave it out')
-        if self.days is not None and self.start_date:
-            raise ValueError("a sweep has one window: give days, or start_date and end_date")
         if self.mode == "deliver" and (self.start_date or self.sites or self.tables or self.dry_run):
             raise ValueError("a delivery sends all events that wait: leave out days, tables, sites and dry_run")
-        if self.part and self.mode in ("audit", "deliver"):
+        if self.part and self.mode in ("audit", "reconcile", "deliver"):
             raise ValueError(f'"mode": "{self.mode}" has no parts: leave out part')
         if self.part and self.rebuilds:
             raise ValueError("a table is rebuilt by one run: leave out part")
+        return self
+
+    @model_validator(mode="after")
+    def _of_mode(self) -> "SyncRequest":
+        if self.days is not None and self.mode not in ("sweep", "reconcile"):
+            raise ValueError(
+                f'days is how far a sweep or reconcile looks back, and the mode is "{self.mode}": leave it out'
+            )
+        if self.days is not None and self.start_date:
+            raise ValueError(f'mode "{self.mode}" has one window: give days, or start_date and end_date')
+        if self.mode != "reconcile" and (self.sample_days is not None or self.seed is not None):
+            raise ValueError(
+                f'sample_days and seed are of mode "reconcile", and the mode is "{self.mode}": leave them out'
+            )
+        if self.mode == "reconcile" and self.dry_run:
+            raise ValueError("a reconciliation changes no table but _sync_quality: leave out dry_run")
         return self
 
     @property

@@ -39,7 +39,7 @@ _ACTION_COPIES = {
 _ITEM_COPIES = {"itemCategory"}
 # Ages count from another moment than the visit's own data, so a later answer about the same visit may differ although
 # the visit has not changed.
-_AGES = {
+AGES = {
     "daysSinceFirstVisit", "daysSinceLastVisit", "daysSinceLastEcommerceOrder", "secondsSinceFirstVisit",
     "secondsSinceLastVisit", "secondsSinceLastEcommerceOrder",
 }  # fmt: skip
@@ -146,7 +146,7 @@ class VisitParser:
         # Encoded once, since most of it is the same in both.
         kept = reading.encode(row)
         line = f"{kept[:-1]},{reading.encode(ages)[1:]}" if ages else kept
-        lasting = {} if "raw" in self._exclude else {name: raw[name] for name in raw if name not in _AGES}
+        lasting = {} if "raw" in self._exclude else {name: raw[name] for name in raw if name not in AGES}
         stable = kept + reading.encode(lasting)
         return VisitRow(
             as_integer(visit["idVisit"]), as_integer(visit["lastActionTimestamp"]), line, stable, tuple(unreadable)
@@ -267,7 +267,7 @@ class _Reading:
         # Conversions repeat what the visit was attributed to: what is excluded of the visit is excluded of them.
         known_of_action |= {column.source for column in VISITS.parsed if column.name in exclude}
         puts = _puts(VISITS.parsed, exclude)
-        lasting, ages = ([put for put in puts if (put.source in _AGES) is are_ages] for are_ages in (False, True))
+        lasting, ages = ([put for put in puts if (put.source in AGES) is are_ages] for are_ages in (False, True))
         of_action = _puts(_fields("actions"), {name.removeprefix("actions.") for name in exclude if "." in name})
         product = _puts(_fields("actions", "product"), ())  # it and the items are excluded as a whole
         item = _puts(_fields("actions", "items"), ())

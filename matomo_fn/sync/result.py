@@ -13,6 +13,7 @@ from matomo_fn.sync.hand_on import HandedOn
 from matomo_fn.sync.missing import Missing
 from matomo_fn.sync.outcome import LogEntry, Status
 from matomo_fn.sync.plan import Due, Plan, Reason
+from matomo_fn.sync.quality_result import QualityResult
 from matomo_fn.sync.reach import Reach
 from matomo_fn.sync.reference import ReferenceResult, ReferenceScope
 from matomo_fn.verdict import Verdict
@@ -172,8 +173,9 @@ class RunResult:
     ``missing``: sentences on what the tables lack although nothing failed: pending and remaining slices, and sites that
     Matomo no longer lists. ``reach``: how far the tables reach. ``stopped_by``: the signal that told the run to end, if
     one did. ``reference``: what was done with the reference tables. ``changes``: final slices that Matomo had changed.
-    ``audit``: what a sweep's audit of the tables found, before the sweep; None where there was none. ``handed_on``: the
-    parts of the request of that id that messages take. ``next_job``: where the next run of an equal request begins.
+    ``audit``: what a sweep's audit of the tables found, before the sweep; None where there was none. ``quality``: what
+    the checks of the trailing days found; None where there was no news to check. ``handed_on``: the parts of the
+    request of that id that messages take. ``next_job``: where the next run of an equal request begins.
     """
 
     about: About
@@ -188,6 +190,7 @@ class RunResult:
     reference: Mapping[str, ReferenceResult] = field(default_factory=dict)
     changes: Changes = field(default_factory=Changes)
     audit: AuditResult | None = None
+    quality: QualityResult | None = None
     request_id: str = ""
     handed_on: Sequence[HandedOn] = ()
     next_job: str | None = None
@@ -280,6 +283,7 @@ class RunResult:
             "changed_slices": self.changes.slices,
             "changed": self.changes.as_dicts(),
             **({"audit": self.audit.summary()} if self.audit else {}),
+            "quality": self.quality.summary() if self.quality else None,
             "errors": [*self.matomo_errors, *self.warehouse_errors],
             "missing": list(self.missing),
             "notes": [*self.notes, *self._notes_on_stop()],

@@ -1,6 +1,6 @@
 """A run: make the tables ready, plan what is due, extract it, write and log it, within a time budget."""
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import replace
 from datetime import timedelta
@@ -29,6 +29,7 @@ from matomo_fn.sync.order import Reached
 from matomo_fn.sync.outcome import UNKNOWN, KnownSlice, Run, outcome_of
 from matomo_fn.sync.plan import Plan, make_plan
 from matomo_fn.sync.purged import KeptDays, Purged, kept_rows, purged_reports, purged_visits
+from matomo_fn.sync.quality_of_run import QualityOfRun
 from matomo_fn.sync.reach import Reach, ReachTracker
 from matomo_fn.sync.reference import ReferenceOutcome, reference_scope, sync_reference
 from matomo_fn.sync.request_parts import RequestParts
@@ -172,8 +173,10 @@ class _Execution:
         self._records = RunRecords(session.warehouse, session.connector, request, run)
         self.parts = RequestParts(session, request, run, self._records, self._tally)
         self._next_job: str | None = None
+        self._known: Mapping[Slice, KnownSlice] = {}
         self._audit: AuditResult | None = None
         self._sweep: Sweep | None = None
+        self._quality = QualityOfRun(session, scope, run) if session.connector.quality_checks else None
 
     def plan(self) -> Plan:
         """Make dataset, log and tables ready and return what is due in those that can be written."""
@@ -246,6 +249,7 @@ class _Execution:
     def execute(self, plan: Plan, progress: Progress) -> None:
         """Extract what is due and write it, until all is done or the deadline allows no more."""
         self._tally.expect(plan)
+        self._known = plan.known
         if self._request.mode == "sweep":
             self._sweep = Sweep(plan, self._now)
         elif self._request.tells_reach and self._request.part is None:
@@ -284,6 +288,7 @@ class _Execution:
                 for name in self._tables.rebuilt:
                     self._tables.finish_rebuild(writer, name)
                 self._next_job = reached.next_job(plan.phases)
+                self._check_quality(context.checks)
             finally:
                 writer.discard()
                 self._fatal = pool.fatal or self._fatal
@@ -328,6 +333,7 @@ class _Execution:
             reference=self._reference.tables,
             changes=self._tally.changes,
             audit=self._audit,
+            quality=self._quality.result if self._quality else None,
             missing=self._tally.missing,
             reach=self._reach.reach() if self._reach else Reach(),
             stopped_by=session.deadline.interrupted_by,
@@ -424,6 +430,18 @@ class _Execution:
         """Whether a request says that it wants what Matomo has of a table, also where that is less."""
         return self._request.mode == "full_refresh" and table.name in (self._request.tables or ())
 
+    def _check_quality(self, checks: ArchiveChecks) -> None:
+        """Check the trailing days by what was fetched and what the tables have; the run is as good without that."""
+        deadline = self._session.deadline
+        if self._quality is None or not deadline.allows_requests():
+            return
+        try:
+            self._quality.check(checks)
+        except WarehouseError as error:
+            log.warning("quality_not_checked", error=str(error))
+        except Exception as error:  # noqa: BLE001 - it costs the checks, and the run has done its work
+            log.warning("quality_not_checked", error=note_unforeseen(error))
+
     def _log_progress(self, writer: Writer) -> None:
         """Log what a sweep that is cut off found unchanged, so that its next delivery goes on where it stopped."""
         if self._sweep and any(table.remaining for table in self._tally.tables.values()):
@@ -458,4 +476,6 @@ class _Execution:
         self._tally.logged(loaded.entries)
         if self._reach:
             self._reach.note(loaded.entries)
+        if self._quality:
+            self._quality.note(loaded.entries, self._known)
         self._tally.wrote(loaded.seconds)

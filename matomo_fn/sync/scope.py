@@ -6,7 +6,7 @@ from datetime import date, datetime, timedelta
 
 from matomo_fn.catalogue import VISITS, Catalogue, Table
 from matomo_fn.config.connector import Connector
-from matomo_fn.config.request import SWEEP_DAYS, Part, SyncRequest
+from matomo_fn.config.request import RECONCILE_DAYS, SWEEP_DAYS, Part, SyncRequest
 from matomo_fn.config.site_selection import EVERY_SITE, SiteSelection
 from matomo_fn.config.validation import suggestion
 from matomo_fn.days import ONE_DAY, Days
@@ -185,7 +185,8 @@ def window_of(site: Site, request: SyncRequest, connector: Connector, now: datet
 
     By default the last ``backfill_days`` up to yesterday at the site. An explicit window wins, up to the site's
     today. Before the site's creation Matomo has nothing, so no window begins earlier. A sweep has all of its window
-    refetched, and brings no day that the tables would not have without it. An intraday run has yesterday and today.
+    refetched, and brings no day that the tables would not have without it. An intraday run has yesterday and today. A
+    reconciliation is of days that have ended.
     """
     today = site.today(now)
     yesterday = today - ONE_DAY
@@ -201,17 +202,22 @@ def window_of(site: Site, request: SyncRequest, connector: Connector, now: datet
     elif request.mode == "sweep":
         first = recheck_from = today - timedelta(days=request.days or SWEEP_DAYS)
         last = yesterday
+    elif request.mode == "reconcile":
+        first = recheck_from = today - timedelta(days=request.days or RECONCILE_DAYS)
+        last = yesterday
     else:
         first = filled
         last = yesterday
         incremental = request.mode == "incremental"
         recheck_from = today - timedelta(days=connector.trailing_days) if incremental else first
+    if request.mode == "reconcile":
+        last = min(last, yesterday)  # of the present day everything still changes
     first = max(first, site.created)
     if request.part and not request.reads_older:  # every day of the window is due, and is read from the log
         first = max(first, request.part.since or first)
         last = min(last, request.part.before - ONE_DAY) if request.part.before else last
     is_sweep = request.mode == "sweep"
-    open_day = None if request.start_date or is_sweep else today
+    open_day = None if request.start_date or is_sweep or request.mode == "reconcile" else today
     if first > last:
         return None
     fills_from = filled if is_sweep else None

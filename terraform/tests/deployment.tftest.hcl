@@ -509,7 +509,7 @@ run "alerts" {
     connectors            = { shop = {}, slow = { late_after_hours = 50 }, unwatched = { late_after_hours = 0 } }
   }
   assert {
-    condition     = toset([for metric in google_logging_metric.event : metric.name]) == toset(["matomo_fn_fresh_runs", "matomo_fn_old_pending_runs", "matomo_fn_refusals", "matomo_fn_runs", "matomo_fn_token_refusals"])
+    condition     = toset([for metric in google_logging_metric.event : metric.name]) == toset(["matomo_fn_fresh_runs", "matomo_fn_old_pending_runs", "matomo_fn_quality_differences", "matomo_fn_refusals", "matomo_fn_runs", "matomo_fn_token_refusals"])
     error_message = "The metrics counted from the log."
   }
   assert {
@@ -522,7 +522,7 @@ run "alerts" {
   }
   assert {
     condition = alltrue([for policy in concat(
-      [google_monitoring_alert_policy.run_failed, google_monitoring_alert_policy.dead_letters, google_monitoring_alert_policy.pending, google_monitoring_alert_policy.token_refused],
+      [google_monitoring_alert_policy.run_failed, google_monitoring_alert_policy.dead_letters, google_monitoring_alert_policy.pending, google_monitoring_alert_policy.quality, google_monitoring_alert_policy.token_refused],
       values(google_monitoring_alert_policy.late),
     ) : length(policy.notification_channels) == 2 && policy.notification_channels[0] == "projects/test-project/notificationChannels/7"])
     error_message = "Every alert goes to all channels."

@@ -120,6 +120,8 @@ def test_the_summary_says_what_was_done_with_each_table(place: Shop) -> None:
         "reference_tables": {},
         "changed_slices": 0,
         "changed": [],
+        # The days are older than the trailing ones, which alone are checked.
+        "quality": None,
         "errors": [],
         "missing": [],
         "notes": [],
@@ -379,7 +381,7 @@ def test_a_message_that_can_never_succeed_is_taken_and_logged(
     output = capfd.readouterr()
     (line,) = log_lines(output.out)
     assert (line["severity"], line["message"], line["message_id"]) == ("ERROR", "message_refused", "42")
-    modes = "'incremental', 'intraday', 'sweep', 'backfill', 'full_refresh', 'audit' or 'deliver'"
+    modes = "'incremental', 'intraday', 'sweep', 'backfill', 'full_refresh', 'audit', 'reconcile' or 'deliver'"
     expected = problem or f'request: mode has to be {modes}, not "x"'
     assert line["problems"] == [expected]
     assert "Traceback" not in output.err

@@ -29,6 +29,7 @@ def test_a_url_and_sites_are_enough() -> None:
         "location": "EU",
         "reports": tuple(PREBUILT),
         "reference_tables": tuple(REFERENCE_TABLES),
+        "quality_checks": True,
         "custom_reports": (),
         "visits": None,
         "intraday": False,

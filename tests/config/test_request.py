@@ -18,6 +18,8 @@ def test_a_connector_is_enough() -> None:
         "sites": None,
         "mode": "incremental",
         "days": None,
+        "sample_days": None,
+        "seed": None,
         "dry_run": False,
         "part": None,
     }

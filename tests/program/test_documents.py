@@ -20,7 +20,7 @@ import pytest
 import matomo_fn
 from fake_matomo import FakeMatomo, Site, World
 from matomo_fn.app.cli.group import COMMANDS, cli, find_command
-from matomo_fn.catalogue import PREBUILT, REFERENCE_TABLES, SYNC_LOG, SYNC_RUNS, SYNC_STATE, VISITS
+from matomo_fn.catalogue import PREBUILT, REFERENCE_TABLES, SYNC_LOG, SYNC_QUALITY, SYNC_RUNS, SYNC_STATE, VISITS
 from matomo_fn.config.connector import ConnectorConfig, VisitsConfig, read_connector
 from matomo_fn.config.events import EventsConfig
 from matomo_fn.config.request import SyncRequest, read_request
@@ -104,7 +104,7 @@ def logged_events() -> set[str]:
                 ) if method in LOG_METHODS:
                     found.add(event)
     # Logged by the method that fits their end.
-    return found | {"run_finished", "audit_finished", "events_collected"}
+    return found | {"run_finished", "audit_finished", "quality_checked", "events_collected"}
 
 
 def shown(value: object) -> str:
@@ -214,6 +214,7 @@ def test_readme_has_every_table_of_a_connector_that_names_none_and_no_other() ->
         SYNC_LOG.name,
         SYNC_RUNS.name,
         SYNC_STATE,
+        SYNC_QUALITY.name,
     ]
 
 

@@ -155,7 +155,10 @@ def test_the_whole_job_in_bigquery_and_in_duckdb(
     """Every table with the right columns and the rows of DuckDB; the second run writes nothing."""
     # The first run: both sites, two days.
     answer = bigquery.sync(tables=tables)
-    assert proxied_emulator.count("DELETE", "/tables/_staging_") == len(tables) + 2
+    # One for each table, and those of the log, the runs and the checks of quality.
+    assert proxied_emulator.count("DELETE", "/tables/_staging_") == len(tables) + 3
+    assert answer["quality"]["checks"] > 0
+    assert answer["quality"]["findings"] == []
     assert proxied_emulator.staging_left() == set()
     first = bigquery.contents(tables)
     for table in (PREBUILT[name] for name in tables):

@@ -94,6 +94,7 @@ class Local:
             "sites": "all",
             "reports": list(SOME_TABLES),
             "reference_tables": False,  # what tests count are the calls and statements of reports
+            "quality_checks": False,
             "backfill_days": 6,
             "concurrency": 8,
             "requests_per_minute": 60_000,

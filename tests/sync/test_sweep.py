@@ -169,10 +169,10 @@ def test_a_sweep_brings_no_days_that_the_tables_would_not_have(matomo: FakeMatom
 @pytest.mark.parametrize(
     ("fields", "problem"),
     [
-        ({"days": 30}, 'days is how far a sweep looks back, and the mode is "incremental": leave it out'),
+        ({"days": 30}, 'days is how far a sweep or reconcile looks back, and the mode is "incremental": leave it out'),
         (
             {"mode": "sweep", "days": 30, "start_date": str(OLD)},
-            "a sweep has one window: give days, or start_date and end_",
+            'mode "sweep" has one window: give days, or start_date and end_',
         ),
         (
             {"mode": "intraday", "start_date": str(OLD)},

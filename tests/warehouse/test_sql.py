@@ -20,6 +20,7 @@ from matomo_fn.catalogue import (
     PREBUILT,
     REFERENCE_TABLES,
     SYNC_LOG,
+    SYNC_QUALITY,
     SYNC_RUNS,
     VISIT_ACTIONS,
     VISITS,
@@ -27,11 +28,12 @@ from matomo_fn.catalogue import (
     ColumnType,
     Schema,
     table_of,
+    visits_column,
 )
 from matomo_fn.days import Days
 from matomo_fn.periods import LONGER
 from matomo_fn.slices import Slice, Stream
-from matomo_fn.warehouse import log_sql, reference_sql, sql
+from matomo_fn.warehouse import log_sql, quality_sql, reference_sql, sql
 from matomo_fn.warehouse.duckdb import DuckDBWarehouse
 from tests.support.analyzer import AnalyzerError
 
@@ -124,6 +126,29 @@ STATEMENTS: Mapping[str, Callable[[], list[str]]] = {
         for t in PREBUILT.values()
     ],
     "widen_column": lambda: [sql.widen_column(DATASET, table.name, WIDE[table.name]) for table in TABLES],
+    "counts_of_days": lambda: [
+        quality_sql.counts_of_days(
+            DATASET,
+            [quality_sql.CountedTable(table, visits_column(table), excluded) for table in TABLES],
+            (FIRST, LAST),
+            sites,
+        )
+        for excluded, sites in (((), None), (("action_count", "truncated_action_count"), ODD_TEXTS))
+    ],
+    "conversions_of": lambda: [
+        quality_sql.conversions_of(DATASET, VISITS, (FIRST, LAST), sites) for sites in (None, ODD_TEXTS)
+    ],
+    "rows_of": lambda: [
+        quality_sql.rows_of(DATASET, table, [column.name for column in table.parsed], many_slices(table.name))
+        for table in (PAGES, VISITS)
+    ],
+    "merge_quality": lambda: [
+        quality_sql.merge_quality(DATASET, staging(SYNC_QUALITY.name), text, (FIRST, LAST)) for text in ODD_TEXTS
+    ],
+    "summary_of": lambda: [
+        quality_sql.summary_of(DATASET, text, kept)
+        for text, kept in zip(ODD_TEXTS, cycle(({}, {"visits": FIRST})), strict=False)
+    ],
     "logged_tables": lambda: [log_sql.logged_tables(DATASET, text) for text in ODD_TEXTS],
     "append_rows": lambda: [sql.append_rows(DATASET, SYNC_LOG, staging(SYNC_LOG.name), (FIRST, LAST))],
     "state_view": lambda: [log_sql.state_view(DATASET)],
@@ -213,6 +238,11 @@ STATEMENTS: Mapping[str, Callable[[], list[str]]] = {
 FRAGMENTS = {"all_time", "count_keys", "literal", "table_name", "in_slices", "in_days"}
 
 NOT_ABOUT_THE_LOG = {
+    "conversions_of",
+    "counts_of_days",
+    "merge_quality",
+    "rows_of",
+    "summary_of",
     "carry_over",
     "count_days",
     "count_other_rows",
@@ -264,6 +294,7 @@ def catalog() -> Catalog:
     tables |= {f"{staging(table.name)}_once": listed(table.schema.columns) for table in REFERENCES}
     tables[staging("titles")] = listed(PAGE_TITLES)
     tables[SYNC_RUNS.name] = listed(SYNC_RUNS.columns)
+    tables |= {name: listed(SYNC_QUALITY.columns) for name in (SYNC_QUALITY.name, staging(SYNC_QUALITY.name))}
     return {f"{DATASET}.{name}": columns for name, columns in tables.items()} | catalog_of_log(listed(SYNC_LOG.columns))
 
 
@@ -295,6 +326,8 @@ def duckdb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[DuckDBWarehouse
         warehouse.create_table(replace(reference.schema, name=f"{staging(reference.name)}_once"), "day")
     warehouse.create_table(SYNC_LOG, "day")
     warehouse.create_table(SYNC_RUNS, "month")
+    warehouse.create_table(SYNC_QUALITY, "month")
+    warehouse.create_table(replace(SYNC_QUALITY, name=staging(SYNC_QUALITY.name)), "month")
     warehouse.create_table(replace(SYNC_LOG, name=staging(SYNC_LOG.name)), "day")
     warehouse.create_table(Schema(staging("titles"), "", PAGE_TITLES), "day")
     warehouse.create_table(Schema("grid", "", PREBUILT["visits_summary"].columns[:3]), "day")
@@ -312,7 +345,7 @@ def test_every_public_function_of_the_modules_is_under_test() -> None:
     """A function that is added to one of the modules has to be added here, as a statement or as a part of one."""
     public = {
         name
-        for module in (sql, log_sql, reference_sql)
+        for module in (sql, log_sql, quality_sql, reference_sql)
         for name, function in inspect.getmembers(module, inspect.isfunction)
         if function.__module__ == module.__name__ and not name.startswith("_")
     }

@@ -31,6 +31,7 @@ COMMANDS = {
     "history": _Place("status", "history", "Show the runs of a connector, the newest first."),
     "plan": _Place("commands", "plan", "Show what a sync would request and write; do nothing of it."),
     "query": _Place("look", "query", "Query the tables of a DuckDB file."),
+    "reconcile": _Place("reconcile", "reconcile", "Compare the tables with Matomo's own totals."),
     "show": _Place("look", "show", "Show a table of a DuckDB file."),
     "status": _Place("status", "status", "Show how complete the tables are, by table and site."),
     "sync": _Place("commands", "sync", "Sync what is due, or a window of days."),

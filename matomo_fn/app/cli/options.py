@@ -132,6 +132,8 @@ def _request_values(options: dict[str, Any], connectors: Sequence[str]) -> dict[
     # An empty text is kept and refused: it is what an unset variable of a shell leaves, and would mean another window.
     given = {name: value for name, value in options.items() if value not in (None, ())}
     values = {name: list(value) if isinstance(value, tuple) else value for name, value in given.items()}
+    if values.get("mode") == "reconcile":
+        raise InputError(f"a reconciliation is a command of its own: matomo-fn reconcile {connectors[0]}")
     if values.get("mode") == "audit":
         raise InputError(f"an audit is a command of its own: matomo-fn status {connectors[0]} --verify")
     if values.get("mode") == "deliver":

@@ -12,7 +12,7 @@ if TYPE_CHECKING:  # each command imports the results that it has, and none thos
     from collections.abc import Sequence
 
     from matomo_fn.app.history import PastRun
-    from matomo_fn.app.status import Status
+    from matomo_fn.app.status import EventsStatus, QualitySummary, Status
     from matomo_fn.sync.audit import AuditResult
     from matomo_fn.sync.request_progress import RequestProgress
     from matomo_fn.sync.result import PlanResult, RunResult
@@ -71,6 +71,8 @@ def print_result(result: RunResult) -> None:
         print_sentence("no final day has changed in Matomo")
     if result.audit:
         print_audit(result.audit, "the sweep has refetched them")
+    for finding in result.quality.findings if result.quality else ():
+        print_sentence(f"quality: {finding.sentence}")
     for note in result.as_dict()["notes"]:
         print_sentence(f"note: {note}")
     print_errors(result.missing, "missing")
@@ -128,17 +130,30 @@ def print_status(found: Status) -> None:
         click.echo(f"last sweep {sweep.started:%Y-%m-%d %H:%M} UTC: {sweep.status}, {_changed(sweep)}")
         for sentence in sweep.changes.sentences() if sweep.changes else ():
             print_sentence(f"changed: {sentence}")
-    if found.events:
-        last = found.events.last_delivery
-        click.echo(
-            f"last delivery of events {f'{last:%Y-%m-%d %H:%M} UTC' if last else 'never'}: "
-            f"{found.events.rejected} rejected in 7 days, {found.events.uncertain} uncertain"
-        )
+    _print_events(found.events)
+    _print_quality(found.quality)
     if not all(item.is_configured for item in found.tables):
         print_sentence("in brackets: tables and sites that the configuration no longer has")
     for note in found.notes:
         print_sentence(f"note: {note}")
     print_errors(found.problems, "missing")
+
+
+def _print_events(found: EventsStatus | None) -> None:
+    """Print how deliveries stand, where the connector has events."""
+    if found:
+        last = f"{found.last_delivery:%Y-%m-%d %H:%M} UTC" if found.last_delivery else "never"
+        click.echo(f"last delivery of events {last}: {found.rejected} rejected in 7 days, {found.uncertain} uncertain")
+
+
+def _print_quality(found: QualitySummary | None) -> None:
+    """Print what the checks last came to, and a sentence for each finding, where there was a check."""
+    if found is None:
+        return
+    told = ", ".join(f"{number} {verdict}" for verdict, number in found.verdicts.items())
+    click.echo(f"quality, last checked {found.last_checked:%Y-%m-%d %H:%M} UTC: {told}")
+    for finding in found.findings:
+        print_sentence(f"quality: {finding.sentence}")
 
 
 def print_audit(found: AuditResult, outcome: str = "the next sync refetches and rewrites them") -> None:

@@ -79,7 +79,7 @@ def test_after_a_sync_every_table_and_site_has_a_line(shop: Shop) -> None:
     shop.configure(reports=["visits_summary", "visitor_country"], backfill_days=4, reference_tables=True)
     call(shop.env, "sync", "shop")
     called = call(shop.env, "status", "shop")
-    head, first, second, empty, *reference, _, last = called.out.splitlines()
+    head, first, second, empty, *reference, _, last, quality = called.out.splitlines()
     assert (called.code, called.err, empty) == (0, "", "")
     assert head.split() == ["table", "site", "first", "day", "last", "day", "missing", "rows", "days"]
     assert [line.split()[:5] for line in (first, second)] == [
@@ -88,6 +88,7 @@ def test_after_a_sync_every_table_and_site_has_a_line(shop: Shop) -> None:
     assert reference[0].split() == ["reference", "table", "rows", "deleted", "last", "written", "(UTC)"]
     assert reference[1].split()[:3] == ["sites", "1", "0"]
     assert re.fullmatch(r"last run [\d-]{10} \d\d:\d\d UTC: complete", last)
+    assert re.fullmatch(r"quality, last checked .* UTC: [1-9]\d* ok, 0 explained, 0 differs", quality)
     assert call(shop.env, "status", "shop", "--json").json["status"] == "complete"
     _, found = status_of(shop, "visits_summary")
     last_logged = datetime.fromisoformat(found.pop("last_logged"))

@@ -158,13 +158,13 @@ BAD = {
     (
         "--mode",
         "append",
-    ): "request: mode has to be 'incremental', 'intraday', 'sweep', 'backfill', 'full_refresh', 'audit' or "
-    "'deliver', not \"append\"",
+    ): "request: mode has to be 'incremental', 'intraday', 'sweep', 'backfill', 'full_refresh', 'audit', "
+    "'reconcile' or 'deliver', not \"append\"",
     (
         "--mode",
         "",
-    ): "request: mode has to be 'incremental', 'intraday', 'sweep', 'backfill', 'full_refresh', 'audit' or "
-    "'deliver', not \"\"",
+    ): "request: mode has to be 'incremental', 'intraday', 'sweep', 'backfill', 'full_refresh', 'audit', "
+    "'reconcile' or 'deliver', not \"\"",
     ("--site", "one"): "request: sites: 'one' is not a site id: it has to be a whole number such as 1",
     ("--site", ""): "request: sites: '' is not a site id: it has to be a whole number such as 1",
     ("--table", "visitor_countries"): (

@@ -24,8 +24,8 @@ CONFIGURATION = (
         (
             f"{CONFIG}unknown key 'xyz': known are backfill_days, concurrency, custom_reports, dataset, events, "
             "intraday, kms_key, live_requests_per_minute, location, matomo_url, maximum_bytes_billed, page_rows, "
-            "partition_by, periods, reference_tables, reports, requests_per_minute, require_partition_filter, "
-            "segments, sites, timeout_seconds, trailing_days, visits",
+            "partition_by, periods, quality_checks, reference_tables, reports, requests_per_minute, "
+            "require_partition_filter, segments, sites, timeout_seconds, trailing_days, visits",
         ),
         config={"xyz": 1},
     ),
@@ -35,8 +35,8 @@ CONFIGURATION = (
         (
             f"{CONFIG}unknown key 'token_auth': known are backfill_days, concurrency, custom_reports, dataset, events, "
             "intraday, kms_key, live_requests_per_minute, location, matomo_url, maximum_bytes_billed, page_rows, "
-            "partition_by, periods, reference_tables, reports, requests_per_minute, require_partition_filter, "
-            "segments, sites, timeout_seconds, trailing_days, visits",
+            "partition_by, periods, quality_checks, reference_tables, reports, requests_per_minute, "
+            "require_partition_filter, segments, sites, timeout_seconds, trailing_days, visits",
         ),
         config={"token_auth": CANARY},
     ),

@@ -141,8 +141,8 @@ REQUESTS = (
         "a mode that is none",
         400,
         (
-            "request: mode has to be 'incremental', 'intraday', 'sweep', 'backfill', 'full_refresh', 'audit' "
-            "or 'deliver', not \"full\"",
+            "request: mode has to be 'incremental', 'intraday', 'sweep', 'backfill', 'full_refresh', 'audit', "
+            "'reconcile' or 'deliver', not \"full\"",
         ),
         request={"mode": "full"},
     ),
@@ -157,8 +157,8 @@ REQUESTS = (
         400,
         (
             "request: connector is missing",
-            "request: mode has to be 'incremental', 'intraday', 'sweep', 'backfill', 'full_refresh', 'audit' "
-            "or 'deliver', not null",
+            "request: mode has to be 'incremental', 'intraday', 'sweep', 'backfill', 'full_refresh', 'audit', "
+            "'reconcile' or 'deliver', not null",
             "request: unknown key 'sites_': did you mean 'sites'?",
         ),
         body=b'{"mode": null, "sites_": []}',
