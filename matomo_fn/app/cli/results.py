@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from matomo_fn.app.cli.calendar import print_calendar
 from matomo_fn.app.cli.output import counted, print_errors, print_sentence, print_table
 
 if TYPE_CHECKING:  # each command imports the results that it has, and none those of the others
@@ -79,8 +80,11 @@ def print_result(result: RunResult) -> None:
     print_errors(result.as_dict()["errors"])
 
 
-def print_status(found: Status) -> None:
-    """Print a line for each table and site, and a sentence for everything that is missing."""
+def print_status(found: Status, calendar: str = "all") -> None:
+    """Print a line for each table and site, their calendar, and a sentence for everything that is missing.
+
+    ``calendar``: for what there is one, see `print_calendar`.
+    """
     head = [
         "table",
         "site",
@@ -120,6 +124,8 @@ def print_status(found: Status) -> None:
             for item in found.reference
         ]
         print_table(("reference table", "rows", "deleted", "last written (UTC)"), lines)
+    if calendar != "none":
+        print_calendar(found.calendar, calendar)
     if found.last_run:
         click.echo(f"\nlast run {found.last_run.started:%Y-%m-%d %H:%M} UTC: {found.last_run.status}")
     for request in found.requests:
