@@ -1,5 +1,6 @@
 """What became of each day of each table and site: one character a day, for the page and for the terminal."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, datetime, timedelta
@@ -9,7 +10,7 @@ from typing import Any, NamedTuple
 from matomo_fn.catalogue import SYNC_LOG, SYNC_QUALITY
 from matomo_fn.config.connector import Connector
 from matomo_fn.days import ONE_DAY, Days, Range
-from matomo_fn.periods import period_of
+from matomo_fn.periods import Period, period_of
 from matomo_fn.slices import Stream
 from matomo_fn.warehouse import report_sql
 from matomo_fn.warehouse.protocol import Warehouse
@@ -19,7 +20,7 @@ from matomo_fn.warehouse.whole_rows import whole_rows
 DAYS = 365
 # How far ahead of UTC a site may be.
 _EASTERNMOST = timedelta(hours=14)
-_REQUIRED = ("table_name", "website_id", "segment", "state", "first_day", "last_day")
+_REQUIRED = ("table_name", "website_id", "segment", "days")
 
 
 class DayState(NamedTuple):
@@ -47,6 +48,8 @@ NONE, EMPTY, UNCHANGED, WRITTEN, OPEN, PENDING, MISSING, QUALITY, FAILED = (stat
 _CODES = "".join(state.code for state in STATES)
 _RANKS = bytes.maketrans(_CODES.encode(), bytes(range(len(_CODES))))
 _OF_RANKS = bytes.maketrans(bytes(range(len(_CODES))), _CODES.encode())
+_RUN = re.compile(r"(.)\1*")
+_SLICE = re.compile(r"([a-z])(-?\d+)")
 _HELD = frozenset((EMPTY + UNCHANGED + WRITTEN).encode())
 
 
@@ -81,13 +84,7 @@ def gravest(lines: Iterable[str]) -> str:
 
 def run_lengths(line: str) -> str:
     """Return a line in short, each run of days as its length and its character, such as ``300w1f64w``."""
-    parts: list[str] = []
-    start = 0
-    for index in range(1, len(line) + 1):
-        if index == len(line) or line[index] != line[start]:
-            parts.append(f"{index - start}{line[start]}")
-            start = index
-    return "".join(parts)
+    return _RUN.sub(lambda found: f"{len(found[0])}{found[1]}", line)
 
 
 def stream_of(connector: Connector, row: Mapping[str, Any]) -> Stream | None:
@@ -109,8 +106,7 @@ def read_calendar(
     """Return the calendar of the last year, up to the last day that has ended at any site.
 
     ``missing``: of every stream that is to be in it, the days that should be there and no run has handled.
-    ``kept_from``: by table, the first day whose rows it keeps. The log's rows are read as they come, so what is in
-    memory is a byte for each stream and day.
+    ``kept_from``: by table, the first day whose rows it keeps. What is read is a row for each stream.
     """
     last = (now + _EASTERNMOST).date() - ONE_DAY
     first = last - timedelta(days=DAYS - 1)
@@ -120,10 +116,10 @@ def read_calendar(
             lines[stream].fill(part, MISSING)
     statement = report_sql.calendar_of(warehouse.dataset, connector.name, (first, last), kept_from)
     place = f"{warehouse.dataset}.{SYNC_LOG.name}"
-    for row in whole_rows(warehouse.rows(statement), place, _REQUIRED):
+    for row in whole_rows(warehouse.query(statement), place, _REQUIRED):
         found = stream_of(connector, row)
         if found is not None and found in lines:
-            lines[found].fill((row["first_day"], found.period.last_day(row["last_day"])), row["state"])
+            lines[found].set_states(found.period, row["days"])
     if warehouse.find_table(SYNC_QUALITY.name) is not None:
         for row in warehouse.rows(report_sql.differing_days(warehouse.dataset, connector.name, (first, last))):
             known = lines.get(Stream(row["table_name"], row["website_id"], row["segment"]))
@@ -155,6 +151,16 @@ class _Line:
         if first <= last:
             start, end = (first - self._first).days, (last - self._first).days + 1
             self._days[start:end] = code.encode() * (end - start)
+
+    def set_states(self, period: Period, days: str) -> None:
+        """Let days have the states that a row of `calendar_of` has of them."""
+        if period.is_day or period.is_rolling:
+            for state, number in _SLICE.findall(days):
+                self._days[int(number)] = ord(state)
+            return
+        for state, number in _SLICE.findall(days):
+            day = self._first + timedelta(days=int(number))
+            self.fill((day, period.last_day(day)), state)
 
     def mark_quality(self, day: date) -> None:
         """Let a day that the table has be one that differs from Matomo."""

@@ -38,7 +38,7 @@ def known_runs(dataset: str, connector: str, first: date, last: date) -> str:
     stream = "table_name, website_id, segment, period, is_settled"
     return (
         f"select {stream}, min(date) as first_day, max(date) as last_day from ("
-        f"select {stream}, date, {position('date', 'period')} - "
+        f"select {stream}, date, {_position('date', 'period')} - "
         f"row_number() over (partition by {stream} order by date) as island "
         "from (select l.table_name, l.website_id, l.segment, coalesce(l.period, 'day') as period, l.date, "
         "l.status in ('written', 'unchanged') and l.is_final as is_settled "
@@ -289,7 +289,7 @@ def status_of(dataset: str, connector: str, kept_from: Mapping[str, date] | None
         "sum(row_count) as row_count, sum(abs(visits_difference)) as visits_difference, "
         "max(logged_at) as last_run, max(error) as last_error from ("
         f"select {stream} as period, l.date, l.row_count, l.visits_difference, l.logged_at, l.error, "
-        f"{state} as state, {position('l.date', 'l.period')} - row_number() over ("
+        f"{state} as state, {_position('l.date', 'l.period')} - row_number() over ("
         f"partition by {stream}, {state} order by l.date) as island "
         f"from {newest(dataset, window)}) group by table_name, website_id, segment, period, state, island "
         "order by table_name, website_id, segment, period, first_day"
@@ -429,7 +429,7 @@ def _present(dataset: str, table: Table, span: Span) -> str:
     return count_keys(dataset, table, chosen, f"{literal(table.name)} as table_name, ")
 
 
-def position(day: str, period: str) -> str:
+def _position(day: str, period: str) -> str:
     """Return the expression for the number of a slice in its stream: one more than that of the slice before.
 
     ``day`` and ``period``: the expressions for its date and its kind of period, which is NULL for days.

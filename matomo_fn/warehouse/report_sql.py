@@ -6,7 +6,7 @@ from datetime import date, timedelta
 
 from matomo_fn.catalogue import SYNC_QUALITY, ReferenceTable
 from matomo_fn.days import Range
-from matomo_fn.warehouse.log_sql import newest, position
+from matomo_fn.warehouse.log_sql import newest
 from matomo_fn.warehouse.sql import literal, table_name
 
 # How long a slice can be that is named by its first day: a year.
@@ -22,11 +22,13 @@ class Counted:
 
 
 def calendar_of(dataset: str, connector: str, days: Range, kept_from: Mapping[str, date] | None = None) -> str:
-    """Return the query for the runs of consecutive slices in the same state, of the days from one to another.
+    """Return the query for the states of the slices of the days from one to another, a row for each stream.
 
-    Columns: table_name, website_id, segment, period, state (the character of it: e for a slice without rows, u and w
-    for unchanged and written, o for one that was not over, p and f for pending and failed), first_day, last_day (the
-    dates of the first and the last slice). ``kept_from``: by table, the first day whose rows it keeps.
+    Columns: table_name, website_id, segment, period, days (for each slice, in no order, a character for its state and
+    how many days after the first one it is, such as ``w0w1f2``: e for a slice without rows, u and w for unchanged and
+    written, o for one that was not over, p and f for pending and failed). So no stream takes more than a row, however
+    its states follow one another.
+    ``kept_from``: by table, the first day whose rows it keeps.
     """
     first, last = days
     window = (
@@ -43,11 +45,10 @@ def calendar_of(dataset: str, connector: str, days: Range, kept_from: Mapping[st
         "when l.status = 'unchanged' then 'u' else 'w' end"
     )
     stream = "l.table_name, l.website_id, l.segment, coalesce(l.period, 'day')"
+    number = f"cast(date_diff(l.date, {literal(first)}, day) as string)"
     return (
-        "select table_name, website_id, segment, period, state, min(date) as first_day, max(date) as last_day from ("
-        f"select {stream} as period, l.date, {state} as state, {position('l.date', 'l.period')} - row_number() over ("
-        f"partition by {stream}, {state} order by l.date) as island "
-        f"from {newest(dataset, window)}) group by table_name, website_id, segment, period, state, island"
+        f"select {stream} as period, string_agg(concat({state}, {number}), '') as days "
+        f"from {newest(dataset, window)} group by {stream}"
     )
 
 

@@ -128,6 +128,16 @@ def print_status(found: Status, calendar: str = "all") -> None:
         print_calendar(found.calendar, calendar)
     if found.last_run:
         click.echo(f"\nlast run {found.last_run.started:%Y-%m-%d %H:%M} UTC: {found.last_run.status}")
+    _print_deeds(found)
+    if not all(item.is_configured for item in found.tables):
+        print_sentence("in brackets: tables and sites that the configuration no longer has")
+    for note in found.notes:
+        print_sentence(f"note: {note}")
+    print_errors(found.problems, "missing")
+
+
+def _print_deeds(found: Status) -> None:
+    """Print how far the requests are, and what the last sweep and the last delivery did."""
     for request in found.requests:
         if not request.is_done or request is found.requests[0]:
             print_sentence(request.sentence)
@@ -138,11 +148,6 @@ def print_status(found: Status, calendar: str = "all") -> None:
             print_sentence(f"changed: {sentence}")
     _print_events(found.events)
     _print_quality(found.quality)
-    if not all(item.is_configured for item in found.tables):
-        print_sentence("in brackets: tables and sites that the configuration no longer has")
-    for note in found.notes:
-        print_sentence(f"note: {note}")
-    print_errors(found.problems, "missing")
 
 
 def _print_events(found: EventsStatus | None) -> None:

@@ -1,4 +1,4 @@
-"""What the page shows, read from the warehouse by aggregate queries: numbers of days, sites and runs, nothing personal."""
+"""What the page shows, read by aggregate queries: numbers of days, sites, channels and runs, nothing personal."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -122,7 +122,9 @@ def _counted(table: Table) -> Counted | None:
     if not (table.has_others and table.period.is_day):
         return None
     numbers = [column for column in table.metrics if column.type is ColumnType.INT64]
-    best = sorted(numbers, key=lambda column: _COUNTS.index(column.source) if column.source in _COUNTS else len(_COUNTS))
+    best = sorted(
+        numbers, key=lambda column: _COUNTS.index(column.source) if column.source in _COUNTS else len(_COUNTS)
+    )
     return Counted(table.name, best[0].name) if best else None
 
 

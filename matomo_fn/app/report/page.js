@@ -18,7 +18,8 @@
     broken("This browser is too old to read the page's data: take one of 2023 or newer.");
     return;
   }
-  const packed = Uint8Array.from(atob($("data").textContent), (c) => c.charCodeAt(0));
+  const text = atob($("data").textContent), packed = new Uint8Array(text.length);
+  for (let index = 0; index < text.length; index++) packed[index] = text.charCodeAt(index);
   const data = await new Response(
     new Blob([packed]).stream().pipeThrough(new DecompressionStream("deflate"))
   ).json();
@@ -63,30 +64,47 @@
   const rankOf = Object.fromEntries(states.map((state, rank) => [state.code, rank]));
   const NONE = 0, OPEN = rankOf.o;
 
-  // The runs of each different line, and how many of its days have each state.
-  const lines = data.lines.map((text) => {
-    const runs = [], counts = new Uint16Array(states.length);
-    let start = 0;
-    for (const [, length, code] of text.matchAll(/(\d+)(.)/g)) {
-      runs.push([start, Number(length), rankOf[code]]);
-      counts[rankOf[code]] += Number(length);
-      start += Number(length);
+  // How many days of each different line have each state; what the lines say is read where it is needed.
+  const lines = data.lines;
+  const rankOfCharacter = new Uint8Array(128);
+  states.forEach((state, rank) => { rankOfCharacter[state.code.charCodeAt(0)] = rank; });
+
+  function readRuns(line, take) {
+    const text = lines[line];
+    for (let index = 0, start = 0, length = 0; index < text.length; index++) {
+      const character = text.charCodeAt(index), digit = character - 48;
+      if (digit >= 0 && digit <= 9) {
+        length = 10 * length + digit;
+      } else {
+        take(start, length, rankOfCharacter[character]);
+        start += length;
+        length = 0;
+      }
     }
-    return { runs, counts };
+  }
+
+  const counts = lines.map((_, line) => {
+    const days = new Uint16Array(states.length);
+    readRuns(line, (start, length, rank) => { days[rank] += length; });
+    return days;
   });
 
   function gravest(chosen) {
     const worst = new Uint8Array(data.days);
     for (const line of chosen) {
-      for (const [start, length, rank] of lines[line].runs) {
+      readRuns(line, (start, length, rank) => {
         for (let day = start; day < start + length; day++) if (rank > worst[day]) worst[day] = rank;
-      }
+      });
     }
     return worst;
   }
 
-  const described = (counts) =>
-    states.map((state, rank) => [state, counts[rank]]).reverse()
+  // The first day of which anything is known, but a month at least.
+  const known = gravest(lines.keys()).findIndex((rank) => rank !== NONE);
+  const from = Math.min(data.days - 31, known < 0 ? data.days : known);
+
+  const described = (line) =>
+    states.map((state, rank) => [state, counts[line][rank]]).reverse()
       .filter(([state, days]) => days && state.code !== ".")
       .map(([state, days]) => `${days} ${state.name}`).join(", ") || "nothing known";
 
@@ -119,7 +137,7 @@
     $(host).append(frame, pager, nothing);
 
     function sortBy(index) {
-      self.descending = self.order === index ? !self.descending : Boolean(columns[index].num);
+      self.descending = self.order === index ? !self.descending : Boolean(columns[index].num || columns[index].descends);
       self.order = index;
       sort();
       self.page = 0;
@@ -133,14 +151,13 @@
       });
       if (self.order === undefined) return;
       const { value } = columns[self.order], way = self.descending ? -1 : 1;
-      const keys = new Map(self.rows.map((row) => [row, value(row)]));
-      self.rows.sort((one, other) => {
-        const a = keys.get(one), b = keys.get(other);
-        if (a === b) return 0;
-        if (a === null || a === undefined) return 1;
-        if (b === null || b === undefined) return -1;
-        return way * (typeof a === "string" ? collator.compare(a, b) : a - b);
-      });
+      // Each different text is compared once; what has no value stands last.
+      const different = [...new Set(self.rows.map(value))].filter((key) => key !== null && key !== undefined);
+      different.sort((a, b) => (typeof a === "string" ? collator.compare(a, b) : a - b));
+      const places = new Map(different.map((key, place) => [key, way * place]));
+      const keyed = self.rows.map((row) => [places.get(value(row)) ?? Infinity, row]);
+      keyed.sort(([a], [b]) => (a === b ? 0 : a < b ? -1 : 1));
+      self.rows = keyed.map(([, row]) => row);
     }
 
     function turn(step) {
@@ -154,8 +171,9 @@
       const start = self.page * self.size, shown = self.rows.slice(start, start + self.size);
       body.replaceChildren(...shown.map((row) => element("tr", {}, ...columns.map((column, index) => {
         const content = column.show ? column.show(row) : column.value(row);
+        const title = column.kind === "site" ? content : null;
         const kind = [column.num ? "num" : "", column.kind || ""].join(" ").trim();
-        return element(index ? "td" : "th", index ? { class: kind } : { scope: "row", class: kind }, content ?? "–");
+        return element(index ? "td" : "th", index ? { class: kind, title } : { scope: "row", class: kind, title }, content ?? "–");
       }))));
       frame.hidden = !self.rows.length;
       nothing.hidden = Boolean(self.rows.length);
@@ -210,24 +228,22 @@
     hasSite(S.site[stream]) &&
     (filter.table === null || S.table[stream] === filter.table) &&
     (filter.segment === null || S.segment[stream] === filter.segment) &&
-    (filter.state === null || lines[S.line[stream]].counts[filter.state] > 0);
+    (filter.state === null || counts[S.line[stream]][filter.state] > 0);
 
   // ---- the state of everything
 
   function drawTiles() {
     const days = new Float64Array(states.length);
-    let behind = 0, last = null, missing = 0;
-    for (const stream of streams) {
-      if (!S.configured[stream]) continue;
-      lines[S.line[stream]].counts.forEach((number, rank) => (days[rank] += number));
+    const isDaily = data.tables.map((name) => !/_(week|month|year)$/.test(name));
+    const configured = streams.filter((stream) => S.configured[stream]);
+    let last = null;
+    for (const stream of configured) {
+      const own = counts[S.line[stream]];
+      for (let rank = 0; rank < states.length; rank++) days[rank] += own[rank];
       if (S.last[stream] !== null && (last === null || S.last[stream] > last)) last = S.last[stream];
-      missing += S.missing[stream] ? 1 : 0;
     }
-    for (const stream of streams) {
-      const { runs } = lines[S.line[stream]];
-      const daily = data.tables[S.table[stream]].match(/_(week|month|year)$/) === null;
-      if (S.configured[stream] && daily && runs.length && S.last[stream] !== null && S.last[stream] < last - 1) behind++;
-    }
+    const missing = configured.filter((stream) => S.missing[stream]).length;
+    const behind = configured.filter((stream) => isDaily[S.table[stream]] && S.last[stream] !== null && S.last[stream] < last - 1).length;
     const tile = (value, text, isBad) =>
       element("div", { class: `tile${isBad && value ? " bad" : ""}` }, element("b", {}, typeof value === "number" ? count(value) : value), element("span", {}, text));
     $("tiles").replaceChildren(
@@ -243,9 +259,7 @@
 
   function monthTable(worst, title) {
     const body = element("tbody"), seen = new Set();
-    const firstKnown = worst.findIndex((rank) => rank !== NONE);
     let row = null, month = "";
-    const from = firstKnown < 0 ? Math.max(0, data.days - 31) : firstKnown;
     const start = new Date(firstDay + from * DAY);
     const begin = Math.max(0, Math.round((Date.UTC(start.getUTCFullYear(), start.getUTCMonth(), 1) - firstDay) / DAY));
     for (let index = begin; index < data.days; index++) {
@@ -285,10 +299,8 @@
   function drawMonths(chosen) {
     if (filter.stream !== null) {
       const all = element("button", { type: "button", onclick: () => { filter.stream = null; drawCalendar(); } }, "Show all of them");
-      const counts = lines[S.line[filter.stream]].counts;
-      $("months").replaceChildren(
-        ...monthTable(gravest([S.line[filter.stream]]), `${streamName(filter.stream)}: ${described(counts)}`), all
-      );
+      const line = S.line[filter.stream];
+      $("months").replaceChildren(...monthTable(gravest([line]), `${streamName(filter.stream)}: ${described(line)}`), all);
     } else {
       const some = new Set(chosen.map((stream) => S.line[stream]));
       $("months").replaceChildren(...monthTable(
@@ -298,12 +310,13 @@
   }
 
   function strip(stream) {
-    const { runs, counts } = lines[S.line[stream]];
-    const rects = runs.filter(([, , rank]) => rank !== NONE).map(([start, length, rank]) =>
-      svg("rect", { x: start, y: 0, width: length, height: 10, class: states[rank].style }));
+    const line = S.line[stream], rects = [];
+    readRuns(line, (start, length, rank) => {
+      if (rank !== NONE) rects.push(svg("rect", { x: start, y: 0, width: length, height: 10, class: states[rank].style }));
+    });
     return svg("svg", {
-      class: "strip", viewBox: `0 0 ${data.days} 10`, preserveAspectRatio: "none", role: "img",
-      "aria-label": `The last year: ${described(counts)}`,
+      class: "strip", viewBox: `${from} 0 ${data.days - from} 10`, preserveAspectRatio: "none", role: "img",
+      "aria-label": described(line),
     }, ...rects);
   }
 
@@ -319,18 +332,18 @@
   }
 
   const streamTable = makeTable("streams", {
-    caption: "A year of each table and site, the newest day to the right; a table's name shows its days above",
+    caption: "Each table and site; its name shows its days above",
     empty: "No table and site is like that.",
     order: 0,
     columns: [
       { title: "Table", value: (s) => data.tables[S.table[s]] + (S.configured[s] ? "" : " (no longer configured)"), show: chooseButton },
-      { title: "Site", value: (s) => siteLabel[S.site[s]] },
+      { title: "Site", value: (s) => siteLabel[S.site[s]], kind: "site" },
       ...(hasSegments ? [{ title: "Segment", value: (s) => data.segments[S.segment[s]] || "all visits" }] : []),
-      { title: "Days", show: strip, kind: "year" },
-      { title: "Newest", value: (s) => S.last[s], show: (s) => (S.last[s] === null ? null : dayName(S.last[s])), kind: "day" },
+      { title: `${dayName(from)} to ${dayName(data.days - 1)}`, show: strip, kind: "year" },
+      { title: "Newest", value: (s) => S.last[s], show: (s) => (S.last[s] === null ? null : dayName(S.last[s])) },
       { title: "Missing", num: true, value: (s) => S.missing[s], show: (s) => count(S.missing[s]) },
       { title: "Rows", num: true, value: (s) => S.rows[s], show: (s) => count(S.rows[s]) },
-      { title: "Logged (UTC)", value: (s) => S.logged[s], show: (s) => (S.logged[s] === null ? null : moment(S.logged[s])), kind: "day" },
+      { title: "Logged (UTC)", value: (s) => S.logged[s], show: (s) => (S.logged[s] === null ? null : moment(S.logged[s])) },
     ],
   });
 
@@ -408,7 +421,7 @@
       tzDate: (seconds) => uPlot.tzDate(new Date(seconds * 1000), "Etc/UTC"),
       series: [{ label: "Day", value: (_, seconds) => (seconds === null ? "–" : new Date(seconds * 1000).toISOString().slice(0, 10)) },
         ...series.map((each) => ({ ...each, value: (_, value) => count(value) }))],
-      axes: [{}, { size: 64, values: (_, ticks) => ticks.map(count) }],
+      axes: [{ space: 90, values: (_, ticks) => ticks.map((seconds) => new Date(seconds * 1000).toISOString().slice(0, 10)) }, { size: 64, values: (_, ticks) => ticks.map(count) }],
       scales: { y: { range: (_, low, high) => [0, high ? high * 1.08 : 1] } },
     }, [days.slice(begin), ...values.map((line) => line.slice(begin))]);
   }
@@ -418,11 +431,11 @@
     empty: "No site is like that.",
     order: 1, descending: true,
     columns: [
-      { title: "Site", value: (row) => siteLabel[row.site] },
+      { title: "Site", value: (row) => siteLabel[row.site], kind: "site" },
       { title: `Visits, ${data.recent} days`, num: true, value: (row) => row.recent, show: (row) => count(row.recent) },
       { title: `${data.recent} days before`, num: true, value: (row) => row.before, show: (row) => count(row.before) },
       { title: "Change", num: true, value: (row) => row.change, show: (row) => (row.change === null ? "–" : `${row.change > 0 ? "+" : ""}${percent(row.change)}`) },
-      { title: "Newest day", value: (row) => row.last, show: (row) => (row.last === null ? null : dayName(row.last)), kind: "day" },
+      { title: "Newest day", value: (row) => row.last, show: (row) => (row.last === null ? null : dayName(row.last)) },
       { title: "In the chart", show: chartBox },
     ],
   }) : null;
@@ -451,7 +464,7 @@
     columns: [
       { title: "Channel", value: (row) => row.name },
       { title: "Visits", num: true, value: (row) => row.visits, show: (row) => count(row.visits) },
-      { title: "Share", num: true, value: (row) => row.share, show: (row) => shareBar(row.share) },
+      { title: "Share", descends: true, value: (row) => row.share, show: (row) => shareBar(row.share) },
       { title: "Conversions", num: true, value: (row) => row.conversions, show: (row) => count(row.conversions) },
     ],
   }) : null;
@@ -479,8 +492,8 @@
     order: 2, descending: true,
     columns: [
       { title: "Table", value: (row) => data.tables[row[0]] },
-      { title: "Site", value: (row) => (row[1] === null ? `all ${count(row[4])} sites` : siteLabel[row[1]]) },
-      { title: "Share", num: true, value: (row) => row[2] / row[3], show: (row) => shareBar(row[2] / row[3]) },
+      { title: "Site", value: (row) => (row[1] === null ? `all ${count(row[4])} sites` : siteLabel[row[1]]), kind: "site" },
+      { title: "Share", descends: true, value: (row) => row[2] / row[3], show: (row) => shareBar(row[2] / row[3]) },
       { title: "In Others", num: true, value: (row) => row[2], show: (row) => count(row[2]) },
       { title: "In all", num: true, value: (row) => row[3], show: (row) => count(row[3]) },
     ],
@@ -507,7 +520,7 @@
     empty: "No run has ended yet.",
     order: 0, descending: true,
     columns: [
-      { title: "Started (UTC)", value: (run) => run.started, show: (run) => run.started.slice(0, 16).replace("T", " "), kind: "day" },
+      { title: "Started (UTC)", value: (run) => run.started, show: (run) => run.started.slice(0, 16).replace("T", " ") },
       { title: "Mode", value: (run) => run.mode },
       { title: "Status", value: (run) => run.status },
       { title: "Duration", num: true, value: (run) => run.seconds, show: (run) => duration(run.seconds) },
@@ -515,7 +528,7 @@
       ...["written", "unchanged", "pending", "failed", "remaining", "rows"].map((name) => ({
         title: name[0].toUpperCase() + name.slice(1), num: true, value: (run) => run[name], show: (run) => count(run[name]),
       })),
-      { title: "Error", value: (run) => run.error || null },
+      { title: "Error", value: (run) => run.error || null, kind: "text" },
     ],
   });
 
@@ -562,7 +575,7 @@
         { title: "Verdict", value: (row) => row.verdict },
         { title: "Reason", value: (row) => words(row.reason) },
         { title: "Checks", num: true, value: (row) => row.checks, show: (row) => count(row.checks) },
-        { title: "Last (UTC)", value: (row) => row.last_checked.slice(0, 16).replace("T", " "), kind: "day" },
+        { title: "Last (UTC)", value: (row) => row.last_checked.slice(0, 16).replace("T", " ") },
       ],
     }).update(data.checks.counts);
     const some = data.checks.found;
@@ -571,15 +584,15 @@
       caption: `Checks that found other numbers than Matomo's${all > some.length ? `, ${count(some.length)} of ${count(all)}` : ""}`,
       empty: "No check found other numbers than Matomo's.",
       columns: [
-        { title: "Day", value: (row) => row.date, kind: "day" },
+        { title: "Day", value: (row) => row.date },
         { title: "Table", value: (row) => row.table_name },
-        { title: "Site", value: (row) => siteLabel[siteIndex.get(row.website_id)] || row.website_id },
+        { title: "Site", value: (row) => siteLabel[siteIndex.get(row.website_id)] || row.website_id, kind: "site" },
         { title: "Check", value: (row) => words(row.check_name) },
         { title: "Verdict", value: (row) => row.verdict },
         { title: "Reason", value: (row) => words(row.reason) },
         { title: "Matomo", num: true, value: (row) => row.expected, show: (row) => count(row.expected) },
         { title: "Table has", num: true, value: (row) => row.found, show: (row) => count(row.found) },
-        { title: "Detail", value: (row) => row.detail },
+        { title: "Detail", value: (row) => row.detail, kind: "text" },
       ],
     });
   } else {

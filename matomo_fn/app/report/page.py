@@ -75,8 +75,8 @@ def _sentences(facts: Facts) -> str:
 
 def _packed(facts: Facts) -> str:
     """Return what the page's program reads: JSON, by zlib, in base64, in which no tag can end."""
-    text = json.dumps(redact_value(_data(facts)), ensure_ascii=False, separators=(",", ":"), default=str)
-    return base64.b64encode(zlib.compress(utf8(text), 9)).decode()
+    text = json.dumps(_data(facts), ensure_ascii=False, separators=(",", ":"), default=str)
+    return base64.b64encode(zlib.compress(utf8(text), 6)).decode()
 
 
 def _data(facts: Facts) -> dict[str, Any]:
@@ -101,7 +101,7 @@ def _data(facts: Facts) -> dict[str, Any]:
         "recent": RECENT_DAYS,
         "states": STATES,
         "tables": list(tables),
-        "sites": [[site, facts.site_names.get(site, "")] for site in sites],
+        "sites": [[site, redact(facts.site_names.get(site, ""))] for site in sites],
         "segments": list(segments),
         "lines": [run_lengths(line) for line in lines],
         "streams": {
@@ -123,7 +123,7 @@ def _data(facts: Facts) -> dict[str, Any]:
         if facts.visits
         else None,
         "channels": [
-            [sites[row["website_id"]], row["channel"], int(row["visits"] or 0), int(row["conversions"] or 0)]
+            [sites[row["website_id"]], redact(row["channel"]), int(row["visits"] or 0), int(row["conversions"] or 0)]
             for row in facts.channels
         ]
         if facts.channels is not None
@@ -133,8 +133,10 @@ def _data(facts: Facts) -> dict[str, Any]:
             for row in facts.others
             if row["table_name"] in tables and row["website_id"] in sites
         ],
-        "runs": [run.as_dict() for run in facts.runs],
-        "checks": {"counts": facts.checks.counts, "found": facts.checks.found} if facts.checks else None,
+        "runs": [redact_value(run.as_dict()) for run in facts.runs],
+        "checks": redact_value({"counts": list(facts.checks.counts), "found": list(facts.checks.found)})
+        if facts.checks
+        else None,
     }
 
 
