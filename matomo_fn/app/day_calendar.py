@@ -48,7 +48,7 @@ NONE, EMPTY, UNCHANGED, WRITTEN, OPEN, PENDING, MISSING, QUALITY, FAILED = (stat
 _CODES = "".join(state.code for state in STATES)
 _RANKS = bytes.maketrans(_CODES.encode(), bytes(range(len(_CODES))))
 _OF_RANKS = bytes.maketrans(bytes(range(len(_CODES))), _CODES.encode())
-_RUN = re.compile(r"(.)\1*")
+_RUN = re.compile(r"(.)\1+")
 _SLICE = re.compile(r"([a-z])(-?\d+)")
 _HELD = frozenset((EMPTY + UNCHANGED + WRITTEN).encode())
 
@@ -83,7 +83,7 @@ def gravest(lines: Iterable[str]) -> str:
 
 
 def run_lengths(line: str) -> str:
-    """Return a line in short, each run of days as its length and its character, such as ``300w1f64w``."""
+    """Return a line in short: each run of more than one day as its length and its character, such as ``300wf64w``."""
     return _RUN.sub(lambda found: f"{len(found[0])}{found[1]}", line)
 
 

@@ -76,6 +76,7 @@
       if (digit >= 0 && digit <= 9) {
         length = 10 * length + digit;
       } else {
+        length = length || 1;
         take(start, length, rankOfCharacter[character]);
         start += length;
         length = 0;
