@@ -1,8 +1,8 @@
 """Find a Chromium for the browser tests, or take one from npm, and print its path.
 
 One in PATH is used as it is. Otherwise the headless shell that the npm package ``@sparticuz/chromium`` carries is
-unpacked into the cache folder of ``tools/go_programs.py``, once: 68 MB to load, 200 MB on disk, and no root is needed. Its
-version and its bytes are pinned. npm comes with the Node.js that unpacks it.
+unpacked into the cache folder of ``tools/go_programs.py``, once: 68 MB to load, 200 MB on disk, and no root is needed.
+Its version and its bytes are pinned. npm comes with the Node.js that unpacks it.
 
 Run it by ``make programs``. It needs nothing but the standard library.
 """

@@ -261,7 +261,7 @@ def test_what_the_entry_points_import_is_what_is_deployed() -> None:
 
 
 def test_no_data_file_of_the_program_is_left_behind() -> None:
-    """The list takes Python files, and all of the page's folder; another kind beside them would be missing at run time."""
+    """The list takes Python files, and all of the page's; another kind beside them would be missing at run time."""
     folders = {Path(name).parent for name in bundle.files() if name.startswith("matomo_fn/")}
     others = {
         path.name for folder in folders for path in (ROOT / folder).iterdir() if path.is_file() and path.suffix != ".py"

@@ -9,13 +9,8 @@
   const count = (value) => (value === null || value === undefined ? "–" : number.format(value));
   const percent = (share) => (share === null ? "–" : `${(100 * share).toFixed(1)} %`);
 
-  function broken(sentence) {
-    $("broken").textContent = sentence;
-    $("broken").hidden = false;
-  }
-
   if (typeof DecompressionStream === "undefined") {
-    broken("This browser is too old to read the page's data: take one of 2023 or newer.");
+    $("broken").textContent = "This browser is too old to read the page's data: take one of 2023 or newer.";
     return;
   }
   const text = atob($("data").textContent), packed = new Uint8Array(text.length);
@@ -644,5 +639,6 @@
   runTable.update(data.runs);
   drawAll();
   drawRuns();
+  $("broken").hidden = true;
   document.documentElement.dataset.ready = String(Math.round(performance.now()));
 })();
