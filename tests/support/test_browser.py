@@ -55,7 +55,7 @@ def test_without_any_the_one_command_is_named(capsys: pytest.CaptureFixture[str]
 def test_a_package_that_is_not_the_pinned_one_leaves_nothing(
     bare: Path, capsys: pytest.CaptureFixture[str], script: str
 ) -> None:
-    """npm that fails, and npm that brings other bytes."""
+    """An npm that fails, and one that brings other bytes."""
     program(bare, "npm", script)
     assert browser.main() == 1
     assert browser.COMMAND in capsys.readouterr().err
