@@ -56,8 +56,10 @@ def handle_get(path: str, query: Mapping[str, str], headers: Mapping[str, str]) 
         return _answer(path, query, headers, is_json=_prefers_json(accepted))
     except MatomoFnError as error:
         status = _status_of(error)
-        tell = log.error if status >= HTTPStatus.INTERNAL_SERVER_ERROR else log.warning
-        tell("report_failed", status=int(status), errors=list(error.sentences))
+        if status >= HTTPStatus.INTERNAL_SERVER_ERROR:
+            log.error("report_failed", status=int(status), errors=list(error.sentences))
+        else:
+            log.warning("report_failed", status=int(status), errors=list(error.sentences))
         return _failure(error, status, is_html="text/html" in accepted)
     except Exception as error:  # noqa: BLE001 - the caller gets a sentence, whatever happened
         unforeseen = UnforeseenError(note_unforeseen(error))
