@@ -154,7 +154,7 @@ class _Line:
 
     def set_states(self, period: Period, days: str) -> None:
         """Let days have the states that a row of `calendar_of` has of them."""
-        if period.is_day or period.is_rolling:
+        if (period.is_day or period.is_rolling) and "-" not in days:  # none is before the first day
             for state, number in _SLICE.findall(days):
                 self._days[int(number)] = ord(state)
             return

@@ -123,7 +123,12 @@ def _data(facts: Facts) -> dict[str, Any]:
         if facts.visits
         else None,
         "channels": [
-            [sites[row["website_id"]], redact(row["channel"]), int(row["visits"] or 0), int(row["conversions"] or 0)]
+            [
+                sites[row["website_id"]],
+                redact(row["channel"] or ""),
+                int(row["visits"] or 0),
+                int(row["conversions"] or 0),
+            ]
             for row in facts.channels
         ]
         if facts.channels is not None

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import date, timedelta
+from datetime import date
 from typing import TYPE_CHECKING
 
 import pytest
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from tests.support.shop import Shop
 
 FIRST = date(2025, 11, 22)
+RED, GREEN, GREY, RESET = "\x1b[31m", "\x1b[32m", "\x1b[90m", "\x1b[0m"
 
 
 def calendar(**lines: str) -> Calendar:
@@ -95,8 +96,10 @@ def test_colour_is_for_terminals_that_have_it(
         monkeypatch.setenv(name, value)
     monkeypatch.setattr("sys.stdout.isatty", lambda: is_terminal)
     assert drawn.has_colour() is is_coloured
-    days = FIRST + timedelta(days=DAYS - 1)
-    assert f"{days:%Y-%m}" in "".join(printed(capsys, calendar(visits_1="ww")))
+    line = printed(capsys, calendar(visits_1="fww"))[2]
+    assert line == (
+        f"2026-11  {GREY}{'.' * 18}{RESET}{RED}!{RESET}{GREEN}##{RESET}" if is_coloured else f"2026-11  {'.' * 18}!##"
+    )
 
 
 def test_status_draws_it_and_can_leave_it_out(shop: Shop) -> None:
