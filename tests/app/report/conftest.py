@@ -67,6 +67,7 @@ def spoil(shop: Shop, last: date) -> None:
             [last - timedelta(days=9), last - timedelta(days=8)],
         )
         connection.execute(to_duckdb(sql.create_table(DATASET, SYNC_QUALITY)))
+        connection.execute(f"delete from {DATASET}._sync_quality")  # what the sync checked
         checks = [
             (2, "visitor_country", "2", "dimension_visits", 40.0, 38.0, "differs", "rows_deleted"),
             (7, "behaviour_page", "1", "others_share", 90.0, 80.0, "explained", "row_limit"),
