@@ -70,9 +70,10 @@ docs: setup ## write docs/tables.md and the sources in dbt/ from the catalogue, 
 pictures: setup ## draw the README's pictures, from a run of the demo
 	$(BIN)/python -m tools.pictures
 
-programs: setup ## build the emulators of BigQuery and Pub/Sub, and Terraform, for the tests, once
+programs: setup ## build the emulators of BigQuery and Pub/Sub, and Terraform, and get a browser, for the tests, once
 	@$(BIN)/python tools/go_programs.py
 	@$(BIN)/python -m tools.environments
+	@$(BIN)/python -m tools.browser
 
 bundle: setup ## pack what is deployed into dist/
 	$(BIN)/python -m tools.bundle

@@ -1,6 +1,7 @@
 """The function's entry points, for the Functions Framework.
 
-``sync`` over HTTP, ``sync_event`` from Pub/Sub, and ``collect`` for Segment's calls over HTTP.
+``sync`` over HTTP, with a page about what was synced, ``sync_event`` from Pub/Sub, and ``collect`` for Segment's calls
+over HTTP.
 
 Each imports what it does when it is first called: an instance serves one of them, and none needs what the others do.
 """
@@ -20,9 +21,14 @@ watch_forked_workers()
 
 @functions_framework.http
 def sync(request: flask.Request) -> flask.Response:
-    """Sync what the request's JSON body asks for and answer with a summary; below /collect/ collect events."""
+    """Sync what the request's JSON body asks for and answer with a summary; below /collect/ collect events.
+
+    GET / answers with the page of a connector.
+    """
     if request.path.startswith(COLLECT):
         return _collect(request)
+    if request.method in ("GET", "HEAD"):
+        return _page(request)
     from matomo_fn.app.handlers import handle_http
 
     status, answer = handle_http(request.method, dict(request.headers), request.get_data())
@@ -44,6 +50,13 @@ def sync_event(event: CloudEvent) -> None:
 def collect(request: flask.Request) -> flask.Response:
     """Verify, validate and publish the calls that Segment sends to a path that ends with the connector's name."""
     return _collect(request)
+
+
+def _page(request: flask.Request) -> flask.Response:
+    from matomo_fn.app.report.serve import handle_get
+
+    answer = handle_get(request.path, request.args, dict(request.headers))
+    return flask.Response(utf8(answer.text), answer.status, answer.headers, content_type=answer.media_type)
 
 
 def _collect(request: flask.Request) -> flask.Response:

@@ -6,6 +6,7 @@ from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 from matomo_fn.app.changes import changes_by_run, joined
+from matomo_fn.app.day_calendar import Calendar, read_calendar, stream_of
 from matomo_fn.app.history import PastRun, newest_requests, newest_runs, past_run
 from matomo_fn.app.read_log import never_synced, open_log
 from matomo_fn.app.wiring import make_client, read_credentials
@@ -16,7 +17,6 @@ from matomo_fn.config.settings import Settings
 from matomo_fn.days import ONE_DAY, Days, Range
 from matomo_fn.deadline import Deadline
 from matomo_fn.errors import InputError, MatomoError, TokenRefused
-from matomo_fn.periods import period_of
 from matomo_fn.slices import Stream
 from matomo_fn.sync.missing import sentences_of
 from matomo_fn.sync.quality import STANDING_REASONS, QualityVerdict
@@ -189,11 +189,13 @@ class QualitySummary:
 class Status:
     """The state of a connector; ``problems`` has a sentence for everything that is missing, ``notes`` for the rest.
 
-    ``requests``: those of the last 31 days that were handed on in parts.
+    ``requests``: those of the last 31 days that were handed on in parts. ``calendar``: of every table and site of
+    ``tables``, and of no others.
     """
 
     connector: str
     tables: Sequence[TableStatus]
+    calendar: Calendar
     problems: Sequence[str]
     notes: Sequence[str] = ()
     last_run: PastRun | None = None
@@ -234,41 +236,54 @@ def read_status(settings: Settings, name: str) -> Status:
     Days that a table does not keep are of no interest.
     """
     with open_log(settings, name) as (connector, warehouse):
-        kept_from = _kept_from(connector, datetime.now(UTC))
-        logged = _logged(warehouse, connector, kept_from)
-        if not logged:
-            raise never_synced(connector, warehouse)
-        scope, problems, notes = _scope(settings, name)
-        logged = _without_present(logged, scope, datetime.now(UTC))
-        asked_for = _expected(scope) if scope else _expected_by_log(connector, logged, datetime.now(UTC))
-        expected = {stream: days.since(kept_from.get(stream.table, date.min)) for stream, days in asked_for.items()}
-        tables = [
-            _table_status(
-                stream,
-                logged.get(stream, []),
-                expected.get(stream, Days()),
-                is_configured=_is_configured(connector, scope, stream),
-            )
-            for stream in sorted(logged.keys() | expected.keys())
-        ]
-        problems += _gone_tables(warehouse, connector, logged)
-        problems += sentences_of(_groups(tables, logged, expected))
-        if scope is not None:
-            problems += scope.lost_sites(_newest_days(logged))
-        problems += sorted({table.last_error for table in tables if table.last_error and not table.is_good})
-        last_run = next(iter(newest_runs(warehouse, connector, 1)), None)
-        return Status(
-            name,
-            tables,
-            problems,
-            notes,
-            last_run,
-            _reference(warehouse, connector),
-            _events(warehouse, connector),
-            _last_sweep(warehouse, connector) if last_run else None,
-            newest_requests(warehouse, connector),
-            _quality(warehouse, connector, kept_from),
+        return status_of(settings, connector, warehouse)
+
+
+def status_of(settings: Settings, connector: Connector, warehouse: Warehouse) -> Status:
+    """Return the same of a warehouse that is open."""
+    now = datetime.now(UTC)
+    kept_from = _kept_from(connector, now)
+    logged = _logged(warehouse, connector, kept_from)
+    if not logged:
+        raise never_synced(connector, warehouse)
+    scope, problems, notes = _scope(settings, connector.name)
+    logged = _without_present(logged, scope, now)
+    asked_for = _expected(scope) if scope else _expected_by_log(connector, logged, now)
+    expected = {stream: days.since(kept_from.get(stream.table, date.min)) for stream, days in asked_for.items()}
+    tables = [
+        _table_status(
+            stream,
+            logged.get(stream, []),
+            expected.get(stream, Days()),
+            is_configured=_is_configured(connector, scope, stream),
         )
+        for stream in sorted(logged.keys() | expected.keys())
+    ]
+    problems += _gone_tables(warehouse, connector, logged)
+    problems += sentences_of(_groups(tables, logged, expected))
+    if scope is not None:
+        problems += scope.lost_sites(_newest_days(logged))
+    problems += sorted({table.last_error for table in tables if table.last_error and not table.is_good})
+    last_run = next(iter(newest_runs(warehouse, connector, 1)), None)
+    missing = {
+        table.stream: _gaps(_days_in(logged.get(table.stream, [])), expected.get(table.stream, Days()))
+        if table.is_configured
+        else Days()
+        for table in tables
+    }
+    return Status(
+        connector.name,
+        tables,
+        read_calendar(warehouse, connector, missing, kept_from, now),
+        problems,
+        notes,
+        last_run,
+        _reference(warehouse, connector),
+        _events(warehouse, connector),
+        _last_sweep(warehouse, connector) if last_run else None,
+        newest_requests(warehouse, connector),
+        _quality(warehouse, connector, kept_from),
+    )
 
 
 @dataclass(frozen=True, slots=True)
@@ -325,14 +340,13 @@ def _logged(warehouse: Warehouse, connector: Connector, kept_from: Mapping[str, 
     found: dict[Stream, list[_Logged]] = {}
     found_rows = warehouse.query(log_sql.status_of(warehouse.dataset, connector.name, kept_from))
     for row in whole_rows(found_rows, f"{warehouse.dataset}.{SYNC_LOG.name}", _REQUIRED):
-        if row["segment"] and row["segment"] not in connector.segments:
-            continue  # its rows stay, and nobody asks for it any more
-        table = connector.catalogue.get(row["table_name"])
-        period = table.period if table else period_of(row["period"])
-        found.setdefault(Stream(row["table_name"], row["website_id"], row["segment"], period), []).append(
+        stream = stream_of(connector, row)
+        if stream is None:
+            continue
+        found.setdefault(stream, []).append(
             _Logged(
                 row["state"],
-                (row["first_day"], period.last_day(row["last_day"])),
+                (row["first_day"], stream.period.last_day(row["last_day"])),
                 int(row["row_count"]),
                 row["visits_difference"],
                 row["last_run"],

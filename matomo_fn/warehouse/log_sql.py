@@ -12,7 +12,7 @@ from matomo_fn.warehouse.sql import all_time, count_keys, in_days, literal, tabl
 
 def state_view(dataset: str) -> str:
     """Return the query of the view with the newest row of each slice."""
-    return f"select {_names('l')} from {_newest(dataset, 'true')}"
+    return f"select {_names('l')} from {newest(dataset, 'true')}"
 
 
 def older_open_days(dataset: str, connector: str, before: date) -> str:
@@ -42,7 +42,7 @@ def known_runs(dataset: str, connector: str, first: date, last: date) -> str:
         f"row_number() over (partition by {stream} order by date) as island "
         "from (select l.table_name, l.website_id, l.segment, coalesce(l.period, 'day') as period, l.date, "
         "l.status in ('written', 'unchanged') and l.is_final as is_settled "
-        f"from {_newest(dataset, window)})) "
+        f"from {newest(dataset, window)})) "
         f"group by {stream}, island order by {stream}, first_day"
     )
 
@@ -90,7 +90,7 @@ def known_slices(dataset: str, connector: str, tables: Sequence[Table], span: Sp
         "coalesce(p.key_count, 0) as found_keys, coalesce(p.row_count, 0) = k.row_count and "
         "(k.row_count = 0 or (p.key_count = k.row_count and p.first_run = k.written_run_id "
         "and p.last_run = k.written_run_id)) as is_intact "
-        f"from (select {_names('l')} from {_newest(dataset, window)}) k left join ({present}) p "
+        f"from (select {_names('l')} from {newest(dataset, window)}) k left join ({present}) p "
         "on p.table_name = k.table_name and p.date = k.date and p.website_id = k.website_id and p.segment = k.segment "
         f"where k.table_name in ({_listed(table.name for table in tables)}) "
         f"and ({rechecked} or k.status in ('failed', 'pending') or not k.is_final)"
@@ -109,7 +109,7 @@ def unjudged_slices(dataset: str, connector: str, stream: Stream, days: Days) ->
     return (
         "select k.date, k.status, k.row_count, k.content_hash, k.has_others, k.is_final, k.written_run_id, "
         "coalesce(k.is_open, false) as is_open "
-        f"from (select {_names('l')} from {_newest(dataset, window)}) k "
+        f"from (select {_names('l')} from {newest(dataset, window)}) k "
         "where k.status in ('written', 'unchanged') and k.visits_difference is null order by k.date"
     )
 
@@ -169,7 +169,7 @@ def invalidate_slices(dataset: str, table: str, days: Range, *, run_id: str, at:
     chosen = ", ".join(values.get(name, f"k.{name}") for name in SYNC_LOG.column_names)
     return (
         f"insert into {table_name(dataset, SYNC_LOG.name)} ({', '.join(SYNC_LOG.column_names)}) "
-        f"select {chosen} from (select {_names('l')} from {_newest(dataset, window)}) k where k.status != 'pending'"
+        f"select {chosen} from (select {_names('l')} from {newest(dataset, window)}) k where k.status != 'pending'"
     )
 
 
@@ -204,7 +204,7 @@ def changed_segments(dataset: str, connector: str, hashes: Mapping[str, str], da
     )
     changed = " or ".join(f"({SegmentChange(connector, name, hashed).of('k')})" for name, hashed in hashes.items())
     return (
-        f"select distinct k.segment from (select {_names('l')} from {_newest(dataset, window)}) k where {changed} "
+        f"select distinct k.segment from (select {_names('l')} from {newest(dataset, window)}) k where {changed} "
         "order by k.segment"
     )
 
@@ -221,7 +221,7 @@ def other_definitions(dataset: str, connector: str, hashes: Mapping[str, str], d
     ours = literal(connector)
     return (
         "select t.connector, t.segment, t.website_id from (select k.connector, k.segment, k.website_id, "
-        f"max(k.logged_at) as logged_at from (select {_names('l')} from {_newest(dataset, window)}) k "
+        f"max(k.logged_at) as logged_at from (select {_names('l')} from {newest(dataset, window)}) k "
         f"where k.connector != {ours} and k.segment_hash is not null and ({differs}) "
         "group by k.connector, k.segment, k.website_id) t left join (select l.segment, l.website_id, "
         f"max(l.logged_at) as logged_at from {table_name(dataset, SYNC_LOG.name)} l "
@@ -262,7 +262,7 @@ def invalidate_segment(dataset: str, change: SegmentChange, days: Range, *, run_
     chosen = ", ".join(values.get(name, f"k.{name}") for name in SYNC_LOG.column_names)
     return (
         f"insert into {table_name(dataset, SYNC_LOG.name)} ({', '.join(SYNC_LOG.column_names)}) "
-        f"select {chosen} from (select {_names('l')} from {_newest(dataset, window)}) k where {change.of('k')}"
+        f"select {chosen} from (select {_names('l')} from {newest(dataset, window)}) k where {change.of('k')}"
     )
 
 
@@ -291,7 +291,7 @@ def status_of(dataset: str, connector: str, kept_from: Mapping[str, date] | None
         f"select {stream} as period, l.date, l.row_count, l.visits_difference, l.logged_at, l.error, "
         f"{state} as state, {_position('l.date', 'l.period')} - row_number() over ("
         f"partition by {stream}, {state} order by l.date) as island "
-        f"from {_newest(dataset, window)}) group by table_name, website_id, segment, period, state, island "
+        f"from {newest(dataset, window)}) group by table_name, website_id, segment, period, state, island "
         "order by table_name, website_id, segment, period, first_day"
     )
 
@@ -445,7 +445,7 @@ def _listed(names: Iterable[str]) -> str:
     return ", ".join(map(literal, names))
 
 
-def _newest(dataset: str, condition: str) -> str:
+def newest(dataset: str, condition: str) -> str:
     """Return a subquery ``l`` with the newest row of each slice among the log's rows that meet a condition."""
     return (
         f"(select {_names('l')} from {table_name(dataset, SYNC_LOG.name)} l where {condition} "

@@ -215,10 +215,10 @@ def test_a_bigquery_that_does_not_answer_is_503(place: Shop) -> None:
     assert sentence.startswith("BigQuery ")
 
 
-def test_another_method_than_post_is_405(place: Shop) -> None:
-    """A link that somebody opens starts no run."""
+def test_another_method_than_post_and_get_is_405(place: Shop) -> None:
+    """GET is the page (tests/app/report/test_serve.py); no other one starts a run either."""
     with mock.patch.dict("os.environ", place.env):
-        answer = shop.http().get("/")
+        answer = shop.http().put("/", json=REQUEST)
     assert answer.status_code == 405
     assert place.matomo.http_requests == 0
 

@@ -38,6 +38,8 @@ SETTINGS = {
     "MATOMO_FN_TIME_BUDGET": "1710",
     "MATOMO_FN_WAREHOUSE": "bigquery",
 }
+# What the page is made of, beside the module that makes it.
+PAGE = ("page.css", "page.html", "page.js", "uplot.LICENSE", "uplot.css", "uplot.js")
 # As Cloud Functions sets them; it calls a function without an event trigger one of HTTP, also the one behind the push.
 PLATFORM = {"FUNCTION_SIGNATURE_TYPE": "http", "LOG_EXECUTION_ID": "true"}
 
@@ -158,7 +160,7 @@ def test_the_bundle_imports_by_its_own_requirements_alone(
             f"\nbundle: {len(bundle.files())} files, {unpacked.archive.stat().st_size / 1e3:.0f} kB; with its packages "
             f"{packages / 1e6:.0f} MB; import main {min(seconds):.2f} s\n"
         )
-    assert unpacked.archive.stat().st_size < 500_000
+    assert unpacked.archive.stat().st_size < 600_000
     assert min(seconds) < 20
 
 
@@ -171,6 +173,19 @@ def test_sync_answers_a_request_that_cannot_work_with_a_sentence(sync: tuple[Pro
     (line,) = lines(process, "request_refused")
     assert line["severity"] == "ERROR"
     assert line["message"] == "request_refused"
+
+
+def test_get_of_what_is_deployed_answers_a_browser_with_a_page(sync: tuple[Process, str]) -> None:
+    """Of a connector whose name cannot be one, since Secret Manager is not there; its template is in the bundle."""
+    process, url = sync
+    request = urllib.request.Request(f"{url}?connector=No", headers={"Accept": "text/html"})
+    with pytest.raises(urllib.error.HTTPError, match="400") as caught:
+        urllib.request.urlopen(request, timeout=30)
+    with caught.value as answer:
+        assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+        assert "&#x27;No&#x27; is not a connector name" in answer.read().decode()
+    (line,) = lines(process, "report_failed")
+    assert line["severity"] == "WARNING"
 
 
 def test_sync_event_takes_a_push_though_the_platform_calls_it_http(sync_event: tuple[Process, str]) -> None:
@@ -241,13 +256,15 @@ def test_what_the_entry_points_import_is_what_is_deployed() -> None:
         "deployed, but main.py does not import it: name it in terraform/bundle.json, exclude"
     )
     assert needed - shipped == set(), "main.py imports it, but it is not deployed"
-    assert set(bundle.files()) - shipped == {"LICENSE", "requirements.txt"}
+    page = {f"matomo_fn/app/report/{name}" for name in PAGE}
+    assert set(bundle.files()) - shipped == {"LICENSE", "requirements.txt", *page}
 
 
 def test_no_data_file_of_the_program_is_left_behind() -> None:
-    """The list takes Python files; another kind beside them would be missing at run time."""
+    """The list takes Python files, and all of the page's; another kind beside them would be missing at run time."""
     folders = {Path(name).parent for name in bundle.files() if name.startswith("matomo_fn/")}
     others = {
         path.name for folder in folders for path in (ROOT / folder).iterdir() if path.is_file() and path.suffix != ".py"
     }
-    assert others <= {"py.typed"}
+    assert others <= {"py.typed", *PAGE}
+    assert {f"matomo_fn/app/report/{name}" for name in PAGE} <= set(bundle.files())

@@ -33,7 +33,7 @@ from matomo_fn.catalogue import (
 from matomo_fn.days import Days
 from matomo_fn.periods import LONGER
 from matomo_fn.slices import Slice, Stream
-from matomo_fn.warehouse import log_sql, quality_sql, reference_sql, sql
+from matomo_fn.warehouse import log_sql, quality_sql, reference_sql, report_sql, sql
 from matomo_fn.warehouse.duckdb import DuckDBWarehouse
 from tests.support.analyzer import AnalyzerError
 
@@ -102,6 +102,13 @@ WIDE = {
     table.name: replace(next(c for c in table.columns if c.type is ColumnType.INT64), type=kind)
     for table, kind in zip(TABLES, cycle((ColumnType.NUMERIC, ColumnType.FLOAT64)), strict=False)
 }
+SUMMARY = report_sql.Counted("visits_summary", "nb_visits")
+CHANNELS = report_sql.Counted("acquisition_channel_type", "visits")
+OTHERS = [
+    report_sql.Counted(t.name, next(c.name for c in t.metrics if c.type is ColumnType.INT64))
+    for t in PREBUILT.values()
+    if t.has_others
+]
 # Every function that makes a statement, with the arguments that make it interesting.
 STATEMENTS: Mapping[str, Callable[[], list[str]]] = {
     "create_table": lambda: [sql.create_table(DATASET, schema) for schema in (*(t.schema for t in TABLES), SYNC_LOG)],
@@ -233,9 +240,23 @@ STATEMENTS: Mapping[str, Callable[[], list[str]]] = {
         for table in REFERENCES
         for keys in (["1"], ODD_TEXTS)
     ],
+    "calendar_of": lambda: [
+        report_sql.calendar_of(DATASET, text, (FIRST, LAST), {text: date(2026, 1, 31)}) for text in ODD_TEXTS
+    ],
+    "visits_by_day": lambda: [
+        report_sql.visits_by_day(DATASET, counted, (FIRST, LAST)) for counted in (SUMMARY, CHANNELS)
+    ],
+    "channels_of": lambda: [report_sql.channels_of(DATASET, CHANNELS.table, (FIRST, LAST))],
+    "others_of": lambda: [report_sql.others_of(DATASET, counted, (FIRST, LAST)) for counted in (OTHERS[:1], OTHERS)],
+    "names_of_sites": lambda: [
+        report_sql.names_of_sites(DATASET, REFERENCE_TABLES["sites"], text) for text in ODD_TEXTS
+    ],
+    "differing_days": lambda: [report_sql.differing_days(DATASET, text, (FIRST, LAST)) for text in ODD_TEXTS],
+    "count_checks": lambda: [report_sql.count_checks(DATASET, text, (FIRST, LAST)) for text in ODD_TEXTS],
+    "failed_checks": lambda: [report_sql.failed_checks(DATASET, text, (FIRST, LAST), 500) for text in ODD_TEXTS],
     "count_reference": lambda: [reference_sql.count_reference(DATASET, table) for table in REFERENCES],
 }
-FRAGMENTS = {"all_time", "count_keys", "literal", "table_name", "in_slices", "in_days"}
+FRAGMENTS = {"all_time", "count_keys", "literal", "newest", "table_name", "in_slices", "in_days"}
 
 NOT_ABOUT_THE_LOG = {
     "conversions_of",
@@ -244,6 +265,8 @@ NOT_ABOUT_THE_LOG = {
     "rows_of",
     "summary_of",
     "carry_over",
+    "channels_of",
+    "count_checks",
     "count_days",
     "count_other_rows",
     "replace_table",
@@ -251,6 +274,11 @@ NOT_ABOUT_THE_LOG = {
     "create_table",
     "replace_slices",
     "delete_visits",
+    "differing_days",
+    "failed_checks",
+    "names_of_sites",
+    "others_of",
+    "visits_by_day",
     "moved_visits",
     "count_slices",
     "count_rows",
@@ -345,7 +373,7 @@ def test_every_public_function_of_the_modules_is_under_test() -> None:
     """A function that is added to one of the modules has to be added here, as a statement or as a part of one."""
     public = {
         name
-        for module in (sql, log_sql, quality_sql, reference_sql)
+        for module in (sql, log_sql, quality_sql, reference_sql, report_sql)
         for name, function in inspect.getmembers(module, inspect.isfunction)
         if function.__module__ == module.__name__ and not name.startswith("_")
     }

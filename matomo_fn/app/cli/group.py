@@ -32,6 +32,7 @@ COMMANDS = {
     "plan": _Place("commands", "plan", "Show what a sync would request and write; do nothing of it."),
     "query": _Place("look", "query", "Query the tables of a DuckDB file."),
     "reconcile": _Place("reconcile", "reconcile", "Compare the tables with Matomo's own totals."),
+    "report": _Place("report", "report", "Write a page about a connector: its days, visits, runs and checks."),
     "show": _Place("look", "show", "Show a table of a DuckDB file."),
     "status": _Place("status", "status", "Show how complete the tables are, by table and site."),
     "sync": _Place("commands", "sync", "Sync what is due, or a window of days."),

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from matomo_fn.app.cli.calendar import print_calendar
 from matomo_fn.app.cli.output import counted, print_errors, print_sentence, print_table
 
 if TYPE_CHECKING:  # each command imports the results that it has, and none those of the others
@@ -79,8 +80,11 @@ def print_result(result: RunResult) -> None:
     print_errors(result.as_dict()["errors"])
 
 
-def print_status(found: Status) -> None:
-    """Print a line for each table and site, and a sentence for everything that is missing."""
+def print_status(found: Status, calendar: str = "all") -> None:
+    """Print a line for each table and site, their calendar, and a sentence for everything that is missing.
+
+    ``calendar``: for what there is one, see `print_calendar`.
+    """
     head = [
         "table",
         "site",
@@ -120,8 +124,20 @@ def print_status(found: Status) -> None:
             for item in found.reference
         ]
         print_table(("reference table", "rows", "deleted", "last written (UTC)"), lines)
+    if calendar != "none":
+        print_calendar(found.calendar, calendar)
     if found.last_run:
         click.echo(f"\nlast run {found.last_run.started:%Y-%m-%d %H:%M} UTC: {found.last_run.status}")
+    _print_deeds(found)
+    if not all(item.is_configured for item in found.tables):
+        print_sentence("in brackets: tables and sites that the configuration no longer has")
+    for note in found.notes:
+        print_sentence(f"note: {note}")
+    print_errors(found.problems, "missing")
+
+
+def _print_deeds(found: Status) -> None:
+    """Print how far the requests are, and what the last sweep and the last delivery did."""
     for request in found.requests:
         if not request.is_done or request is found.requests[0]:
             print_sentence(request.sentence)
@@ -132,11 +148,6 @@ def print_status(found: Status) -> None:
             print_sentence(f"changed: {sentence}")
     _print_events(found.events)
     _print_quality(found.quality)
-    if not all(item.is_configured for item in found.tables):
-        print_sentence("in brackets: tables and sites that the configuration no longer has")
-    for note in found.notes:
-        print_sentence(f"note: {note}")
-    print_errors(found.problems, "missing")
 
 
 def _print_events(found: EventsStatus | None) -> None:

@@ -5,6 +5,7 @@ from typing import Any
 import click
 
 from matomo_fn.app.audit import run_audit
+from matomo_fn.app.cli.calendar import CHOICES
 from matomo_fn.app.cli.options import connector_argument, json_option, settings_options, take_settings
 from matomo_fn.app.cli.output import FAILED, exit_codes, log_to_terminal, print_json
 from matomo_fn.app.cli.results import print_audit, print_history, print_status
@@ -20,9 +21,16 @@ from matomo_fn.config.request import read_request
     is_flag=True,
     help="Compare the log with the rows of the tables, over all time, and mark what differs for the next sync.",
 )
+@click.option(
+    "--calendar",
+    type=click.Choice(CHOICES),
+    default="all",
+    show_default=True,
+    help="Draw the days of the last year: once, for each table, each site, each of both, or not.",
+)
 @json_option
 @settings_options
-def status(connector: str, *, verify: bool, as_json: bool, **options: Any) -> None:
+def status(connector: str, *, verify: bool, calendar: str, as_json: bool, **options: Any) -> None:
     """Show how complete the tables are, by table and site.
 
     Compares what the runs have logged with what the configuration asks for, and names what is missing.
@@ -36,7 +44,7 @@ def status(connector: str, *, verify: bool, as_json: bool, **options: Any) -> No
             audited = {"audit": verified.as_dict()} if verified else {}
             print_json(found.as_dict() | audited)
         else:
-            print_status(found)
+            print_status(found, calendar)
         if verified and not as_json:
             print_audit(verified)
         if not found.is_good or (verified and not verified.is_consistent):

@@ -1,0 +1,1 @@
+"""The report of a connector: one HTML page that needs nothing but a browser."""
