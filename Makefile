@@ -73,7 +73,7 @@ pictures: setup ## draw the README's pictures, from a run of the demo
 programs: setup ## build the emulators of BigQuery and Pub/Sub, and Terraform, and get a browser, for the tests, once
 	@$(BIN)/python tools/go_programs.py
 	@$(BIN)/python -m tools.environments
-	@$(BIN)/python -m tools.browser
+	-@$(BIN)/python -m tools.browser
 
 bundle: setup ## pack what is deployed into dist/
 	$(BIN)/python -m tools.bundle

@@ -36,8 +36,9 @@ if TYPE_CHECKING:
     from matomo_fn.warehouse.protocol import PartitionBy
 
 MOST_MODIFIED, MOST_PARTITIONS = 4_000, 10_000
-# How often a statement is run that conflicts each time: BigQuery's own three times are among them.
-ATTEMPTS = 4
+# How often a statement is run that conflicts each time: BigQuery runs it three times by itself, and the program submits
+# it five times (warehouse/bigquery_jobs.py), with seconds between.
+ATTEMPTS = 3 * 5
 # DuckDB numbers the rows that a transaction has inserted and not committed from here on.
 _UNCOMMITTED = 36_028_797_018_960_000
 _TARGET = re.compile(r"(?:merge|delete from|insert into) `[^`]*?([^`.]+)`")
