@@ -190,7 +190,7 @@ def test_the_demo_runs_from_any_folder(installed: Installed, folder: Path) -> No
     block = done.stdout.partition("Look at the data:\n")[2].partition("\n\n")[0]
     pasted = installed.run(folder, "sh", "-euc", block)
     assert pasted.returncode == 0, pasted.stderr
-    assert [line.split()[0] for line in block.splitlines()].count("matomo-fn") == 4
+    assert [line.split()[0] for line in block.splitlines()].count("matomo-fn") == 5
     listed = installed.run(folder, "matomo-fn", "connectors", "--secrets", "matomo-demo/secrets", "--json")
     assert json.loads(listed.stdout)["connectors"][0]["dataset"] == "matomo_demo"
     assert {path.name for path in folder.iterdir() if path.is_dir()} == {"matomo-demo"}

@@ -195,6 +195,7 @@ Look at the data:
   {program} show visitor_country
   {program} query "select date, nb_visits from visits_summary limit 5"
   {program} status {CONNECTOR}
+  {program} report {CONNECTOR}
 
 Sync your own Matomo:
   {program} connect shop --url https://matomo.example.com

@@ -90,7 +90,7 @@ def test_the_printed_commands_work_when_pasted(shown: Called, place: Path) -> No
     """Those for the demo's data, from where the user stands."""
     block = shown.out.partition("Look at the data:\n")[2].partition("\n\n")[0]
     commands = [line.strip() for line in block.splitlines()]
-    assert [command.split()[3] for command in commands[2:]] == ["show", "show", "query", "status"]
+    assert [command.split()[3] for command in commands[2:]] == ["show", "show", "query", "status", "report"]
     done = subprocess.run(
         ["sh", "-eu"],
         input="\n".join(commands),
