@@ -19,7 +19,7 @@ from tools.go_programs import cache, say
 ROOT = Path(__file__).resolve().parents[1]
 PINS = {"checkov": ROOT / "requirements-checkov.txt", "dbt": ROOT / "requirements-dbt.txt"}
 _UV = Path(sys.prefix) / "bin" / "uv"
-# Is written last, so that what was interrupted is made anew.
+# Is written last, so that what was interrupted is made once more.
 _COMPLETE = "complete"
 
 

@@ -16,6 +16,7 @@ from matomo_fn.config.request import read_request
 from matomo_fn.config.settings import PREFIX, VARIABLES, read_settings
 from matomo_fn.events.result import DeliveryResult, Tally
 from matomo_fn.sync import result
+from matomo_fn.sync.quality_result import QualityResult
 from matomo_fn.sync.reach import Reach
 from matomo_fn.verdict import Verdict
 from tests.deploy import configuration
@@ -131,14 +132,17 @@ def test_alerts_count_events_that_the_program_logs() -> None:
     text = terraform_text("monitoring.tf")
     filters = re.findall(r'^ +filter +=  ?"(jsonPayload\..*)"$', text, re.MULTILINE)
     events = {name for each in filters for name in re.findall(r'\\"([a-z_]+)\\"', each)}
-    assert events == {"run_finished", "request_finished", "request_refused", "message_refused", "deliver_finished"}
+    assert events == {
+        *("run_finished", "request_finished", "request_refused", "message_refused", "deliver_finished"),
+        "quality_checked",
+    }
     assert events <= logged_events()
     assert set(re.findall(r'status=\\"(\w+)\\"', text)) == {str(Verdict.FAILED)}
 
 
 def test_alerts_look_at_fields_that_a_run_logs() -> None:
     """And at numbers as numbers: 0 days late is what the alert about late data waits for."""
-    asked = set(re.findall(r"jsonPayload\.(\w+)", terraform_text("monitoring.tf"))) - {"message", "rejected"}
+    asked = set(re.findall(r"jsonPayload\.(\w+)", terraform_text("monitoring.tf"))) - {"message", "rejected", "differs"}
     about = result.About(connector="shop", run_id="run1", mode="incremental")
     run = result.RunResult(about=about, tables={}, seconds=1.0, calls=1, reach=Reach(None, 0, None, 1))
     assert asked == {"connector", "days_late", "days_pending", "errors", "status"}
@@ -147,6 +151,7 @@ def test_alerts_look_at_fields_that_a_run_logs() -> None:
     delivery = DeliveryResult(connector="shop", run_id="run1", tally=Tally(rejected=2), calls=1, seconds=1.0)
     assert {"connector", "errors", "rejected"} <= delivery.as_dict().keys()
     assert delivery.as_dict()["rejected"] == 2
+    assert QualityResult("shop", "run1").summary()["differs"] == 0
     fields = re.search(
         r"jsonPayload\.message,(jsonPayload[^)]*)\)", (TERRAFORM / "modules/commands/main.tf").read_text()
     )
@@ -160,7 +165,7 @@ def test_alerts_look_at_fields_that_a_run_logs() -> None:
 def test_windows_of_alerts_outlast_the_delay_of_metrics() -> None:
     """A count from the log may be known ten minutes late."""
     windows = re.findall(r"\}\[(\d+)m\]", terraform_text("monitoring.tf"))
-    assert len(windows) == 7
+    assert len(windows) == 8
     assert {int(window) for window in windows} == {30}
 
 
@@ -169,7 +174,7 @@ def test_queries_ask_for_metrics_that_are_made() -> None:
     text = terraform_text("monitoring.tf")
     metrics = "".join(re.findall(r"^  (?:events_)?metrics = \{\n(.*?)^  \}\n", text, re.DOTALL | re.MULTILINE))
     made = set(re.findall(r"^    (\w+) = \{", metrics, re.MULTILINE))
-    assert len(made) == 6
+    assert len(made) == 7
     asked = re.findall(
         r'logging_googleapis_com:user_\$\{google_logging_metric\.event\["(\w+)"\]\.name\}\{(.*?)\}\[', text
     )
