@@ -27,10 +27,13 @@ EXAMPLES = int(os.environ.get("EXAMPLES", "0"))
 LONGEST_SENTENCE = 4_000
 
 
-def fuzzed(few: int) -> settings:
-    """Try so many inputs, the same ones every time; where EXAMPLES is set, as many other ones, of pytest's seed."""
+def fuzzed(few: int, *, one_in: int = 1) -> settings:
+    """Try so many inputs, the same ones every time; where EXAMPLES is set, as many other ones, of pytest's seed.
+
+    ``one_in``: of so many, one; for a rule whose inputs are those of another one, and that takes a whole run for each.
+    """
     return settings(
-        max_examples=EXAMPLES or few,
+        max_examples=-(-EXAMPLES // one_in) or few,
         derandomize=not EXAMPLES,
         database=None,
         print_blob=True,

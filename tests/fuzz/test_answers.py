@@ -509,7 +509,7 @@ CALLS = (
 )
 
 
-@fuzzed(2)
+@fuzzed(2, one_in=10)
 @given(
     st.lists(st.tuples(st.sampled_from(CALLS), spoilings), min_size=1, max_size=2),
     st.sampled_from(["incremental", "backfill", "full_refresh"]),
