@@ -1,6 +1,6 @@
 """GoogleSQL text of what the report page shows, each statement an aggregate: days, visits, channels, Others, checks."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass
 from datetime import date, timedelta
 
@@ -112,14 +112,17 @@ def count_checks(dataset: str, connector: str, days: Range) -> str:
     )
 
 
-def failed_checks(dataset: str, connector: str, days: Range, most: int) -> str:
+def failed_checks(dataset: str, connector: str, days: Range, most: int, standing: Collection[str]) -> str:
     """Return the query for the checks that are not ok, at most so many: those that differ first, then the newest.
+
+    ``standing``: reasons that hold on every day, which are left out.
 
     Columns: check_name, table_name, website_id, segment, date, expected, found, verdict, reason, detail.
     """
     return (
         "select q.check_name, q.table_name, q.website_id, q.segment, q.date, q.expected, q.found, q.verdict, "
         f"q.reason, q.detail from {_checks(dataset, connector, days)} and q.verdict != 'ok' "
+        f"and coalesce(q.reason, '') not in ({', '.join(map(literal, sorted(standing)))}) "
         "order by case q.verdict when 'differs' then 0 else 1 end, q.date desc, q.table_name, q.website_id, "
         f"q.check_name, q.segment limit {most}"
     )

@@ -13,7 +13,7 @@ from tools import browser
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from playwright.sync_api import Browser
+    from playwright.sync_api import Browser, BrowserType
 
 _OPTIONS = (
     "--no-sandbox",  # root, and containers, have none
@@ -27,14 +27,18 @@ _OPTIONS = (
 @contextmanager
 def started() -> Iterator[Browser]:
     """Start the browser until the block ends; fail, with what installs one, where there is none."""
+    with sync_playwright() as playwright, launched(playwright.chromium) as running:
+        yield running
+
+
+@contextmanager
+def launched(kind: BrowserType, language: str = "C.UTF-8") -> Iterator[Browser]:
+    """Start a browser in a session of Playwright that has begun, of which a thread has one."""
     program = browser.path()
     if program is None:
         pytest.fail(f"there is no browser; run: make programs, or {browser.COMMAND}", pytrace=False)
-    with sync_playwright() as playwright:
-        running = playwright.chromium.launch(
-            executable_path=program, args=list(_OPTIONS), env={**browser.environment(), "LANG": "C.UTF-8"}
-        )
-        try:
-            yield running
-        finally:
-            running.close()
+    running = kind.launch(executable_path=program, args=list(_OPTIONS), env={**browser.environment(), "LANG": language})
+    try:
+        yield running
+    finally:
+        running.close()

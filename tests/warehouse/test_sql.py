@@ -253,7 +253,9 @@ STATEMENTS: Mapping[str, Callable[[], list[str]]] = {
     ],
     "differing_days": lambda: [report_sql.differing_days(DATASET, text, (FIRST, LAST)) for text in ODD_TEXTS],
     "count_checks": lambda: [report_sql.count_checks(DATASET, text, (FIRST, LAST)) for text in ODD_TEXTS],
-    "failed_checks": lambda: [report_sql.failed_checks(DATASET, text, (FIRST, LAST), 500) for text in ODD_TEXTS],
+    "failed_checks": lambda: [
+        report_sql.failed_checks(DATASET, text, (FIRST, LAST), 500, ODD_TEXTS) for text in ODD_TEXTS
+    ],
     "count_reference": lambda: [reference_sql.count_reference(DATASET, table) for table in REFERENCES],
 }
 FRAGMENTS = {"all_time", "count_keys", "literal", "newest", "table_name", "in_slices", "in_days"}

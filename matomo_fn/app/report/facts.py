@@ -12,6 +12,7 @@ from matomo_fn.catalogue import SYNC_QUALITY, ColumnType, Table
 from matomo_fn.config.connector import Connector
 from matomo_fn.config.settings import Settings
 from matomo_fn.days import Range
+from matomo_fn.sync.quality import STANDING_REASONS
 from matomo_fn.warehouse import report_sql
 from matomo_fn.warehouse.protocol import Warehouse
 from matomo_fn.warehouse.report_sql import Counted
@@ -39,7 +40,7 @@ class Visits:
 
 @dataclass(frozen=True, slots=True)
 class Checks:
-    """How many checks there were of each kind and verdict, and those that are not ok, at most 500 of them."""
+    """How many checks there were of each kind and verdict, and the findings, at most 500 of them."""
 
     counts: Sequence[Mapping[str, Any]]
     found: Sequence[Mapping[str, Any]]
@@ -134,7 +135,8 @@ def _checks(warehouse: Warehouse, connector: Connector, days: Range) -> Checks |
     counts = warehouse.query(report_sql.count_checks(warehouse.dataset, connector.name, days))
     if not counts:
         return None
-    return Checks(counts, warehouse.query(report_sql.failed_checks(warehouse.dataset, connector.name, days, _CHECKS)))
+    found = report_sql.failed_checks(warehouse.dataset, connector.name, days, _CHECKS, STANDING_REASONS)
+    return Checks(counts, warehouse.query(found))
 
 
 def _site_names(warehouse: Warehouse, connector: Connector) -> dict[str, str]:

@@ -355,11 +355,6 @@
   const charts = [];
 
   function chart(host, title, options, values) {
-    if (typeof uPlot !== "function") {
-      // It ends at a language that Intl does not know, such as that of a browser started with LANG=C.
-      $(host).replaceChildren(element("p", { class: "hint" }, "This browser cannot draw the chart; the table below has its numbers."));
-      return;
-    }
     const frame = element("div", { class: "chart", role: "img", "aria-label": title });
     $(host).replaceChildren(frame);
     const colour = (name) => getComputedStyle(document.documentElement).getPropertyValue(name).trim();

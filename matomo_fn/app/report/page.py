@@ -20,6 +20,11 @@ from matomo_fn.app.report.facts import RECENT_DAYS, Facts, day_index
 from matomo_fn.redaction import redact, redact_value
 from matomo_fn.values import utf8
 
+# uPlot asks Intl for the browser's language, which Intl may not know: en-US@posix where the browser runs with LANG=C.
+_KNOWN_LANGUAGE = (
+    "try { Intl.getCanonicalLocales(navigator.language); } "
+    'catch { Object.defineProperty(navigator, "language", { value: "en" }); }\n'
+)
 # Sentences that stand on the page; `status` prints all.
 _SENTENCES = 100
 
@@ -28,6 +33,7 @@ def render(facts: Facts) -> str:
     """Return the page of some facts."""
     status = facts.status
     texts = {name: _file(name) for name in ("page.css", "page.js", "uplot.css", "uplot.js", "uplot.LICENSE")}
+    texts["uplot.js"] = _KNOWN_LANGUAGE + texts["uplot.js"]
     styles, scripts = ("uplot.css", "page.css"), ("uplot.js", "page.js")
     policy = (
         f"default-src 'none'; style-src {' '.join(_hash(texts[name]) for name in styles)}; "

@@ -137,6 +137,18 @@ def test_charts_checks_and_runs_are_there(opened: Watched) -> None:
     assert "Docs" not in (page.locator("#visits-chart [role=img]").get_attribute("aria-label") or "")
 
 
+def test_a_browser_whose_language_is_none_draws_the_charts(chromium: Browser, page_file: Path) -> None:
+    """It says en-US@posix, which is no language for Intl, and so for uPlot."""
+    errors: list[object] = []
+    with browsers.launched(chromium.browser_type, "C") as browser:
+        page = browser.new_page()
+        page.on("pageerror", lambda error: errors.append(error))
+        page.goto(page_file.as_uri())
+        expect(page.locator("#visits-chart canvas")).to_have_count(1)
+        expect(page.locator("#broken")).to_be_hidden()
+    assert errors == []
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_axe_finds_nothing_serious(chromium: Browser, page_file: Path, scheme: str) -> None:
     """Rules of WCAG 2.2 A and AA and of good practice; contrast in both schemes, and on a narrow screen."""

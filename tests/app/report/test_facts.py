@@ -104,10 +104,12 @@ def test_the_numbers_are_those_of_the_tables(spoilt: Spoilt, data: dict[str, Any
 
 
 def test_sites_have_their_names_and_checks_their_reasons(data: dict[str, Any]) -> None:
+    """What holds of a report on every day is counted, and is no finding."""
     assert data["sites"] == [["1", "Shop <b>& Co</b>"], ["2", "Docs"]]
     assert {(row["check_name"], row["verdict"], row["reason"]) for row in data["checks"]["counts"]} == {
         ("dimension_visits", "differs", "rows_deleted"),
         ("dimension_visits", "ok", None),
+        ("dimension_visits", "explained", "unique_counts"),
         ("others_share", "explained", "row_limit"),
     }
     assert [row["verdict"] for row in data["checks"]["found"]] == ["differs", "explained"]
