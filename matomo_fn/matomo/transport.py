@@ -156,7 +156,7 @@ class HttpTransport:
                 response.headers.get("Content-Type", ""),
                 _seconds(response.headers.get("Retry-After", "")),
                 self.redact(response.headers.get("Location", "")[:_LONGEST_LOCATION]),
-                self._read(response, method),
+                b"" if response.is_redirect else self._read(response, method),
             )
 
     def _timed_out(self, method: str, timeout: float) -> MatomoUnavailable:
@@ -213,7 +213,7 @@ class HttpTransport:
     def _session(self) -> requests.Session:
         session: requests.Session | None = getattr(self._local, "session", None)
         if session is None:  # one a thread: requests does not promise that sessions can be shared
-            session = requests.Session()
+            session = _Session()
             session.headers["User-Agent"] = USER_AGENT
             session.auth = _no_auth
             # A session keeps cookies and sends them with each call: a server could make calls larger and larger.
@@ -222,6 +222,13 @@ class HttpTransport:
                 session.mount(scheme, WatchedAdapter())
             self._local.session = session
         return session
+
+
+class _Session(requests.Session):
+    """A session that looks for no next request in a redirect: requests would first read its whole body, of any size."""
+
+    def get_redirect_target(self, _resp: requests.Response) -> None:
+        """Return nothing."""
 
 
 def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:

@@ -138,6 +138,19 @@ def test_a_redirect_is_not_followed(status: str) -> None:
         assert (len(server.requests), len(other.requests)) == (1, 0)
 
 
+@pytest.mark.parametrize(
+    ("body", "fields"),
+    [(gzip.compress(bytes(MAX_ANSWER + 1), compresslevel=1), {}), (b"no gzip at all", {"content_length": "4000"})],
+    ids=["too large", "broken and cut off"],
+)
+def test_the_body_of_a_redirect_is_not_read(body: bytes, fields: dict[str, str]) -> None:
+    """It says nothing, could be larger than the memory once it is unpacked, or raise what requests does not foresee."""
+    sent = answer(body, "302 Found", location="https://x.example.com/", content_encoding="gzip", **fields)
+    with WireServer(sent) as server:
+        reply = transport_to(server.url).post("API.get", {})
+    assert (reply.status, reply.location, reply.body) == (302, "https://x.example.com/", b"")
+
+
 # ---- what goes wrong
 
 
