@@ -14,6 +14,7 @@ from matomo_fn.catalogue import EVENTS_LOG, SYNC_LOG, SYNC_QUALITY, SYNC_RUNS
 from matomo_fn.config.connector import Connector
 from matomo_fn.config.request import read_request
 from matomo_fn.config.settings import Settings
+from matomo_fn.config.validation import shortened
 from matomo_fn.days import ONE_DAY, Days, Range
 from matomo_fn.deadline import Deadline
 from matomo_fn.errors import InputError, MatomoError, TokenRefused
@@ -263,7 +264,7 @@ def status_of(settings: Settings, connector: Connector, warehouse: Warehouse) ->
     problems += sentences_of(_groups(tables, logged, expected))
     if scope is not None:
         problems += scope.lost_sites(_newest_days(logged))
-    problems += sorted({table.last_error for table in tables if table.last_error and not table.is_good})
+    problems += sorted({shortened(table.last_error) for table in tables if table.last_error and not table.is_good})
     last_run = next(iter(newest_runs(warehouse, connector, 1)), None)
     missing = {
         table.stream: _gaps(_days_in(logged.get(table.stream, [])), expected.get(table.stream, Days()))

@@ -50,7 +50,7 @@ def read_model(model: type[Model], values: Mapping[str, Any], what: str) -> Mode
         return model.model_validate(dict(values))
     except ValidationError as error:
         found = [sentence for problem in error.errors() for sentence in _sentences(problem, what, model)]
-        sentences = [_shortened(sentence) for sentence in found]
+        sentences = [shortened(sentence) for sentence in found]
         more = (
             [f"{what}: and {len(sentences) - _MOST_PROBLEMS} more problems"] if len(sentences) > _MOST_PROBLEMS else []
         )
@@ -120,7 +120,7 @@ def _sentence(problem: Any, what: str, model: type[BaseModel]) -> str:
             return f"{what}: {path}: {problem['msg'].removeprefix('Input ').strip()}, not {_shown(given)}"
 
 
-def _shortened(sentence: str) -> str:
+def shortened(sentence: str) -> str:
     """Return a sentence that repeats of a long value no more than its beginning."""
     if len(sentence) <= _LONGEST:
         return sentence

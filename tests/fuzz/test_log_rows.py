@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from matomo_fn.catalogue import SYNC_LOG, SYNC_RUNS, ColumnType
@@ -91,6 +91,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 
 @fuzzed(3)
+@example(
+    [["update %s._sync_log set \"error\" = repeat('x', 5000), status = 'failed', is_final = false where true"]],
+    Doing("status", ("visits_summary",)),
+)
 @given(st.lists(changes(), min_size=1, max_size=3), DOINGS)
 def test_a_log_that_somebody_wrote_into_costs_no_row(place: Place, statements: list[list[str]], doing: Doing) -> None:
     """What the log is believed is not written anew; what is written is whole."""
