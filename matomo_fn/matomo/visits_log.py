@@ -16,6 +16,9 @@ METHOD = "Live.getLastVisitsDetails"
 # Visits of the first page where nothing says how many there are.
 _FIRST_LIMIT = 500
 _LARGEST_LIMIT = 20_000
+# A page of so few is not too much for any server, and a smaller one cannot go past a second that several visits share.
+# Where it is refused all the same, it is requested twice more: what a server says of memory or time may pass.
+_LEAST_LIMIT, _REPEATS = 4, 2
 # Bytes that a page should have: parsed they take about ten times as much memory.
 _TARGET_PAGE = 4 * 1024 * 1024
 # Bytes of a visit, before any has come: 2,000 with their actions were 7.6 MB and took a small server 1.6 seconds.
@@ -93,11 +96,18 @@ def _read(
     last: int | None = None
     count = 0
     seen: set[int] = set()  # visits of the second ``last``; of earlier ones none can come again
+    repeats = 0
     while True:
         try:
             page, size = page_of(limit, None if last is None else last - 1)
         except ReportRefused as error:
-            limit = pages.largest = _smaller(limit, error)
+            smaller = _smaller(limit, error)
+            if smaller < limit:
+                limit = pages.largest = smaller
+                continue
+            if repeats == _REPEATS:
+                raise
+            repeats += 1
             continue
         pages.note(len(page), size)
         places = _places(page, last)
@@ -147,13 +157,16 @@ def _read_visit(visit: object) -> object:
 
 
 def _smaller(limit: int, error: ReportRefused) -> int:
-    """Return how many visits to ask where so many were too much for the server, or raise its error."""
+    """Return how many visits to request where so many were too much for the server, or raise its error.
+
+    As many, where they are few.
+    """
     text = str(error)
     if "deactivated" in text or "disabled" in text or "not enabled" in text or "requires" in text:
         raise VisitsLogOff(text) from None
-    if limit == 1 or not any(word in text for word in ("memory", "execution time", "MiB", "HTTP 5")):
+    if not any(word in text for word in ("memory", "execution time", "MiB", "HTTP 5")):
         raise error
-    return max(1, limit // 4)
+    return min(limit, max(_LEAST_LIMIT, limit // 4))
 
 
 def _larger(limit: int, largest: int) -> int:

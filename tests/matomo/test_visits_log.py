@@ -171,10 +171,25 @@ def test_a_page_that_is_too_much_for_the_server_is_asked_smaller(trouble: Any) -
     assert max(limits(transport)[2:]) == 10
 
 
-def test_a_single_visit_that_is_too_much_is_the_servers_error() -> None:
-    """Less than one visit cannot be asked."""
+def test_a_few_visits_that_are_too_much_are_the_servers_error() -> None:
+    """Four are requested three times, and fewer never: a page of one cannot go past a second that two visits share."""
+    transport = Scripted(lambda _m, _f: read("down_php_out_of_memory_post.json").reply)
     with pytest.raises(ReportRefused, match="Allowed memory size"):
-        ids(Scripted(lambda _m, _f: read("down_php_out_of_memory_post.json").reply), 16)
+        ids(transport, 16)
+    assert limits(transport) == [16, 4, 4, 4]
+
+
+def test_a_server_that_recovers_gives_visits_that_share_a_second() -> None:
+    """Two refusals of a small page, as two failures in a row are, do not make it too small to go on."""
+    visits = server_of([a_visit(number, 1_000 + number // 3) for number in range(9)])
+    replies = [read("down_php_out_of_memory_post.json").reply] * 2
+
+    def answer(method: str, form: Mapping[str, str]) -> object:
+        return replies.pop() if replies else visits.answer(method, form)
+
+    transport = Scripted(answer)
+    assert ids(transport, 10) == list(range(9))
+    assert limits(transport)[:3] == [10, 4, 4]
 
 
 @pytest.mark.parametrize(
