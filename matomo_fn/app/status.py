@@ -351,7 +351,7 @@ def _logged(warehouse: Warehouse, connector: Connector, kept_from: Mapping[str, 
                 int(row["row_count"]),
                 row["visits_difference"],
                 row["last_run"],
-                row["last_error"],
+                (row["last_error"] or "").strip() or None,
             )
         )
     return found

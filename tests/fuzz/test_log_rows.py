@@ -92,6 +92,9 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 @fuzzed(3)
 @example(
+    [["update %s._sync_log set \"error\" = ' ', status = 'failed' where true"]], Doing("status", ("visits_summary",))
+)
+@example(
     [["update %s._sync_log set \"error\" = repeat('x', 5000), status = 'failed', is_final = false where true"]],
     Doing("status", ("visits_summary",)),
 )
