@@ -134,7 +134,8 @@ class HttpTransport:
                     "reached from here"
                 ) from None
             except requests.exceptions.RequestException as error:
-                raise (self._timed_out(method, timeout) if exchange.is_over else self._failure(error, method)) from None
+                is_late = exchange.is_over or _is_read_timeout(error)
+                raise (self._timed_out(method, timeout) if is_late else self._failure(error, method)) from None
             except ValueError as error:  # which the HTTP library lets through
                 if isinstance(error, UnicodeError) or type(error).__name__ == "LocationParseError":
                     raise MatomoFatal(f"{self._shown}: its name cannot be looked up: check matomo_url") from None
@@ -169,12 +170,8 @@ class HttpTransport:
         match error:
             case requests.exceptions.SSLError():
                 return self._tls_failure(error)
-            case requests.exceptions.ReadTimeout():
-                text = f"{method} had no answer in time (timeout_seconds)"
             case requests.exceptions.ChunkedEncodingError():
                 text = f"the answer to {method} broke off"
-            case requests.exceptions.ConnectionError() if _is_read_timeout(error):
-                text = f"{method} had no whole answer in time (timeout_seconds)"
             case requests.exceptions.ConnectionError():
                 text = _reason(error)
                 if never_connected(error):
@@ -250,9 +247,11 @@ def _tls_cause(error: BaseException) -> BaseException | None:
     return seen
 
 
-def _is_read_timeout(error: requests.exceptions.ConnectionError) -> bool:
+def _is_read_timeout(error: requests.exceptions.RequestException) -> bool:
     # Of a body that is read in parts, requests calls a time-out of the socket a broken connection.
-    return bool(error.args) and type(error.args[0]).__name__ == "ReadTimeoutError"
+    return isinstance(error, requests.exceptions.ReadTimeout) or (
+        bool(error.args) and type(error.args[0]).__name__ == "ReadTimeoutError"
+    )
 
 
 def _reason(error: requests.exceptions.ConnectionError) -> str:

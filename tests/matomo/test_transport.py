@@ -156,17 +156,14 @@ def test_the_body_of_a_redirect_is_not_read(body: bytes, fields: dict[str, str])
 
 def test_an_answer_that_does_not_come_in_time_is_unavailable() -> None:
     """The connector's timeout_seconds bounds the wait, and the sentence says so."""
-    late = r"VisitsSummary\.get had no (whole answer within 0\.05 seconds|answer in time \(timeout_seconds\))"
-    with pytest.raises(MatomoUnavailable, match=late):
+    with pytest.raises(MatomoUnavailable, match=r"VisitsSummary\.get had no whole answer within 0\.05 seconds"):
         exchange(b"", silent=True, timeout=0.05)
 
 
 def test_an_answer_that_stops_in_the_middle_is_unavailable() -> None:
     """A server that goes silent in the body is no shorter answer."""
     whole = answer(b"[" + b"1," * 1000 + b"1]")
-    with pytest.raises(
-        MatomoUnavailable, match=r"VisitsSummary\.get had no whole answer (within 0\.05 seconds|in time)"
-    ):
+    with pytest.raises(MatomoUnavailable, match=r"VisitsSummary\.get had no whole answer within 0\.05 seconds"):
         exchange(whole[:-100], silent=True, timeout=0.05)
 
 
@@ -214,7 +211,7 @@ def test_the_deadline_bounds_the_wait_as_well() -> None:
     with WireServer(b"", silent=True) as server:
         deadline = Deadline(1060.05, clock=iter([0.0, 1000.0]).__next__)
         transport = HttpTransport(server.url, Token(CANARY), timeout=600, deadline=deadline)
-        with pytest.raises(MatomoUnavailable, match=r"within 0\.05 seconds|had no answer in time"):
+        with pytest.raises(MatomoUnavailable, match=r"within 0\.05 seconds"):
             transport.post("API.get", {})
 
 
