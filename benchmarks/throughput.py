@@ -16,7 +16,7 @@ from matomo_fn.catalogue import PREBUILT, Table
 from matomo_fn.config.token import Token
 from matomo_fn.days import Days
 from matomo_fn.deadline import Deadline
-from matomo_fn.extract.report_rows import parse_slice
+from matomo_fn.extract.report_rows import parse_days, parse_slice
 from matomo_fn.matomo.client import MatomoClient
 from matomo_fn.matomo.rate_limit import RateLimit
 from matomo_fn.matomo.transport import HttpTransport, Reply
@@ -97,8 +97,10 @@ def _stage(client: MatomoClient, table: Table, path: Path) -> int:
     source = table.sources[0]
     answered = client.report(source, "1", Days.of(_DAYS))
     with Buffer(path) as buffer:
+        usual = parse_days(table, source, answered.days)
         for day, answer in answered.days.items():
-            buffer.add(Slice(Stream(table.name, "1"), day), parse_slice(table, [(source, answer)]).lines)
+            found = usual.get(day) or parse_slice(table, [(source, answer)])
+            buffer.add(Slice(Stream(table.name, "1"), day), found.lines)
         buffer.close()
         return buffer.rows
 

@@ -24,6 +24,7 @@ _MAYBE_EXPONENT = re.compile(rb"[0-9]e-?[0-9]|(?<![0-9])0\.0000")
 _CHUNK = 64 * 1024  # bytes that are looked at at once
 _SPACE = b" \t\n\r"  # what JSON allows between values
 _SHORT = 64  # bytes of a list that may as well be read at once
+_LIST, _OBJECT = b"[{"  # what they begin with
 
 _decoder = msgspec.json.Decoder()
 _object = msgspec.json.Decoder(dict[str, msgspec.Raw])
@@ -172,7 +173,8 @@ def _split(text: memoryview) -> Any:
 
 
 def _rows(text: memoryview) -> Any:
-    if bytes(text[:1]) == b"[" and len(text) > _SHORT and bytes(text[1:_SHORT]).lstrip(_SPACE)[:1] not in (b"", b"]"):
+    is_list = len(text) > _SHORT and text[0] == _LIST
+    if is_list and (text[1] == _OBJECT or bytes(text[1:_SHORT]).lstrip(_SPACE)[:1] not in (b"", b"]")):
         return UnreadRows(text)
     return _decoder.decode(text)
 

@@ -8,8 +8,9 @@ field.
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from datetime import date
 from functools import lru_cache
 from typing import Any
 
@@ -20,6 +21,8 @@ from matomo_fn.json_codec import UnreadRows, sorted_by_json
 from matomo_fn.values import as_float, as_integer, as_staged_integer, as_text, encode, shown, utf8
 
 Row = tuple[Any, ...]
+# Bytes of answers whose days are read together.
+_TOGETHER = 64 * 1024
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,6 +43,38 @@ class ParsedSlice:
         return len(self.lines)
 
 
+def parse_days(table: Table, source: Source, answers: Mapping[date, object]) -> dict[date, ParsedSlice]:
+    """Return the slices of days whose rows are written as usual; those of the other days `parse_slice` reads.
+
+    Small days are read together, since beginning takes longer than a few rows.
+    """
+    reader = column_reader(table, source)
+    slices: dict[date, ParsedSlice] = {}
+    if reader is None:
+        return slices
+    for group in _small_groups(answers):
+        found = reader.lines([rows for _, rows in group]) or ()
+        for (day, _), each in zip(group, found, strict=False):
+            if len(each.keys) == len(each.lines):
+                slices[day] = _slice_of(reader.header, each.lines, has_others=each.has_others)
+    return slices
+
+
+def _small_groups(answers: Mapping[date, object]) -> Iterator[list[tuple[date, UnreadRows]]]:
+    """Yield the days that have rows in groups of so many bytes at most; a larger day is a group of its own."""
+    group: list[tuple[date, UnreadRows]] = []
+    size = 0
+    for day, answer in answers.items():
+        if isinstance(answer, UnreadRows):
+            if group and size + answer.text.nbytes > _TOGETHER:
+                yield group
+                group, size = [], 0
+            group.append((day, answer))
+            size += answer.text.nbytes
+    if group:
+        yield group
+
+
 def parse_slice(table: Table, answers: Iterable[tuple[Source, object]]) -> ParsedSlice:
     """Return the rows of a day's answers, one answer for each source of the table.
 
@@ -58,17 +93,17 @@ def _parsed_by_columns(table: Table, answers: Sequence[tuple[Source, object]]) -
     for source, answer in answers:
         if isinstance(answer, UnreadRows):
             reader = column_reader(table, source)
-            found = reader.lines(answer) if reader else None
-            if found is None:
+            found = reader.lines([answer]) if reader else None
+            if not found:
                 return None
-            lines += found.lines
-            keys |= found.keys
-            has_others = has_others or found.has_others
+            lines += found[0].lines
+            keys |= found[0].keys
+            has_others = has_others or found[0].has_others
         elif answer != [] or table.is_one_row:
             return None
     if len(keys) < len(lines):
         return None  # two rows have one key
-    return _slice_of(table, lines, has_others=has_others)
+    return _slice_of(_header(table), lines, has_others=has_others)
 
 
 def _parsed_by_rows(table: Table, answers: Sequence[tuple[Source, object]]) -> ParsedSlice:
@@ -78,12 +113,16 @@ def _parsed_by_rows(table: Table, answers: Sequence[tuple[Source, object]]) -> P
     _check_keys(table, rows)
     names = [column.name for column in table.parsed]
     lines = [encode(dict(zip(names, row, strict=True))) for row in rows]
-    return _slice_of(table, lines, has_others=not table.is_one_row and any(row[-1] for row in rows))
+    return _slice_of(_header(table), lines, has_others=not table.is_one_row and any(row[-1] for row in rows))
 
 
-def _slice_of(table: Table, lines: list[str], *, has_others: bool) -> ParsedSlice:
+def _header(table: Table) -> str:
+    return ",".join(column.name for column in table.parsed)
+
+
+def _slice_of(header: str, lines: list[str], *, has_others: bool) -> ParsedSlice:
     lines.sort()
-    text = "\n".join((",".join(column.name for column in table.parsed), *lines))
+    text = "\n".join((header, *lines))
     return ParsedSlice(tuple(lines), hashlib.sha256(utf8(text)).hexdigest(), has_others)
 
 

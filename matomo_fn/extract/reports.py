@@ -13,7 +13,7 @@ from matomo_fn.extract.extracted import ExtractContext, Extracted
 from matomo_fn.extract.first_chunk import first_chunk
 from matomo_fn.extract.jobs import Job
 from matomo_fn.extract.purged_reports import mark_purged
-from matomo_fn.extract.report_rows import ParsedSlice, is_empty, parse_slice
+from matomo_fn.extract.report_rows import ParsedSlice, is_empty, parse_days, parse_slice
 from matomo_fn.extract.schedule import Chunk, Schedule, Task
 from matomo_fn.matomo.reports import MOST_CALLS_IN_BULK, Answered, ReportQuery
 from matomo_fn.matomo.responses import PluginOff
@@ -148,9 +148,13 @@ def _slices(context: ExtractContext, chunk: Chunk, answers: Mapping[object, Answ
     empty = set()
     for table in job.tables:
         sources = table.sources_of(context.version)
+        usual = _usual(context, table, sources, answers)
         for day in job.period.dates(chunk.days):
             found = [(source, answers[source.call].days[day]) for source in sources]
-            extracted = _parse(context, job, table, day, found)
+            if day in usual:
+                extracted = Extracted(table.stream(job.site.id, job.segment.name).slice(day), usual[day])
+            else:
+                extracted = _parse(context, job, table, day, found)
             slices.append(extracted)
             if extracted.content:
                 context.parsed(extracted.slice, extracted.content.content_hash)
@@ -162,6 +166,19 @@ def _slices(context: ExtractContext, chunk: Chunk, answers: Mapping[object, Answ
     for extracted in slices:
         reason = reasons.get(extracted.slice.date) if extracted.slice in empty else None
         yield _unrequested(extracted.slice, reason) if reason else extracted
+
+
+def _usual(
+    context: ExtractContext, table: Table, sources: Sequence[Source], answers: Mapping[object, Answered]
+) -> Mapping[date, ParsedSlice]:
+    """Return the days of a chunk that can be read together; the others are read one by one."""
+    if len(sources) > 1 or table.name in context.columns:
+        return {}
+    (source,) = sources
+    try:
+        return parse_days(table, source, answers[source.call].days)
+    except Exception:  # noqa: BLE001 - the day that it comes from raises it again
+        return {}
 
 
 def _parse(

@@ -10,6 +10,7 @@ import io
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from types import TracebackType
 from typing import IO, Any, Self
@@ -26,6 +27,10 @@ _GZIP = 31  # the number by which zlib calls gzip's format; it writes no name an
 # Characters of rows that are compressed at once: slices may be of a few rows.
 _AT_ONCE = 64 * 1024
 _PART = 1 << 20  # bytes that are read at once
+
+
+# Of sites and segments, which many slices share.
+_text = lru_cache(maxsize=1024)(encode)
 
 
 @contextmanager
@@ -70,14 +75,13 @@ class Buffer:
         if not lines:
             return
         if slice_ is not self._slice:
-            segment = f',"segment":{encode(slice_.segment)}' if self._has_segment else ""
-            self._prefix = f'{{"date":"{slice_.date}","website_id":{encode(slice_.website_id)}{segment},'
+            segment = f',"segment":{_text(slice_.segment)}' if self._has_segment else ""
+            self._prefix = f'{{"date":"{slice_.date}","website_id":{_text(slice_.website_id)}{segment},'
             self._slice = slice_
         prefix = self._prefix
-        # No text of JSON has a line break, so a row begins behind each.
-        rows = "\n".join(lines).replace("\n{", f"\n{prefix}")
-        self._waiting += (prefix, rows[1:], "\n")
-        self._waiting_size += len(prefix) + len(rows)
+        rows = f"\n{prefix}".join([line[1:] for line in lines])  # without the brace that the prefix has
+        self._waiting += (prefix, rows, "\n")
+        self._waiting_size += len(prefix) + len(rows) + 1
         self.rows += len(lines)
         if self._waiting_size >= _AT_ONCE:
             with named_if_full(self.path.parent):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from datetime import date, timedelta
 from typing import Any
 
 import pytest
@@ -11,7 +12,7 @@ from hypothesis import strategies as st
 
 from matomo_fn.catalogue import PREBUILT, Source, Table
 from matomo_fn.errors import InvalidResponse
-from matomo_fn.extract.report_rows import parse_slice
+from matomo_fn.extract.report_rows import parse_days, parse_slice
 from matomo_fn.extract.row_columns import column_reader
 from matomo_fn.json_codec import UnreadRows
 
@@ -75,6 +76,37 @@ def test_usual_rows_are_those_read_by_row(case: tuple[Table, str]) -> None:
     check(*case)
 
 
+@given(st.data())
+def test_days_read_together_are_those_read_one_by_one(data: st.DataObject) -> None:
+    """Small and large ones, of the usual kind and odd ones: each day has its own rows, or is left to be read alone."""
+    table, first = data.draw(rows_of(PLAIN))
+    texts = [first, *data.draw(st.lists(rows_of(PLAIN | FIELDS).map(lambda case: case[1]), max_size=4)), "[]"]
+    bodies = [(text[:1] + data.draw(st.sampled_from(["", " " * 30_000])) + text[1:]).encode() for text in texts]
+    answers: dict[date, object] = {
+        date(2026, 10, 1) + timedelta(days=number): UnreadRows(memoryview(body)) if body.lstrip(b"[ ") != b"]" else []
+        for number, body in enumerate(bodies)
+    }
+    found = parse_days(table, table.sources[0], answers)
+    assert found == {day: outcome(table, answers[day]) for day in found}
+
+
+def test_usual_days_are_read_together() -> None:
+    """All but the one with a value that is written oddly, and those beside it: these are read one by one."""
+    table = PREBUILT["visitor_country"]
+    days = [date(2026, 10, 1) + timedelta(days=number) for number in range(4)]
+    plain = b'[{"label":"a","nb_visits":1}]'
+
+    def read(odd: bytes, *, size: int) -> set[date]:
+        answers = {day: UnreadRows(memoryview(plain + b" " * size)) for day in days}
+        answers[days[2]] = UnreadRows(memoryview(odd + b" " * size))
+        return set(parse_days(table, table.sources[0], answers))
+
+    assert read(plain, size=0) == set(days)
+    assert read(b'[{"label":"a","nb_visits":"x"}]', size=0) == set()
+    assert read(b'[{"label":"a","nb_visits":"x"}]', size=40_000) == {*days} - {days[2]}
+    assert read(b'[{"label":"a","code":"a"},{"label":"a","code":"a"}]', size=0) == {*days} - {days[2]}
+
+
 def test_usual_rows_are_read_by_column() -> None:
     """Numbers as numbers and as texts, absent and null fields, "Others": or nothing would be gained."""
     table = PREBUILT["behaviour_page"]
@@ -85,8 +117,9 @@ def test_usual_rows_are_read_by_column() -> None:
     ]
     reader = column_reader(table, table.sources[0])
     assert reader is not None
-    found = reader.lines(UnreadRows(memoryview(json.dumps(rows).encode())))
-    assert found is not None
+    read = reader.lines([UnreadRows(memoryview(json.dumps(rows).encode()))])
+    assert read is not None
+    (found,) = read
     assert [json.loads(line)["_is_others"] for line in found.lines] == [False, False, True]
     assert len(found.keys) == 3
 
