@@ -5,7 +5,7 @@ from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Any
 
-from matomo_fn.app.changes import changes_by_run
+from matomo_fn.app.logged_changes import changes_by_run
 from matomo_fn.app.read_log import never_synced, open_log
 from matomo_fn.catalogue import SYNC_RUNS
 from matomo_fn.config.connector import Connector

@@ -5,9 +5,9 @@ from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
-from matomo_fn.app.changes import changes_by_run, joined
 from matomo_fn.app.day_calendar import Calendar, read_calendar, stream_of
 from matomo_fn.app.history import PastRun, newest_requests, newest_runs, past_run
+from matomo_fn.app.logged_changes import changes_by_run, joined
 from matomo_fn.app.read_log import never_synced, open_log
 from matomo_fn.app.wiring import make_client, read_credentials
 from matomo_fn.catalogue import EVENTS_LOG, SYNC_LOG, SYNC_QUALITY, SYNC_RUNS

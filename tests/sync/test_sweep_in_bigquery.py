@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from fake_matomo import FakeMatomo
-from matomo_fn.app.changes import changes_by_run
+from matomo_fn.app.logged_changes import changes_by_run
 from matomo_fn.config.connector import read_connector
 from matomo_fn.config.request import read_request
 from matomo_fn.sync.outcome import Run
