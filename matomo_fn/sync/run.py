@@ -16,7 +16,6 @@ from matomo_fn.errors import MatomoFatal, OutOfTime, Stopped, WarehouseError, Wa
 from matomo_fn.extract.archive_check import ArchiveChecks
 from matomo_fn.extract.extracted import ExtractContext, Extracted, KeptRows, nobody
 from matomo_fn.extract.extractor import extract
-from matomo_fn.extract.own_buffers import OwnBuffers
 from matomo_fn.extract.reports import make_schedule
 from matomo_fn.extract.worker_pool import WorkerPool
 from matomo_fn.slices import Slice
@@ -343,20 +342,13 @@ class _Execution:
         )
 
     def _extract_context(self, folder: Path, plan: Plan) -> ExtractContext:
-        session = self._session
-        return ExtractContext(
-            session.client,
-            self._scope.version,
-            ArchiveChecks(session.client, session.connector.trailing_days, self._now),
-            session.deadline.allows_requests,
-            OwnBuffers(folder, session.buffer_bytes),
-            self._now,
-            session.connector.excluded_columns,
-            self._tables.columns,
-            partial(self._kept_rows, plan),
-            partial(_known_rows, plan),
-            self._sweep.reads_visits if self._sweep else None,
-            self._sweep.parsed if self._sweep else nobody,
+        return replace(
+            self._session.extract_context(folder, self._scope.version, self._now),
+            columns=self._tables.columns,
+            kept_rows=partial(self._kept_rows, plan),
+            known_rows=partial(_known_rows, plan),
+            reads_visits=self._sweep.reads_visits if self._sweep else None,
+            parsed=self._sweep.parsed if self._sweep else nobody,
         )
 
     def _writer(self, plan: Plan, folder: Path) -> Writer:

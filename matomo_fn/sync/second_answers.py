@@ -2,16 +2,15 @@
 
 from collections.abc import Iterator, Mapping
 from contextlib import closing
+from dataclasses import replace
 from datetime import datetime
 from functools import partial
 from pathlib import Path
 
 from matomo_fn.days import Days
-from matomo_fn.extract.archive_check import ArchiveChecks
 from matomo_fn.extract.extracted import ExtractContext, Extracted, KeptRows
 from matomo_fn.extract.extractor import extract
 from matomo_fn.extract.open_rows import OpenColumns
-from matomo_fn.extract.own_buffers import OwnBuffers
 from matomo_fn.extract.report_rows import ParsedSlice
 from matomo_fn.extract.reports import make_schedule
 from matomo_fn.extract.worker_pool import WorkerPool
@@ -45,7 +44,7 @@ class SecondAnswers:
         self._waiting: dict[str, dict[Slice, Extracted]] = {}
 
     def request(self, wanted: Mapping[Stream, Days]) -> Iterator[tuple[Slice, Second]]:
-        """Yield what the second answer tells of each slice that there was time for; raise what is fatal."""
+        """Yield what the second answer says about each slice that there was time for; raise what is fatal."""
         session = self._session
         for name in {stream.table for stream in wanted}:
             table = self._scope.tables[name]
@@ -68,18 +67,8 @@ class SecondAnswers:
                 yield from self._compare(name)
 
     def _context(self, folder: Path) -> ExtractContext:
-        session = self._session
-        return ExtractContext(
-            session.client,
-            self._scope.version,
-            ArchiveChecks(session.client, session.connector.trailing_days, self._now),
-            session.deadline.allows_requests,
-            OwnBuffers(folder, session.buffer_bytes),
-            self._now,
-            session.connector.excluded_columns,
-            self._columns,
-            self._kept_rows,
-        )
+        context = self._session.extract_context(folder, self._scope.version, self._now)
+        return replace(context, columns=self._columns, kept_rows=self._kept_rows)
 
     def _kept_rows(self, slice_: Slice) -> KeptRows | None:
         return kept_rows(self._known, slice_, self._sites[slice_.website_id].today(self._now))
