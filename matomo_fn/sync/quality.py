@@ -314,7 +314,7 @@ def _equal(quality: Quality) -> Quality:
 
 
 class Refetched(StrEnum):
-    """What a second answer of Matomo tells of the rows that a table has of a slice."""
+    """What a second answer of Matomo says about the rows that a table has of a slice."""
 
     SAME = "same"  # the table has Matomo's answer
     CHANGED = "changed"  # the table has what Matomo answered then; it answers something else now

@@ -220,7 +220,7 @@ def test_a_delivery_to_all_skips_connectors_without_events(
 def test_a_request_delivers_what_waits_in_pubsub(
     shop: Shop, pubsub: PubSub, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    """And acknowledges it; one log line tells of it."""
+    """And acknowledges it; one log line reports it."""
     pubsub.create()
     publish(pubsub, *map(event, range(5)))
     answer = deliver(shop, pubsub)

@@ -115,7 +115,7 @@ class Again:
 
 
 class Stepped:
-    """A transport that tells of each call before it goes out, and of each answer before it is looked at."""
+    """A transport that reports each call before it goes out, and of each answer before it is looked at."""
 
     def __init__(self, transport: HttpTransport, step: Callable[[], None]) -> None:
         """Stand in front of a transport."""

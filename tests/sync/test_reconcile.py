@@ -253,7 +253,7 @@ def test_a_check_that_is_made_again_replaces_its_row(shop: Local, tmp_path: Path
 def test_a_sweep_settles_what_was_said_of_a_day_that_matomo_changed(
     matomo: FakeMatomo, synced: Path, tmp_path: Path
 ) -> None:
-    """It writes the day and checks it, without a call more: nothing differs in the table of findings any more."""
+    """It writes the day and checks it, without further calls: nothing differs in the table of findings any more."""
     path = tmp_path / "x.duckdb"
     shutil.copyfile(synced, path)
     with local(matomo, path, **CONFIG, quality_checks=True) as shop:

@@ -538,7 +538,7 @@ def test_a_request_that_is_delivered_again_repeats_what_failed(matomo: FakeMatom
 def test_what_was_done_before_matomo_gave_up_is_kept(
     matomo: FakeMatomo, tmp_path: Path, end: Callable[[Fault], Fault], status: int
 ) -> None:
-    """A blocked address or a server that is down ends the run: it tells of it, and the next one does the rest."""
+    """A blocked address or a server that is down ends the run: it says so, and the next one does the rest."""
     with local(matomo, tmp_path / "x.duckdb", concurrency=1) as shop:
         matomo.faults.add(end(Fault(method=r".*", after=14)))
         result = shop.sync()

@@ -55,7 +55,7 @@ def _write(path: Path, page: bytes) -> None:
         temporary.replace(path)
     except OSError as error:
         if temporary is not None:
-            with contextlib.suppress(OSError):
+            with contextlib.suppress(OSError):  # why it could not be written is what has to be said
                 temporary.unlink()
         raise InputError(f"the page cannot be written to {path}: {error.strerror}. Name another file with -o") from None
 
