@@ -96,6 +96,10 @@ def _list_of_array(node: exp.Expr) -> exp.Expr:
     return node
 
 
+def _quoted(name: str) -> str:
+    return '"' + name.replace('"', '""') + '"'
+
+
 class _NotInCatalog(WarehouseError):
     """There is no such table, view or schema."""
 
@@ -197,9 +201,11 @@ class DuckDBWarehouse:
         statements = []
         for column in schema.columns:
             existing = known.get(column.name.lower())
-            name = f'"{schema.name}"', f'"{column.name}"'
+            name = _quoted(schema.name), _quoted(column.name)
             if existing is None:
-                statements.append("alter table {} add column {} {}".format(*name, _duckdb_type(column.type_name)))
+                statements.append(
+                    "alter table {} add column {} {}".format(*name, _duckdb_type(sql.column_type(column)))
+                )
                 continue
             if (merged := merged_type(column, existing)) != existing.type_name:
                 # DuckDB takes a STRUCT for another one field by field by their names, and a new field as NULL.
@@ -214,7 +220,7 @@ class DuckDBWarehouse:
 
     def replace_table(self, schema: Schema, found: FoundTable, source: str) -> None:
         """Drop the table, create it with the rows of the other one, and drop that: all in one transaction."""
-        names = ", ".join(f'"{name}"' for name in schema.column_names)
+        names = ", ".join(map(_quoted, schema.column_names))
         self._in_one_step(
             [
                 f'drop table "{schema.name}"',
@@ -331,8 +337,7 @@ class DuckDBWarehouse:
             [self.dataset, STAGING_PREFIX],
         )
         if left and _OPEN[self._key] == 1:
-            names = (row["table_name"].replace('"', '""') for row in left)
-            self._in_one_step([f'drop table if exists "{name}"' for name in names])
+            self._in_one_step([f"drop table if exists {_quoted(row['table_name'])}" for row in left])
 
     def _in_one_step(self, statements: Sequence[str]) -> None:
         """Run statements in one transaction, or none of them where one fails."""
@@ -372,9 +377,9 @@ class DuckDBWarehouse:
         """Look up tables in the dataset from now on, if it is there; another connection may create it later."""
         there = f"select database_name, schema_name from duckdb_schemas() where {_HERE}"
         for row in self._fetch(there, [self.dataset]):
-            catalog, schema = (name.replace('"', '""') for name in row.values())
-            self._fetch(f'use "{catalog}"."{schema}"', [])
-            self._schema = f'"{catalog}"."{schema}"'
+            schema = ".".join(_quoted(name) for name in row.values())
+            self._fetch(f"use {schema}", [])
+            self._schema = schema
 
     def _execute(self, statement: str, parameters: Sequence[object] = ()) -> None:
         self._rows(statement, parameters)
@@ -467,10 +472,10 @@ def _duckdb_type(name: str) -> str:
 
 def _comments(schema: Schema, found: Mapping[str, str], kind: str = "table") -> list[str]:
     """Return the statements that describe a table or view and its columns, where they are not described so."""
-    name = f'"{schema.name}"'
+    name = _quoted(schema.name)
     wanted = {"": (f"{kind} {name}", schema.description)}
     for column in schema.columns:
-        wanted[column.name.lower()] = (f'column {name}."{column.name}"', column.description)
+        wanted[column.name.lower()] = (f"column {name}.{_quoted(column.name)}", column.description)
     return [
         "comment on {} is '{}'".format(what, text.replace("'", "''"))
         for key, (what, text) in wanted.items()

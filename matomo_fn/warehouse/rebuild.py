@@ -86,15 +86,16 @@ def _carried(column: Column, found: Collection[FoundColumn]) -> str:
     old = next((each for each in found if each.name.lower() == column.name.lower()), None)
     if old is None:
         return f"cast(null as {column.type_name})"
+    value = f"t.{sql.column_name(old.name)}"
     if old.type_name == column.type_name:
-        return f"t.{old.name}"
+        return value
     if old.is_repeated or old.fields or column.repeated or column.fields:
         raise SchemaMismatch(
             f"column {column.name} is {old.type_name} in days that are not requested, and would be {column.type_name}: "
             "request every day that the table has by start_date"
         )
     if column.type is ColumnType.JSON:
-        return f"to_json(t.{old.name})"
+        return f"to_json({value})"
     if old.type_name == ColumnType.JSON:
-        return f"cast(json_value(t.{old.name}) as {column.type_name})"
-    return f"cast(t.{old.name} as {column.type_name})"
+        return f"cast(json_value({value}) as {column.type_name})"
+    return f"cast({value} as {column.type_name})"

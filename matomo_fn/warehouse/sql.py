@@ -31,6 +31,11 @@ def table_name(dataset: str, table: str) -> str:
     return f"`{dataset}.{table}`"
 
 
+def column_name(name: str) -> str:
+    """Return a column's name in backquotes: one that somebody else has added may be a reserved word, or have blanks."""
+    return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
+
+
 def create_table(dataset: str, schema: Schema) -> str:
     """Return the statement that creates a table without partitions, for a warehouse that has none."""
     columns = ", ".join(_definition(column) for column in schema.columns)
@@ -60,7 +65,8 @@ def carry_over(
 
     ``columns`` are names with their expressions of a row ``t``.
     """
-    names, expressions = (", ".join(part) for part in zip(*columns, strict=True))
+    names = ", ".join(column_name(name) for name, _ in columns)
+    expressions = ", ".join(expression for _, expression in columns)
     return (
         f"insert into {table_name(dataset, target)} ({names}) select {expressions} "
         f"from {table_name(dataset, table)} t where {_other_slices('t', slices)}"
@@ -70,7 +76,7 @@ def carry_over(
 def replace_table(dataset: str, schema: Schema, source: str, clauses: str) -> str:
     """Return the statement that replaces a table, in one step, by the rows of another one; ``clauses``: partitions."""
     definitions = ", ".join(_definition(column) for column in schema.columns)
-    names = ", ".join(f"s.{name}" for name in schema.column_names)
+    names = ", ".join(f"s.{column_name(name)}" for name in schema.column_names)
     return (
         f"create or replace table {table_name(dataset, schema.name)} ({definitions}) {clauses} "
         f"as select {names} from {table_name(dataset, source)} s"
@@ -276,4 +282,12 @@ def _selected(name: str, expression: str) -> str:
 
 
 def _definition(column: Column) -> str:
-    return f"{column.name} {column.type_name}{' not null' if column.required else ''}"
+    return f"{column_name(column.name)} {column_type(column)}{' not null' if column.required else ''}"
+
+
+def column_type(column: Column) -> str:
+    """Return a column's type as a statement has it, the names of its fields in backquotes."""
+    if not column.fields:
+        return column.type_name
+    fields = ", ".join(f"{column_name(field.name)} {column_type(field)}" for field in column.fields)
+    return f"ARRAY<STRUCT<{fields}>>" if column.repeated else f"STRUCT<{fields}>"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from matomo_fn.errors import MatomoFnError
@@ -94,6 +94,13 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 
 @fuzzed(3)
+@example(
+    [
+        'alter table %s."visits_summary" add column "select" varchar',
+        "update %s.\"visits_summary\" set date = date '2020-01-01' where true",
+    ],
+    Doing("full_refresh", ("visits_summary",)),
+)
 @given(st.lists(changes(), min_size=1, max_size=3), DOINGS)
 def test_a_table_that_somebody_changed_is_brought_up_to_date_or_refused(
     place: Place, statements: list[str], doing: Doing

@@ -100,6 +100,27 @@ def test_a_value_that_cannot_be_carried_over_leaves_the_table_as_it_is(shop: Loc
     assert shop.staging() == []
 
 
+@pytest.mark.parametrize(
+    ("name", "kind"),
+    [
+        *((name, "string") for name in ("select", "Note", "a b", 'a"b', "1st")),
+        ("é", "struct<`select` int64, `a b` string>"),
+        ('a"b', "array<struct<`from` date>>"),
+    ],
+)
+def test_columns_that_somebody_added_are_kept_whatever_their_names(shop: Local, name: str, kind: str) -> None:
+    """Reserved words, and what has to stand in quotes; in the rows that are carried over the values stay."""
+    shop.sync()
+    shop.warehouse.run(f"alter table {TABLE} add column `{name}` {kind}", "add")
+    shop.warehouse.run(f"update {TABLE} t set date = date '2020-01-01' where t.date = date '{ago(1)}'", "move")
+    before, carried = types(shop), f"select * from {TABLE} t where t.date = date '2020-01-01'"
+    kept = sorted(map(repr, shop.warehouse.query(carried)))
+    assert kept
+    assert shop.sync(mode="full_refresh", tables=(TABLE,)).as_dict()["status"] == "complete"
+    assert types(shop)[name] == before[name]
+    assert sorted(map(repr, shop.warehouse.query(carried))) == kept
+
+
 def test_a_slice_that_fails_keeps_its_rows(matomo: FakeMatomo, shop: Local) -> None:
     """It is logged as failed, and refetched."""
     shop.sync()

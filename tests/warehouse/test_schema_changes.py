@@ -351,7 +351,8 @@ def test_a_change_that_fails_changes_nothing(in_duckdb: DuckDBWarehouse) -> None
     in_duckdb.create_table(replace(COUNTRIES.schema, columns=COUNTRIES.columns[:4]), "day")
     before = in_duckdb.find_table("countries")
     assert before is not None
-    wrong = (*COUNTRIES.columns[:5], Column('a" int, "a', ColumnType.STRING, "Not a name."))
+    twice = (Column(name, ColumnType.STRING, "Its name is there.") for name in ("note", "Note"))
+    wrong = (*COUNTRIES.columns[:5], *twice)
     with pytest.raises(Exception, match=r"w\.duckdb"):
         in_duckdb.update_table(replace(COUNTRIES.schema, columns=wrong), before)
     assert in_duckdb.find_table("countries") == before

@@ -258,7 +258,17 @@ STATEMENTS: Mapping[str, Callable[[], list[str]]] = {
     ],
     "count_reference": lambda: [reference_sql.count_reference(DATASET, table) for table in REFERENCES],
 }
-FRAGMENTS = {"all_time", "count_keys", "literal", "newest", "table_name", "in_slices", "in_days"}
+FRAGMENTS = {
+    "all_time",
+    "column_name",
+    "column_type",
+    "count_keys",
+    "literal",
+    "newest",
+    "table_name",
+    "in_slices",
+    "in_days",
+}
 
 NOT_ABOUT_THE_LOG = {
     "conversions_of",
