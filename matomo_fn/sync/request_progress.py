@@ -1,6 +1,7 @@
 """How far a request is that was handed on in parts, by the record of runs."""
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from enum import StrEnum
@@ -40,15 +41,16 @@ class ShardState(StrEnum):
 class RequestProgress:
     """How far a request is.
 
-    ``states`` of its shards, the first one first; one of a request that was not split is all of it. The counts are of
-    slices, of all runs.
+    ``shards``: how many it has; a request that was not split is one. ``states``: how many are so far; those that it
+    does not count are left. The other counts are of slices, of all runs.
     """
 
     request_id: str
     mode: str
     started: datetime
     last_ended: datetime | None
-    states: tuple[ShardState, ...]
+    shards: int
+    states: Mapping[ShardState, int]
     written: int
     unchanged: int
     pending: int
@@ -58,11 +60,12 @@ class RequestProgress:
     @property
     def is_done(self) -> bool:
         """Whether every shard is done."""
-        return all(state is ShardState.DONE for state in self.states)
+        return self.count(ShardState.DONE) == self.shards
 
     def count(self, state: ShardState) -> int:
         """Return how many shards are so far."""
-        return self.states.count(state)
+        known = self.states.get(state, 0)
+        return known + self.shards - sum(self.states.values()) if state is ShardState.LEFT else known
 
     def as_dict(self) -> dict[str, Any]:
         """Return the progress as JSON has it."""
@@ -71,7 +74,7 @@ class RequestProgress:
             "mode": self.mode,
             "started": self.started.isoformat(timespec="seconds"),
             "last_ended": self.last_ended.isoformat(timespec="seconds") if self.last_ended else None,
-            "shards": len(self.states),
+            "shards": self.shards,
             **{str(state): self.count(state) for state in ShardState},
             "slices_written": self.written,
             "slices_unchanged": self.unchanged,
@@ -84,8 +87,8 @@ class RequestProgress:
     def sentence(self) -> str:
         """The progress in words."""
         counts = ", ".join(f"{self.count(state)} {state}" for state in ShardState if self.count(state))
-        noun = "shard" if len(self.states) == 1 else "shards"
-        return f"request {self.request_id} of {self.started:%Y-%m-%d %H:%M} UTC: {len(self.states)} {noun}: {counts}"
+        noun = "shard" if self.shards == 1 else "shards"
+        return f"request {self.request_id} of {self.started:%Y-%m-%d %H:%M} UTC: {self.shards} {noun}: {counts}"
 
 
 def read_progress(warehouse: Warehouse, connector: str, now: datetime) -> list[RequestProgress]:
@@ -104,17 +107,20 @@ def progress_of(rows: Sequence[Mapping[str, Any]], now: datetime) -> RequestProg
     """Return how far the request of some rows of ``_sync_runs`` is; of each run the last row, in the order of time."""
     ended = [row for row in rows if row["status"] not in (RUNNING, HANDING_ON)]
     errors = [row["error"] for row in ended if row["error"]]
-    shards = max(row["shards"] or 1 for row in rows)
+    shards = max(1, *(row["shards"] or 1 for row in rows))
     by_shard: dict[int, list[Mapping[str, Any]]] = {}
     for row in rows:
         if row["shard"] is not None or row["shards"] is None:  # and not the run that split the request
             by_shard.setdefault(row["shard"] or 1, []).append(row)
+    # Counted, and never listed: how many shards there are is what somebody may have written into the table.
+    states = Counter(_state(runs, now) for number, runs in by_shard.items() if 1 <= number <= shards)
     return RequestProgress(
         rows[0]["request_id"],
         rows[0]["mode"],
         min(row["started_at"] for row in rows),
         max((row["finished_at"] for row in ended), default=None),
-        tuple(_state(by_shard.get(number, ()), now) for number in range(1, shards + 1)),
+        shards,
+        states,
         sum(row["written"] for row in rows),
         sum(row["unchanged"] for row in rows),
         sum(row["pending"] for row in rows),
@@ -123,15 +129,13 @@ def progress_of(rows: Sequence[Mapping[str, Any]], now: datetime) -> RequestProg
     )
 
 
-def _state(runs: Iterable[Mapping[str, Any]], now: datetime) -> ShardState:
+def _state(runs: Sequence[Mapping[str, Any]], now: datetime) -> ShardState:
     """Return how far a shard is; once done it stays so, whatever a message that is delivered again does."""
-    newest = None
-    for run in runs:
-        if run["status"] == Verdict.COMPLETE or (run["status"] == Verdict.PARTIAL and not run["remaining"]):
-            return ShardState.DONE
-        newest = run
-    if newest is None:
-        return ShardState.LEFT
+    if any(
+        run["status"] == Verdict.COMPLETE or (run["status"] == Verdict.PARTIAL and not run["remaining"]) for run in runs
+    ):
+        return ShardState.DONE
+    newest = runs[-1]
     if newest["status"] == RUNNING:
         return ShardState.RUNNING if now - newest["started_at"] < _LONGEST_RUN else ShardState.LEFT
     return ShardState.FAILED if newest["status"] == Verdict.FAILED and not newest["remaining"] else ShardState.LEFT

@@ -92,6 +92,10 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
 
 @fuzzed(3)
 @example(
+    [['update %s._sync_runs set "shards" = 9223372036854775807, "continuation" = 3 where true']],
+    Doing("status", ("visits_summary",)),
+)
+@example(
     [["update %s._sync_log set \"error\" = ' ', status = 'failed' where true"]], Doing("status", ("visits_summary",))
 )
 @example(

@@ -11,7 +11,7 @@ import pytest
 from fake_matomo import FakeMatomo, Fault
 from matomo_fn.errors import QueueUnavailable
 from matomo_fn.sync.hand_on import FanOut, calls_within
-from matomo_fn.sync.request_progress import read_progress
+from matomo_fn.sync.request_progress import ShardState, read_progress
 from matomo_fn.verdict import Verdict
 from tests.support.local import SOME_TABLES, YESTERDAY, ago, local, small_world
 
@@ -163,7 +163,7 @@ def test_what_there_was_no_time_for_is_handed_on_until_all_is_done(
     assert len(days) == len(set(days))
     assert place.contents() == undisturbed
     (progress,) = read_progress(place.warehouse, "shop", place.now())
-    assert (progress.request_id, progress.is_done, len(progress.states)) == (MESSAGE, True, 1)
+    assert (progress.request_id, progress.is_done, progress.shards) == (MESSAGE, True, 1)
 
 
 def test_what_brought_no_news_is_not_refetched_by_the_rest_of_a_request(
@@ -251,6 +251,17 @@ def test_progress_tells_what_is_done_running_failed_and_left(place: Local, topic
         matomo.deactivate_plugin(plugin)
     assert deliver(place, third).verdict is Verdict.FAILED
     assert states() == {"done": 1, "running": 1, "failed": 1, "left": total - 3}
+
+
+@pytest.mark.parametrize(("written", "shards"), [("9223372036854775807", 2**63 - 1), ("-1", 1), ("0", 1)])
+def test_a_number_of_shards_that_somebody_wrote_takes_no_memory(
+    place: Local, topic: Topic, written: str, shards: int
+) -> None:
+    """They are counted and not listed; with none that could be there the request is not taken for done."""
+    place.sync(request_id=MESSAGE, fan_out=topic.fan_out(), **BACKFILL)
+    place.warehouse.run(f"update _sync_runs r set shards = {written} where true", "spoil")
+    (progress,) = read_progress(place.warehouse, "shop", place.now())
+    assert (progress.shards, progress.count(ShardState.LEFT), progress.is_done) == (shards, shards, False)
 
 
 def _interrupt_merge(method: str, what: str) -> None:
