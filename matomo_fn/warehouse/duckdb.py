@@ -55,12 +55,20 @@ _SPILLED = "duckdb_temp_*"
 _HERE = "database_name = current_database() and lower(schema_name) = lower(?)"
 
 
+# Translated statements that are kept, and the most characters that one of them has.
+_REMEMBERED, _REMEMBERED_SIZE = 1024, 4096
+
+
 def to_duckdb(statement: str, dataset: str | None = None) -> str:
     """Return a GoogleSQL statement in DuckDB's dialect; the project in a table's name is left out.
 
     So is ``dataset``, for a connection that uses it. With it the name would be ambiguous in a file that is named like
     the dataset. The names in a view are looked up in the view's own schema, whatever the file is named or attached as.
     """
+    return (_remembered if len(statement) <= _REMEMBERED_SIZE else _translated)(statement, dataset)
+
+
+def _translated(statement: str, dataset: str | None) -> str:
     parsed = sqlglot.parse_one(statement, read="bigquery")
     for table in parsed.find_all(exp.Table):
         table.set("catalog", None)
@@ -75,6 +83,10 @@ def to_duckdb(statement: str, dataset: str | None = None) -> str:
     if isinstance(parsed, exp.Merge) and parsed.args["on"] == exp.false():
         parsed.set("on", sqlglot.parse_one(_NEVER, read="duckdb"))
     return parsed.transform(_list_of_array, copy=False).sql(dialect="duckdb", copy=False)
+
+
+# A process that goes on sends the same statements again and again, such as those about a table that it looks for.
+_remembered = functools.lru_cache(_REMEMBERED)(_translated)
 
 
 def _list_of_array(node: exp.Expr) -> exp.Expr:
