@@ -60,6 +60,7 @@ EMULATOR_CONFIG = _CONFIG | {
     "backfill_days": 3,
     "reference_tables": False,
 }
+SMALL_EMULATOR_CONFIG = EMULATOR_CONFIG | {"visits": False, "backfill_days": 2}
 # Fewer calls a minute than a backfill of ``SMALL_CONFIG`` makes, so that it has to wait.
 SLOW = {"requests_per_minute": 5}
 # How many times longer a run with the emulator takes than one with DuckDB, about.
