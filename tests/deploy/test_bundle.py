@@ -160,7 +160,7 @@ def test_the_bundle_imports_by_its_own_requirements_alone(
             f"\nbundle: {len(bundle.files())} files, {unpacked.archive.stat().st_size / 1e3:.0f} kB; with its packages "
             f"{packages / 1e6:.0f} MB; import main {min(seconds):.2f} s\n"
         )
-    assert unpacked.archive.stat().st_size < 600_000
+    assert unpacked.archive.stat().st_size < 550_000
     assert min(seconds) < 20
 
 

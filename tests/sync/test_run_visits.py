@@ -267,15 +267,16 @@ def test_visits_that_are_there_stay_when_the_log_is_switched_off(local: LocalVis
     assert local.standing() == before
 
 
-def test_out_of_memory_the_day_is_read_in_smaller_pages(local: LocalVisits, matomo: FakeMatomo) -> None:
-    """Two refusals cost two calls and no slice."""
+def test_out_of_memory_the_day_is_read_in_smaller_pages(matomo: FakeMatomo, tmp_path: Path) -> None:
+    """Two refusals cost two calls and no slice: pages of a quarter, then of the least; other days have larger ones."""
     matomo.faults.add(out_of_memory(Fault(method=METHOD, times=2)))
-    local.page = None
+    local = LocalVisits(matomo, tmp_path / "w.duckdb", page=None, reports=REPORTS, concurrency=1)
     result = local.sync()
     assert result.http_status == 200, result.as_dict()
     assert content(local) == reference()
-    asked = {int(call.params["filter_limit"]) for call in matomo.calls if call.method == METHOD}
-    assert any(max(4, limit // 4) in asked for limit in asked if limit > 4)
+    asked = [int(call.params["filter_limit"]) for call in matomo.calls if call.method == METHOD]
+    assert asked == [32, 8, *[4] * 11, 20]
+    local.close()
 
 
 def test_a_visit_that_keeps_moving_fails_its_slice_by_a_sentence(local: LocalVisits, matomo: FakeMatomo) -> None:
