@@ -88,7 +88,7 @@ variable "connectors" {
     matomo_url: address of Matomo, for the command that sets the configuration (output set_config).
     schedules: by name, when to ask for what. cron in five fields and in time_zone, by default at the connector's own minute
     past four; tables, sites and mode as in a request (README), left out for everything that is due; paused for a job that
-    waits for your hand. days is how far a schedule of mode sweep looks back.
+    waits for your hand. days is how far a schedule of mode sweep or reconcile looks back.
     sweeps: by name, when to fetch again what the tables have of the last days, since Matomo may have changed them, and to audit
     the tables. By default 30 days each week and 365 days each month, at night; {} for none. cron by default past two, on Sunday
     for 31 days or fewer, and on the first of the month for more.
@@ -202,22 +202,22 @@ variable "connectors" {
   }
   validation {
     condition = alltrue(flatten([for connector in values(var.connectors) : [
-      for schedule in values(connector.schedules) : schedule.mode == null || contains(["incremental", "intraday", "sweep", "backfill", "full_refresh", "audit"], coalesce(schedule.mode, "-"))
+      for schedule in values(connector.schedules) : schedule.mode == null || contains(["incremental", "intraday", "sweep", "backfill", "full_refresh", "audit", "reconcile"], coalesce(schedule.mode, "-"))
     ]]))
-    error_message = "A schedule's mode is incremental, intraday, sweep, backfill, full_refresh or audit."
+    error_message = "A schedule's mode is incremental, intraday, sweep, backfill, full_refresh, audit or reconcile."
   }
   validation {
     condition = alltrue(flatten([for connector in values(var.connectors) : [
-      for schedule in values(connector.schedules) : schedule.days == null || schedule.mode == "sweep"
+      for schedule in values(connector.schedules) : schedule.days == null || contains(["sweep", "reconcile"], coalesce(schedule.mode, "-"))
     ]]))
-    error_message = "Only a schedule of mode sweep has days."
+    error_message = "Only a schedule of mode sweep or reconcile has days."
   }
   validation {
     condition = alltrue(flatten([for connector in values(var.connectors) : [
       for days in concat([for schedule in values(connector.schedules) : schedule.days], [for sweep in values(connector.sweeps) : sweep.days]) :
       days == null || try(days == floor(days) && days >= 1 && days <= 36600, false)
     ]]))
-    error_message = "The days of a sweep are a whole number from 1 to 36600."
+    error_message = "The days of a sweep or reconciliation are a whole number from 1 to 36600."
   }
   validation {
     condition = alltrue(flatten([for connector in values(var.connectors) : [

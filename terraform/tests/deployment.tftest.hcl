@@ -243,8 +243,12 @@ run "present_day_and_sweeps" {
       hourly = { intraday_schedule = {}, schedules = {}, sweeps = {} }
       shop = {
         intraday_schedule = { cron = "10 6-22 * * MON-FRI", paused = true, time_zone = "America/New_York" }
-        schedules         = { intraday = {}, sweep = { cron = "0 1 * * 0", days = 60, mode = "sweep", tables = ["visits_summary"] } }
-        sweeps            = { quarter = { cron = "0 3 1 */3 *", days = 730, paused = true, time_zone = "Etc/UTC" } }
+        schedules = {
+          intraday  = {}
+          reconcile = { cron = "0 6 * * 1", days = 14, mode = "reconcile" }
+          sweep     = { cron = "0 1 * * 0", days = 60, mode = "sweep", tables = ["visits_summary"] }
+        }
+        sweeps = { quarter = { cron = "0 3 1 */3 *", days = 730, paused = true, time_zone = "Etc/UTC" } }
       }
     }
   }
@@ -253,6 +257,7 @@ run "present_day_and_sweeps" {
       matomo-fn_hourly_intraday_hourly = ["${parseint(substr(sha256("hourly"), 0, 8), 16) % 60} * * * *", "Europe/Berlin", "on", "{\"connector\":\"hourly\",\"mode\":\"intraday\"}"]
       matomo-fn_shop_intraday          = ["${parseint(substr(sha256("shop"), 0, 8), 16) % 60} 4 * * *", "Europe/Berlin", "on", "{\"connector\":\"shop\"}"]
       matomo-fn_shop_intraday_hourly   = ["10 6-22 * * MON-FRI", "America/New_York", "paused", "{\"connector\":\"shop\",\"mode\":\"intraday\"}"]
+      matomo-fn_shop_reconcile         = ["0 6 * * 1", "Europe/Berlin", "on", "{\"connector\":\"shop\",\"days\":14,\"mode\":\"reconcile\"}"]
       matomo-fn_shop_sweep             = ["0 1 * * 0", "Europe/Berlin", "on", "{\"connector\":\"shop\",\"days\":60,\"mode\":\"sweep\",\"tables\":[\"visits_summary\"]}"]
       matomo-fn_shop_sweep_quarter     = ["0 3 1 */3 *", "Etc/UTC", "paused", "{\"connector\":\"shop\",\"days\":730,\"mode\":\"sweep\"}"]
     }

@@ -219,11 +219,11 @@ def test_the_requests_that_terraform_sends_are_understood() -> None:
     text = (TERRAFORM / "tests" / "deployment.tftest.hcl").read_text(encoding="utf-8")
     bodies = re.findall(r'"(\{\\"connector\\".*?\})"', text) + re.findall(r"--message='(\{.*?\})'", text)
     requests = [read_request(json.loads(body.replace('\\"', '"'))) for body in bodies]
-    assert (
-        len(requests) == 12
-    )  # four of schedules, four of sweeps, two of present days, a delivery, the output sync_now
+    # Four of schedules, four of sweeps, two of present days, a reconciliation, a delivery, the output sync_now.
+    assert len(requests) == 13
     assert {request.connector for request in requests} == {"hourly", "shop", "two-sites"}
-    assert {request.mode for request in requests} == {"incremental", "intraday", "sweep", "backfill", "deliver"}
+    modes = {"incremental", "intraday", "sweep", "backfill", "reconcile", "deliver"}
+    assert {request.mode for request in requests} == modes
 
 
 def test_terraforms_connector_is_a_subset_of_the_programs_request() -> None:
