@@ -26,7 +26,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
 # `INTERLEAVINGS=10000 pytest tests/sync/test_budget.py --timeout=0` looks further than every run of the tests has to.
-INTERLEAVINGS = int(os.environ.get("INTERLEAVINGS", "36"))
+INTERLEAVINGS = int(os.environ.get("INTERLEAVINGS", "90"))
 STARTED = datetime(2026, 11, 22, tzinfo=UTC)
 names = count(1)
 

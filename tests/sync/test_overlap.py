@@ -45,7 +45,7 @@ SITES = ("1", "2")
 DAYS = 3
 # Each takes 0.3 s: `INTERLEAVINGS=1000 pytest tests/sync/test_overlap.py --timeout=0` looks further than every run of
 # the tests has to.
-INTERLEAVINGS = int(os.environ.get("INTERLEAVINGS", "12"))
+INTERLEAVINGS = int(os.environ.get("INTERLEAVINGS", "25"))
 NOTHING = -1  # the revision of a table that nobody has written to
 
 

@@ -189,7 +189,7 @@ KILLED_BETWEEN_LOAD_AND_MERGE = Step(cut=Cut("killed", 8), change=(1, 2))
 
 
 @pytest.mark.long
-@settings(max_examples=4, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=7, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(steps(), min_size=1, max_size=3), st.sampled_from(["incremental", "backfill", "full_refresh"]))
 @example([KILLED_BETWEEN_MERGE_AND_LOG, KILLED_BETWEEN_LOAD_AND_MERGE], "incremental")
 @example([Step(), Step(unprocess=(1, 2), change=(1, 2)), Step(window=False, cut=Cut("merge fails", 2))], "backfill")
@@ -208,7 +208,7 @@ def test_any_runs_and_then_one_of_the_union_end_in_the_tables_of_one_run(history
 
 
 @pytest.mark.long
-@settings(max_examples=3, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=6, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(steps(whole=True), min_size=1, max_size=4))
 def test_runs_that_come_to_their_end_add_up_to_their_union(history: list[Step]) -> None:
     """Overlapping windows in any order: the tables have exactly the slices that were asked, each as one run has it."""
@@ -229,7 +229,7 @@ def test_runs_that_come_to_their_end_add_up_to_their_union(history: list[Step]) 
 
 
 @pytest.mark.long
-@settings(max_examples=3, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=5, suppress_health_check=[HealthCheck.too_slow])
 @given(st.lists(st.tuples(cuts, st.booleans()), min_size=1, max_size=3))
 def test_daily_runs_heal_what_was_cut_off(history: list[tuple[Cut, bool]]) -> None:
     """Without any explicit window: however the runs before ended, one daily run that is not cut off completes them."""
@@ -242,7 +242,7 @@ def test_daily_runs_heal_what_was_cut_off(history: list[tuple[Cut, bool]]) -> No
 
 
 @pytest.mark.long
-@settings(max_examples=2, suppress_health_check=[HealthCheck.too_slow])
+@settings(max_examples=3, suppress_health_check=[HealthCheck.too_slow])
 @given(first=steps(whole=True), second=steps(whole=True), together=st.booleans())
 @example(first=Step(), second=Step(), together=True)
 @example(first=Step(), second=Step(mode="full_refresh", buffer_bytes=1), together=False)

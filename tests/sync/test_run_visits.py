@@ -71,7 +71,7 @@ def reference() -> dict[str, list[tuple[Any, ...]]]:
 
 
 @pytest.mark.long
-@settings(max_examples=6, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(max_examples=12, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(data=st.data())
 def test_runs_cut_off_anywhere_and_started_again_end_in_the_same_tables(data: st.DataObject) -> None:
     """Cut by the time budget after any call, by an error of any page, or killed before any change; in small buffers."""
