@@ -75,7 +75,7 @@ def place(pubsub_server: Server, tmp_path_factory: pytest.TempPathFactory) -> Co
     return prepared(folder, PubSub(pubsub_server, pubsub_server.new_project()))
 
 
-@fuzzed(75)
+@fuzzed(150)
 @given(body=BODY, signature=SIGNATURE, path=PATH)
 def test_a_body_is_published_or_refused_with_a_sentence(
     place: Collecting, capfd: pytest.CaptureFixture[str], body: bytes, signature: str, path: str

@@ -161,7 +161,7 @@ def check(context: ExtractContext, table: Table, slices: Sequence[Extracted], da
 # ---- reports
 
 
-@fuzzed(10)
+@fuzzed(20)
 @given(st.sampled_from(REPORTS), spoilings, st.integers(1, 2))
 def test_a_report_becomes_rows_or_a_sentence(tmp_path: Path, table: Table, spoiling: Spoiling, count: int) -> None:
     """Ranges, bulk answers and single days; also where the counts of visits, or the visits log, are the odd ones."""
@@ -197,7 +197,7 @@ def recorded_visits() -> list[dict[str, Any]]:
     return list(visits.values())
 
 
-@fuzzed(10)
+@fuzzed(20)
 @given(spoiling=spoilings, chosen=st.integers(0, 7), every=st.booleans(), exclude=st.booleans())
 def test_a_page_of_visits_becomes_rows_or_a_sentence(
     tmp_path: Path,
@@ -260,7 +260,7 @@ FIRST_CALLS = (
 )
 
 
-@fuzzed(10)
+@fuzzed(20)
 @given(method=st.sampled_from(FIRST_CALLS), spoiling=spoilings)
 def test_what_a_run_asks_first_is_a_scope_or_an_error(
     metadata: list[dict[str, Any]], method: str, spoiling: Spoiling
@@ -297,7 +297,7 @@ LISTS = {
 }
 
 
-@fuzzed(10)
+@fuzzed(20)
 @given(name=st.sampled_from(sorted(REFERENCE_TABLES)), spoiling=spoilings)
 def test_a_list_of_settings_becomes_rows_or_an_error(name: str, spoiling: Spoiling) -> None:
     """One row for each key."""
@@ -460,7 +460,7 @@ def framed(body: bytes, status: str, headers: Mapping[str, str], packing: str) -
     return f"HTTP/1.1 {status}\r\n{head}\r\n".encode("latin-1", "replace") + body
 
 
-@fuzzed(10)
+@fuzzed(20)
 @given(
     st.sampled_from([[], {"value": "5.2.0"}, [{"a": 1}], {"result": "error", "message": CANARY}]),
     spoilings,
@@ -509,7 +509,7 @@ CALLS = (
 )
 
 
-@fuzzed(2, one_in=10)
+@fuzzed(4, one_in=10)
 @given(
     st.lists(st.tuples(st.sampled_from(CALLS), spoilings), min_size=1, max_size=2),
     st.sampled_from(["incremental", "backfill", "full_refresh"]),

@@ -96,7 +96,7 @@ def sentences_of(error: InputError) -> tuple[str, ...]:
     return shown
 
 
-@fuzzed(15)
+@fuzzed(30)
 @given(body=bodies, token=tokens)
 def test_a_configuration_is_a_connector_or_sentences(secrets: Path, body: bytes, token: bytes) -> None:
     (secrets / "matomo-shop-config").write_bytes(body)
@@ -166,7 +166,7 @@ TEXTS = st.sampled_from(
 )
 
 
-@fuzzed(15)
+@fuzzed(30)
 @given(st.dictionaries(NAMES, TEXTS | st.text(max_size=10), max_size=4))
 def test_an_environment_is_settings_or_sentences(environment: dict[str, str]) -> None:
     with nothing_unforeseen():

@@ -90,7 +90,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         yield running
 
 
-@fuzzed(3)
+@fuzzed(6)
 @example(
     [['update %s._sync_runs set "shards" = 9223372036854775807, "continuation" = 3 where true']],
     Doing("status", ("visits_summary",)),

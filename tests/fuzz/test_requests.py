@@ -104,7 +104,7 @@ def is_sync(body: bytes) -> bool:
     )
 
 
-@fuzzed(7)
+@fuzzed(15)
 @given(
     method=st.sampled_from(["POST"] * 9 + ["GET", "PUT", "DELETE", "OPTIONS", "HEAD", "ODD"]),
     path=st.sampled_from(["/"] * 6 + ["/x", "/%00", "/sync?connector=shop", "/?a=%zz", "/collect", "/Collect/shop"]),
@@ -154,7 +154,7 @@ CE = {
 }
 
 
-@fuzzed(7)
+@fuzzed(15)
 @given(
     body=BODIES,
     changes=st.none() | st.none() | edits,

@@ -93,7 +93,7 @@ def place(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Place]:
         yield running
 
 
-@fuzzed(3)
+@fuzzed(6)
 @example(
     [
         'alter table %s."visits_summary" add column "select" varchar',
