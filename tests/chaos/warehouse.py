@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import http.client
 import json
+import threading
 from typing import TYPE_CHECKING, Any, Self
 
 from google.api_core.exceptions import GoogleAPIError
@@ -14,12 +15,15 @@ from tests.support.nested_loads import CONTENT, JOB, NestedLoads
 from tests.support.proxy import Answer, already_exists, failure, is_job, proxied
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
     from tests.support.emulator import Emulator
     from tests.support.proxy import Request
 
 _ERROR = {"reason": "jobBackendError", "message": "The job encountered an internal error during execution."}
+# What it answers once the analyzer in it has used up its 2 GB, some 1,000 statements after its start.
+_PANIC = b"panic runtime error"
 _LOST = {"state": "DONE", "errorResult": _ERROR, "errors": [_ERROR]}
 
 
@@ -28,10 +32,12 @@ class _Front(NestedLoads):
 
     A job that was under way when the emulator was killed has failed by BigQuery's own fault, which its documentation
     calls jobBackendError: the emulator knows nothing of it, or takes it for one that goes on for ever.
+    ``broken`` is told the address of an emulator that panics at every statement.
     """
 
-    def __init__(self, emulator: Emulator) -> None:
+    def __init__(self, emulator: Emulator, broken: Callable[[str], None]) -> None:
         super().__init__(emulator)
+        self._broken = broken
         self._lost: dict[str, dict[str, Any]] = {}
         self._under_way: dict[str, dict[str, Any]] = {}
 
@@ -51,8 +57,12 @@ class _Front(NestedLoads):
         job = resource.get("jobReference", {}).get("jobId", "")
         if job in self._lost:
             return failure(409, "duplicate", f"Already Exists: Job {job}")
+        address = self.upstream
         try:
             answer = super().pass_on(request)
+            if _PANIC in answer.body:
+                self._broken(address)
+                raise ConnectionError
         except (OSError, http.client.HTTPException, GoogleAPIError):
             answer = failure(503, "backendError", "The service is currently unavailable.")
             if load := CONTENT.match(request.path):
@@ -85,11 +95,12 @@ class DurableEmulator:
         self._files = 0
         self._stack = contextlib.ExitStack()
         self._running = contextlib.ExitStack()
+        self._turn = threading.RLock()
 
     def __enter__(self) -> Self:
         self._stack.callback(lambda: self._running.close())
         self._emulator = self._launch()
-        self._front = _Front(self._emulator)
+        self._front = _Front(self._emulator, self._replace)
         self._stack.callback(self._front.close)
         self._stack.enter_context(proxied(self._emulator.address, self._front))
         self._front.alter(already_exists)
@@ -111,10 +122,17 @@ class DurableEmulator:
 
     def restart(self) -> None:
         """Kill it, and start it on the same data."""
-        self._emulator.process.kill()
-        self._running.close()
-        self._emulator = self._launch()
-        self._front.move(self._emulator)
+        with self._turn:
+            self._emulator.process.kill()
+            self._running.close()
+            self._emulator = self._launch()
+            self._front.move(self._emulator)
+
+    def _replace(self, address: str) -> None:
+        """Restart the emulator of an address, unless that is done."""
+        with self._turn:
+            if self._emulator.address == address:
+                self.restart()
 
     def _launch(self) -> Emulator:
         return launch(self._running, self._folder / f"bigquery-{self._files}.db")

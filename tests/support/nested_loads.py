@@ -23,6 +23,8 @@ import threading
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from google.api_core.retry import Retry, if_exception_type
+
 from tests.support.emulator import connect
 from tests.support.proxy import Answer, Proxy, failure, proxied
 
@@ -37,6 +39,8 @@ ROWS = 5
 UPLOAD = re.compile(r"/upload/bigquery/v2/projects/[^/]+/jobs\?.*uploadType=resumable")
 CONTENT = re.compile(r"/upload/nested/(.+)")
 JOB = re.compile(r"/bigquery/v2/projects/[^/]+/jobs/([^/?]+)")
+# A call that is not repeated, whatever it raises.
+_ONCE = Retry(predicate=if_exception_type())
 _ESCAPES = str.maketrans({"\\": "\\\\", "'": "\\'", "\n": "\\n", "\r": "\\r", "\0": "\\x00"})
 
 Field = dict[str, Any]
@@ -136,7 +140,8 @@ class NestedLoads(Proxy):
         return Answer(200, json.dumps(self._done[job_id]).encode())
 
     def _run(self, statement: str) -> None:
-        self._client.query(statement).result()
+        # Not once more: where the emulator has been killed it is somewhere else by now, and who loads has to know.
+        self._client.query(statement, retry=_ONCE, job_retry=None).result(retry=_ONCE, job_retry=None)
 
 
 def insert(table: str, fields: Sequence[Field], rows: Sequence[Mapping[str, Any]]) -> str:
