@@ -5,9 +5,9 @@ UV := uv==0.13.8
 VENV := .venv
 BIN := $(VENV)/bin
 
-# Test workers, one more than there are CPUs, since tests wait for the servers that they start: make test WORKERS=4. Each
+# Test workers, two more than there are CPUs, since tests wait for the servers that they start: make test WORKERS=4. Each
 # takes the next test when it is free. WORKERS=0 runs everything in one process, as --pdb needs it.
-WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 1)')
+WORKERS ?= $(shell $(PYTHON) -c 'import os; print((os.cpu_count() or 1) + 2)')
 # More for pytest: make test ARGS="-k merge -x"
 ARGS ?=
 # What the chances of make chaos and make fuzz begin with; without it, another number each time.
