@@ -172,7 +172,7 @@ def _usual(
     context: ExtractContext, table: Table, sources: Sequence[Source], answers: Mapping[object, Answered]
 ) -> Mapping[date, ParsedSlice]:
     """Return the days of a chunk that can be read together; the others are read one by one."""
-    if len(sources) > 1 or table.name in context.columns:
+    if len(sources) != 1 or table.name in context.columns:
         return {}
     (source,) = sources
     try:
