@@ -53,8 +53,6 @@ _ROW_BYTES, _MOST_ROW_BYTES = 1 << 24, 100_000_000
 # What DuckDB calls the files in which it keeps what does not fit into memory, in a folder beside its own file.
 _SPILLED = "duckdb_temp_*"
 _HERE = "database_name = current_database() and lower(schema_name) = lower(?)"
-
-
 # Translated statements that are kept, and the most characters that one of them has.
 _REMEMBERED, _REMEMBERED_SIZE = 1024, 4096
 
@@ -85,7 +83,8 @@ def _translated(statement: str, dataset: str | None) -> str:
     return parsed.transform(_list_of_array, copy=False).sql(dialect="duckdb", copy=False)
 
 
-# A process that goes on sends the same statements again and again, such as those about a table that it looks for.
+# A process that goes on sends the same statements again, such as the query for the state of a day. Those with the time
+# or the id of a run never come twice.
 _remembered = functools.lru_cache(_REMEMBERED)(_translated)
 
 
@@ -171,7 +170,7 @@ class DuckDBWarehouse:
 
     def ensure_dataset(self) -> None:
         """Create the schema if it is not there, and drop what killed runs left in it."""
-        self._execute(f'create schema if not exists "{self.dataset}"')
+        self._execute(f"create schema if not exists {_quoted(self.dataset)}")
         if not self._looked_for_left:
             self._looked_for_left = True
             self._drop_left_behind()
@@ -191,7 +190,7 @@ class DuckDBWarehouse:
             rows = self._rows(
                 'select cid, name, type, "notnull", false as is_view from pragma_table_info(?) '
                 f"union all select -1, '', '', false, true {views}",
-                [f'{schema}."{name}"', self.dataset, name],
+                [f"{schema}.{_quoted(name)}", self.dataset, name],
             )
         except _NotInCatalog:
             # A view is there also when what it reads is gone.
@@ -227,18 +226,19 @@ class DuckDBWarehouse:
         self._in_one_step([*statements, *_comments(schema, self._found_comments(schema.name))])
         if schema.retention_days is not None:
             self._execute(
-                f'delete from "{schema.name}" where date <= current_date - ?::integer', [schema.retention_days]
+                f"delete from {_quoted(schema.name)} where date <= current_date - ?::integer", [schema.retention_days]
             )
 
     def replace_table(self, schema: Schema, found: FoundTable, source: str) -> None:
         """Drop the table, create it with the rows of the other one, and drop that: all in one transaction."""
         names = ", ".join(map(_quoted, schema.column_names))
+        target, origin = _quoted(schema.name), _quoted(source)
         self._in_one_step(
             [
-                f'drop table "{schema.name}"',
+                f"drop table {target}",
                 to_duckdb(sql.create_table(self.dataset, schema), self.dataset),
-                f'insert into "{schema.name}" ({names}) select {names} from "{source}"',
-                f'drop table "{source}"',
+                f"insert into {target} ({names}) select {names} from {origin}",
+                f"drop table {origin}",
                 *_comments(schema, {}),
             ]
         )
@@ -271,14 +271,14 @@ class DuckDBWarehouse:
 
     def drop_table(self, name: str) -> None:
         """Drop a table; one that is not there is fine."""
-        self._execute(f'drop table if exists "{name}"')
+        self._execute(f"drop table if exists {_quoted(name)}")
 
     def load(self, schema: Schema, files: Sequence[Path], job: str) -> None:
         """Fill a staging table from files of newline-delimited JSON."""
         names = ", ".join(schema.column_names)
         columns = ", ".join(f"{column.name}: '{_duckdb_type(column.type_name)}'" for column in schema.columns)
         statement = (
-            f'insert into "{schema.name}" ({names}) select {names} from read_json(?, '
+            f"insert into {_quoted(schema.name)} ({names}) select {names} from read_json(?, "
             f"format = 'newline_delimited', compression = 'gzip', columns = {{{columns}}}, maximum_object_size = ?)"
         )
         paths = [str(file) for file in files]
@@ -330,7 +330,7 @@ class DuckDBWarehouse:
             cursor = self._connection.cursor()
         try:
             cursor.execute("set timezone = 'UTC'")
-            cursor.execute(f'use "{place["file"]}"."{place["dataset"]}"')
+            cursor.execute(f"use {_quoted(place['file'])}.{_quoted(place['dataset'])}")
             cursor.execute(_UNLIMITED)  # it cannot be run once more where rows of it have been read
             result = cursor.execute(query)
             names = [column[0] for column in result.description or ()]

@@ -43,6 +43,16 @@ def test_a_look_makes_no_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
+def test_any_name_of_a_file_will_do(tmp_path: Path) -> None:
+    """DuckDB calls the database by it, and statements have it in quotes."""
+    warehouse = DuckDBWarehouse(tmp_path / 'a"b c.duckdb', "d")
+    warehouse.ensure_dataset()
+    ensure_table(warehouse, SUMMARY.schema, "day")
+    query = f"select t.date from `d.{SUMMARY.name}` t"
+    assert (list(warehouse.query(query)), list(warehouse.rows(query))) == ([], [])
+    warehouse.close()
+
+
 def test_a_view_is_found_also_when_its_table_is_gone(tmp_path: Path) -> None:
     """It is brought up to date as any view, once the table is back."""
     warehouse = DuckDBWarehouse(tmp_path / "w.duckdb", "d")
