@@ -52,11 +52,12 @@ def parse_days(table: Table, source: Source, answers: Mapping[date, object]) -> 
     slices: dict[date, ParsedSlice] = {}
     if reader is None:
         return slices
+    header = _header(table)
     for group in _small_groups(answers):
         found = reader.lines([rows for _, rows in group]) or ()
         for (day, _), each in zip(group, found, strict=False):
             if len(each.keys) == len(each.lines):
-                slices[day] = _slice_of(reader.header, each.lines, has_others=each.has_others)
+                slices[day] = _slice_of(header, each.lines, has_others=each.has_others)
     return slices
 
 

@@ -73,7 +73,7 @@ def column_reader(table: Table, source: Source) -> "ColumnReader | None":
 
 
 class ColumnReader:
-    """Reads the rows of one source into lines of a table, whose parsed columns ``header`` names."""
+    """Reads the rows of one source into lines of a table."""
 
     def __init__(self, table: Table, source: Source) -> None:
         columns = [column for column in table.parsed if column is not IS_OTHERS]
@@ -98,7 +98,6 @@ class ColumnReader:
         constants = dict(source.constants)
         self._columns = [_Column.of(column, constants, places) for column in columns]
         names = [column.name for column in table.parsed]
-        self.header = ",".join(names)
         self._line = msgspec.defstruct(
             "Line", [(f"c{place}", Any, msgspec.field(name=name)) for place, name in enumerate(names)], gc=False
         )

@@ -11,6 +11,7 @@ import pytest
 
 from fake_matomo import FakeMatomo, Goal, World
 from fake_matomo import Site as SampleSite
+from matomo_fn.app.logs import configure_logs
 from matomo_fn.catalogue import PREBUILT, Source, Table
 from matomo_fn.config.token import Token
 from matomo_fn.days import Days
@@ -22,6 +23,7 @@ from matomo_fn.extract.jobs import Job
 from matomo_fn.extract.own_buffers import OwnBuffers
 from matomo_fn.extract.report_rows import ParsedSlice, parse_slice
 from matomo_fn.extract.reports import make_schedule
+from matomo_fn.extract.row_columns import ColumnLines, ColumnReader
 from matomo_fn.extract.worker_pool import WorkerPool
 from matomo_fn.matomo.client import MatomoClient
 from matomo_fn.matomo.rate_limit import RateLimit
@@ -32,6 +34,8 @@ from tests.support.recordings import Scripted, as_json, client_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping, Sequence
+
+    from matomo_fn.json_codec import UnreadRows
 
 VERSION = (5, 2)
 SITE = Site("1", "Shop", UTC, date(2020, 1, 1))
@@ -92,6 +96,28 @@ def run(transport: Scripted, work: Job, *, deadline: Deadline | None = None) -> 
 def asked(transport: Scripted, method: str = "UserCountry.getCountry") -> list[tuple[str, int]]:
     """The last day and the number of days of each range asked."""
     return [(form["date"][11:], len(spans(form))) for name, form in transport.asked if name == method]
+
+
+def test_a_bug_that_one_day_meets_costs_that_day_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also where days are read together."""
+    configure_logs("json")
+    lines, odd = ColumnReader.lines, days(6)[2]
+
+    def broken(self: ColumnReader, answers: Sequence[UnreadRows]) -> list[ColumnLines] | None:
+        if any(b"odd" in bytes(rows.text) for rows in answers):
+            raise ZeroDivisionError
+        return lines(self, answers)
+
+    def answer(method: str, form: Mapping[str, str]) -> object:
+        if method == "VisitsSummary.get":
+            return {str(day): {"nb_visits": 1} for day in spans(form)}
+        labels = {day: "odd" if day == odd else "x" for day in spans(form)}
+        return {str(day): [{"label": label.ljust(80), "segment": "s"}] for day, label in labels.items()}
+
+    monkeypatch.setattr(ColumnReader, "lines", broken)
+    found = list(run(Scripted(answer), job(COUNTRY, dates=days(6))))
+    assert {each.slice.date for each in found if each.error} == {odd}
+    assert {each.slice.date for each in found if each.content} == {*days(6)} - {odd}
 
 
 # ---- the order and the size of the slices
