@@ -36,6 +36,14 @@ def column_name(name: str) -> str:
     return "`" + name.replace("\\", "\\\\").replace("`", "\\`") + "`"
 
 
+def column_type(column: Column) -> str:
+    """Return a column's type as a statement has it, the names of its fields in backquotes."""
+    if not column.fields:
+        return column.type_name
+    fields = ", ".join(f"{column_name(field.name)} {column_type(field)}" for field in column.fields)
+    return f"ARRAY<STRUCT<{fields}>>" if column.repeated else f"STRUCT<{fields}>"
+
+
 def create_table(dataset: str, schema: Schema) -> str:
     """Return the statement that creates a table without partitions, for a warehouse that has none."""
     columns = ", ".join(_definition(column) for column in schema.columns)
@@ -283,11 +291,3 @@ def _selected(name: str, expression: str) -> str:
 
 def _definition(column: Column) -> str:
     return f"{column_name(column.name)} {column_type(column)}{' not null' if column.required else ''}"
-
-
-def column_type(column: Column) -> str:
-    """Return a column's type as a statement has it, the names of its fields in backquotes."""
-    if not column.fields:
-        return column.type_name
-    fields = ", ".join(f"{column_name(field.name)} {column_type(field)}" for field in column.fields)
-    return f"ARRAY<STRUCT<{fields}>>" if column.repeated else f"STRUCT<{fields}>"

@@ -108,8 +108,8 @@ def test_a_value_that_cannot_be_carried_over_leaves_the_table_as_it_is(shop: Loc
         ('a"b', "array<struct<`from` date>>"),
     ],
 )
-def test_columns_that_somebody_added_are_kept_whatever_their_names(shop: Local, name: str, kind: str) -> None:
-    """Reserved words, and what has to stand in quotes; in the rows that are carried over the values stay."""
+def test_rows_that_are_carried_over_keep_added_columns_whatever_their_names(shop: Local, name: str, kind: str) -> None:
+    """Reserved words, and what has to stand in quotes."""
     shop.sync()
     shop.warehouse.run(f"alter table {TABLE} add column `{name}` {kind}", "add")
     shop.warehouse.run(f"update {TABLE} t set date = date '2020-01-01' where t.date = date '{ago(1)}'", "move")
