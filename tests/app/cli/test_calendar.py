@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from contextlib import redirect_stdout
 from datetime import date
 from typing import TYPE_CHECKING
 
@@ -82,21 +84,20 @@ def test_each_state_has_a_sign_of_its_own() -> None:
     ],
 )
 def test_colour_is_for_terminals_that_have_it(
-    monkeypatch: pytest.MonkeyPatch,
-    capsys: pytest.CaptureFixture[str],
-    env: dict[str, str],
-    *,
-    is_terminal: bool,
-    is_coloured: bool,
+    monkeypatch: pytest.MonkeyPatch, env: dict[str, str], *, is_terminal: bool, is_coloured: bool
 ) -> None:
     """NO_COLOR counts where it is not empty: https://no-color.org."""
     for name in ("TERM", "NO_COLOR"):
         monkeypatch.delenv(name, raising=False)
     for name, value in env.items():
         monkeypatch.setenv(name, value)
-    monkeypatch.setattr("sys.stdout.isatty", lambda: is_terminal)
-    assert drawn.has_colour() is is_coloured
-    line = printed(capsys, calendar(visits_1="fww"))[2]
+    reader, writer = os.openpty() if is_terminal else os.pipe()
+    with os.fdopen(reader, encoding="utf-8") as shown, os.fdopen(writer, "w", encoding="utf-8") as stream:
+        with redirect_stdout(stream):
+            assert drawn.has_colour() is is_coloured
+            drawn.print_calendar(calendar(visits_1="fww"), "all")
+        stream.flush()
+        line = [shown.readline() for _ in range(3)][-1].rstrip("\r\n")
     assert line == (
         f"2026-11  {GREY}{'.' * 18}{RESET}{RED}!{RESET}{GREEN}##{RESET}" if is_coloured else f"2026-11  {'.' * 18}!##"
     )
