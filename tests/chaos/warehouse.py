@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from tests.support.proxy import Request
 
 _ERROR = {"reason": "jobBackendError", "message": "The job encountered an internal error during execution."}
-# What it answers once the analyzer in it has used up its 2 GB, some 1,000 statements after its start.
+# What it answers to every statement once the analyzer in it has used up its memory, it seems at 2 GB.
 _PANIC = b"panic runtime error"
 _LOST = {"state": "DONE", "errorResult": _ERROR, "errors": [_ERROR]}
 
